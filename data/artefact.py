@@ -1,0 +1,209 @@
+"""Artefacts: files saved together, atomically, and verified when they are read.
+
+An artefact is a folder with a ``manifest.json`` that names its files with size and SHA-256.
+The files carry a part of their hash in their names and are never overwritten; replacing the
+manifest (one ``os.replace``) is the moment a new version takes effect. A process killed at any
+time therefore leaves either the old artefact or the new one, plus orphans that the next save
+removes. Measured values that differ from run to run (seconds, dates) do not belong in a
+manifest: they go to ``record.json`` beside it, so that equal inputs give equal bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from data.errors import PlaygroundError
+
+MANIFEST = "manifest.json"
+RECORD = "record.json"
+FORMAT = 1
+
+
+def canonical_json(value: Any) -> str:
+    """JSON text that is equal for equal values: sorted keys, fixed separators."""
+    return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (hex) of a JSON-able value."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def explain_os_errors(doing: str) -> Iterator[None]:
+    """Turn a full disk or a missing permission into a sentence; what was saved stays."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or ""
+        reasons = {
+            errno.ENOSPC: "The disk is full. Free some space",
+            errno.EDQUOT: "The disk quota is used up. Free some space",
+            errno.EACCES: "Permission was denied. Make the folder writable",
+            errno.EPERM: "Permission was denied. Make the folder writable",
+            errno.EROFS: "The file system is read-only. Set PLAYGROUND_HOME to a writable folder",
+        }
+        reason = reasons.get(error.errno or 0)
+        if reason is None:
+            raise
+        raise PlaygroundError(
+            f"{doing} failed: {where}: {os.strerror(error.errno or 0)}. {reason} and run the same "
+            f"command again; what was already saved is untouched."
+        ) from error
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a small file so that readers see the old content or the new, never a part."""
+    payload = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as handle:
+            handle.write(payload)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path, doing: str) -> Iterator[None]:
+    """Hold the folder's lock; refuse when another live process holds it.
+
+    The operating system drops the lock when its holder dies, however it dies.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(str(folder / ".lock"), timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise PlaygroundError(
+            f"{doing} is already running in another process ({folder}). Wait for it to end, or "
+            f"stop that process, and run the command again."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def save(
+    folder: Path,
+    meta: dict[str, Any],
+    writers: dict[str, Callable[[Path], None]],
+    record: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Save files and their manifest as one step.
+
+    Args:
+        folder: the artefact's folder, created if missing.
+        meta: the manifest's own fields, JSON-able and equal for equal inputs.
+        writers: file name (such as ``vectors.npy``) to a function that writes that file at the
+            path it is given.
+        record: measured values kept beside the manifest.
+
+    Returns:
+        The manifest as written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files: dict[str, dict[str, Any]] = {}
+    for name, write in writers.items():
+        temporary = folder / f".{name}.{os.getpid()}.tmp"
+        try:
+            write(temporary)
+            with open(temporary, "rb+") as handle:
+                os.fsync(handle.fileno())
+            sha256 = file_sha256(temporary)
+            stem, dot, suffix = name.partition(".")
+            final = f"{stem}-{sha256[:12]}{dot}{suffix}"
+            files[name] = {
+                "file": final,
+                "bytes": temporary.stat().st_size,
+                "sha256": sha256,
+            }
+            os.replace(temporary, folder / final)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    manifest = {**meta, "format": FORMAT, "files": files}
+    # The record goes first: a manifest without its record would be an artefact without a time.
+    write_atomically(folder / RECORD, canonical_json(record or {}))
+    write_atomically(folder / MANIFEST, canonical_json(manifest))
+    _remove_orphans(folder, {entry["file"] for entry in files.values()})
+    return manifest
+
+
+def _remove_orphans(folder: Path, keep: set[str]) -> None:
+    for path in folder.iterdir():
+        ours = path.name not in {MANIFEST, RECORD, ".lock"} and path.name not in keep
+        if ours and path.is_file():
+            path.unlink(missing_ok=True)
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest, or None when the folder holds no artefact."""
+    try:
+        text = (folder / MANIFEST).read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        manifest = json.loads(text)
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise PlaygroundError(
+            f"{folder / MANIFEST} is not a manifest of format {FORMAT}. Delete the folder "
+            f"{folder} and build it again."
+        )
+    return manifest
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Measured values saved with the artefact; empty when there are none."""
+    try:
+        value = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def file_path(folder: Path, manifest: dict[str, Any], name: str, mend: str) -> Path:
+    """The path of one of the artefact's files, after checking its size and SHA-256.
+
+    Args:
+        mend: the command that builds the artefact again, quoted in the error.
+    """
+    entry = manifest["files"].get(name)
+    if entry is None:
+        raise PlaygroundError(f"The artefact {folder} has no {name}. Run: {mend}")
+    # The manifest is untrusted: only a plain name inside the folder is opened.
+    if Path(entry["file"]).name != entry["file"]:
+        raise PlaygroundError(f"{folder / MANIFEST} names a file outside its folder. Run: {mend}")
+    path = folder / entry["file"]
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise PlaygroundError(f"{path} is missing. Run: {mend}") from None
+    if size != entry["bytes"]:
+        raise PlaygroundError(
+            f"{path} has {size} bytes, its manifest says {entry['bytes']}. Run: {mend}"
+        )
+    if file_sha256(path) != entry["sha256"]:
+        raise PlaygroundError(f"{path} does not have the SHA-256 of its manifest. Run: {mend}")
+    return path

@@ -1,0 +1,119 @@
+"""Names that come from outside: ids made of them, and how they are shown."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from pathlib import PurePosixPath
+
+PHOTO_SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".bmp",
+        ".dib",
+        ".tif",
+        ".tiff",
+        ".gif",
+        ".mpo",
+        ".avif",
+    ]
+)
+UNREADABLE_SUFFIXES = frozenset(
+    [
+        ".heic",
+        ".heif",
+        ".svg",
+        ".eps",
+        ".psd",
+        ".jp2",
+        ".jxl",
+        ".dng",
+        ".cr2",
+        ".cr3",
+        ".nef",
+        ".arw",
+        ".raf",
+        ".orf",
+    ]
+)
+"""Photos and pictures that are recognised but not decoded here."""
+ARCHIVE_SUFFIXES = frozenset([".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"])
+_LEGAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_LONGEST = 120  # characters of an id without its hash
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
+
+
+def printable(text: str) -> str:
+    """The text with control characters and lone surrogates escaped: safe for a terminal."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
+
+
+def legal_id(text: str) -> bool:
+    """Whether the text may be the id of a photo or query."""
+    return _LEGAL_ID.fullmatch(text) is not None
+
+
+def safe_id(file: str) -> str:
+    """An id of A-Z, a-z, 0-9, '.', '_', '-' from a relative file name, without its extension.
+
+    Names that would lose letters or digits, and very long ones, get a short hash of the name, so
+    that the id stays recognisable and no two such names meet.
+    """
+    path = PurePosixPath(file)
+    stem = str(path.with_suffix("")) if path.suffix.lower() in PHOTO_SUFFIXES else str(path)
+    bare = "".join(c for c in unicodedata.normalize("NFKD", stem) if not unicodedata.combining(c))
+    lost = any(c.isalnum() and not c.isascii() for c in bare)
+    legal = re.sub(r"[^A-Za-z0-9._-]+", "_", bare).strip("_.-")
+    if lost or not legal or len(legal) > _LONGEST:
+        return hashed_id(legal[:_LONGEST] or "photo", file)
+    return legal
+
+
+def hashed_id(base: str, file: str) -> str:
+    """The id of a file whose plain id belongs to another file already."""
+    return f"{base}-{hashlib.sha256(file.encode(errors='surrogatepass')).hexdigest()[:8]}"
+
+
+class Ids:
+    """Gives each file of one source its id; the first of two equal ones keeps the plain id."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def of(self, file: str) -> str:
+        plain = safe_id(file)
+        chosen = plain if plain not in self._taken else hashed_id(plain, file)
+        self._taken.add(chosen)
+        return chosen
+
+
+def hidden(parts: tuple[str, ...]) -> bool:
+    """Whether a path is one that systems leave behind: dot files, ``__MACOSX``, Thumbs.db."""
+    return any(part.startswith(".") or part in ("__MACOSX", "Thumbs.db") for part in parts)
+
+
+def why_no_photo(file: str, head: bytes) -> str | None:
+    """Why a file without a photo's extension is worth a word; None: pass over it quietly.
+
+    Args:
+        file: its name.
+        head: its first 12 bytes or more.
+    """
+    suffix = PurePosixPath(file).suffix.lower()
+    if suffix in UNREADABLE_SUFFIXES:
+        return f"{suffix[1:].upper()} files are not read here. Convert it to JPEG first."
+    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    if webp or any(head.startswith(magic) for magic in _MAGIC):
+        return (
+            f"holds a photo but its extension is {suffix or 'missing'}. Rename it, to .jpg or "
+            f".png for instance."
+        )
+    return None

@@ -1,0 +1,46 @@
+"""Where built artefacts live: one folder outside the packages, ignored by git."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from data.errors import PlaygroundError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def artifacts_root() -> Path:
+    """The folder of everything built: ``$PLAYGROUND_HOME``, else ``artifacts/`` of the project."""
+    home = os.environ.get("PLAYGROUND_HOME")
+    return Path(home).expanduser().resolve() if home else PROJECT_ROOT / "artifacts"
+
+
+def collections_root() -> Path:
+    return artifacts_root() / "collections"
+
+
+def vectors_root(collection: str) -> Path:
+    """Descriptors and indexes of a collection: one sub-folder per extractor."""
+    return artifacts_root() / "vectors" / check_name(collection, "collection")
+
+
+def weights_root() -> Path:
+    return artifacts_root() / "weights"
+
+
+def jobs_root() -> Path:
+    """Progress records of builds that run in a process of their own."""
+    return artifacts_root() / "jobs"
+
+
+def check_name(name: str, what: str) -> str:
+    """Refuse a name that could leave its folder; return it otherwise."""
+    if not _NAME.fullmatch(name):
+        raise PlaygroundError(
+            f"{name!r} is not a legal {what} name. Legal: 1 to 100 of the characters A-Z, a-z, "
+            f"0-9, '.', '_', '-', the first one a letter or digit."
+        )
+    return name

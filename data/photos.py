@@ -1,0 +1,241 @@
+"""From untrusted bytes to upright 8-bit RGB, and back to JPEG."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, UnidentifiedImageError, features
+
+from data.errors import PlaygroundError
+
+RGB = NDArray[np.uint8]
+"""An upright photo, (H, W, 3), RGB."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF") + (
+    ("AVIF",) if features.check("avif") else ()
+)
+"""The only decoders that ever see the bytes; EPS and the like run interpreters. MPO is JPEG."""
+LEGAL = "JPEG, PNG, WebP, BMP, TIFF, GIF" + (", AVIF" if "AVIF" in FORMATS else "")
+MIN_SIDE = 8  # px
+MAX_PIXELS = 120_000_000  # refused above; read from the header, before anything is decoded
+THUMBNAIL_SIDE = 240  # px, longer side
+
+_ORIENTATION = 0x0112  # the EXIF tag
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class BadPhoto(PlaygroundError):  # noqa: N818 (read as a word, like Skipped)
+    """The bytes are no photo that can be used; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What a photo's header says. Width and height (px) are those of the upright photo."""
+
+    width: int
+    height: int
+    format: str  # one of FORMATS, or MPO
+
+
+def probe(data: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Width and height in px of the upright photo, from its header alone.
+
+    Raises:
+        BadPhoto: no photo, an unknown format, too small or too large.
+    """
+    header = read_header(data, max_pixels=max_pixels)
+    return header.width, header.height
+
+
+def read_header(data: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Header:
+    """Like ``probe``, with the format's name."""
+    with _opened(data, max_pixels) as image:
+        return _header(image)
+
+
+def decode(
+    data: bytes | Path, *, max_pixels: int = MAX_PIXELS, longer_side: int | None = None
+) -> RGB:
+    """Decode a photo: upright, 8 bits, RGB, the first frame, transparency over white.
+
+    16-bit greys are scaled by their full range, other integer and float greys from their least
+    to their greatest value; nothing is clipped.
+
+    Args:
+        data: the file's bytes, or its path.
+        max_pixels: more than these (by the header) are refused before they are decoded.
+        longer_side: shrink to this longer side (px), antialiased; never enlarges. JPEGs are then
+            decoded at a fraction of their size where that loses nothing.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        BadPhoto: no photo, broken, cut short, too small or too large.
+    """
+    return decode_with_header(data, max_pixels=max_pixels, longer_side=longer_side)[0]
+
+
+def decode_with_header(
+    data: bytes | Path, *, max_pixels: int = MAX_PIXELS, longer_side: int | None = None
+) -> tuple[RGB, Header]:
+    """``decode``, with the header of the photo at its full size."""
+    if longer_side is not None and longer_side < 1:
+        raise ValueError(f"longer_side must be at least 1 px, got {longer_side}")
+    with _opened(data, max_pixels) as image:
+        header = _header(image)
+        shrink = longer_side is not None and longer_side < max(image.size)
+        if shrink and longer_side is not None:
+            # Twice the wanted size, so that the antialiased resize has something to average.
+            image.draft(None, _fit(image.size, 2 * longer_side))
+        image.load()
+        orientation = _orientation(image)
+        frame: Image.Image = _to_rgb(image)
+        if shrink and longer_side is not None:
+            # The size is of the full photo, so that a draft does not round the ratio.
+            size = _fit((header.width, header.height), longer_side)
+            if orientation >= 5:
+                size = size[::-1]
+            frame = frame.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+        if orientation in _UPRIGHT:
+            frame = frame.transpose(_UPRIGHT[orientation])
+        pixels = np.array(frame, dtype=np.uint8)
+    return pixels, header
+
+
+def encode_jpeg(photo: RGB, quality: int = 90) -> bytes:
+    """(H, W, 3) uint8 to the bytes of a JPEG without metadata; equal input, equal bytes."""
+    _check(photo)
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(photo)).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def make_thumbnail(photo: RGB, side: int = THUMBNAIL_SIDE) -> RGB:
+    """Shrink (H, W, 3) to at most ``side`` px on the longer side, antialiased."""
+    _check(photo)
+    height, width = photo.shape[:2]
+    if max(width, height) <= side:
+        return photo.copy()
+    image = Image.fromarray(np.ascontiguousarray(photo))
+    small = image.resize(_fit((width, height), side), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return np.array(small, dtype=np.uint8)
+
+
+def _check(photo: RGB) -> None:
+    if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
+        raise ValueError(f"photo must be (H, W, 3) uint8, got {photo.shape} {photo.dtype}")
+
+
+def _fit(size: tuple[int, int], longer_side: int) -> tuple[int, int]:
+    factor = min(1.0, longer_side / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+@contextlib.contextmanager
+def _opened(data: bytes | Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
+    """Open and check the header; everything that goes wrong inside comes out as ``BadPhoto``."""
+    name = "" if isinstance(data, bytes) else f"{data.name}: "
+    try:
+        stream = _stream(data)
+    except OSError as error:
+        raise BadPhoto(f"{name}the file cannot be read ({error.strerror}).") from error
+    with stream:
+        if not stream.read(1):
+            raise BadPhoto(f"{name}the file is empty.")
+        stream.seek(0)
+        try:
+            with Image.open(stream, formats=FORMATS) as image:
+                _check_size(image.size, max_pixels, name)
+                yield image
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise BadPhoto(
+                f"{name}too large: more pixels than the limit of {max_pixels:,}. Shrink it first."
+            ) from error
+        except UnidentifiedImageError as error:
+            raise BadPhoto(f"{name}not a photo of a known format. Legal: {LEGAL}.") from error
+        except PlaygroundError:
+            raise
+        except MemoryError as error:
+            raise BadPhoto(f"{name}there is not enough memory to decode it.") from error
+        except Exception as error:
+            # Pillow's plugins raise anything for broken files (SyntaxError, struct.error, ...).
+            text = str(error).partition("\n")[0] or type(error).__name__
+            if "truncated" in text.lower():
+                text = "the file is cut short"
+            raise BadPhoto(f"{name}broken: {text}. Save it again from a photo program.") from error
+
+
+def _stream(data: bytes | Path) -> BinaryIO:
+    if isinstance(data, bytes):
+        return io.BytesIO(data)
+    return open(data, "rb")
+
+
+def _check_size(size: tuple[int, int], max_pixels: int, name: str) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise BadPhoto(
+            f"{name}too large: {width} x {height} px are {width * height:,} pixels, the limit is "
+            f"{max_pixels:,}. Shrink it first."
+        )
+    if min(width, height) < MIN_SIDE:
+        raise BadPhoto(
+            f"{name}too small: {width} x {height} px; each side needs at least {MIN_SIDE} px."
+        )
+
+
+def _header(image: ImageFile.ImageFile) -> Header:
+    width, height = image.size
+    # Pillow turns TIFF by itself and gives the upright size from the start.
+    if image.format != "TIFF" and _orientation(image) >= 5:
+        width, height = height, width
+    return Header(width, height, image.format or "")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:
+        # Broken metadata must not cost the photo; it is shown as stored.
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("F", "I") or image.mode.startswith("I;16"):
+        return Image.fromarray(_to_8_bits(np.asarray(image), image.mode)).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _to_8_bits(values: NDArray[np.generic], mode: str) -> NDArray[np.uint8]:
+    grey = values.astype(np.float32)
+    finite = np.isfinite(grey)
+    if not finite.any():
+        raise BadPhoto("the photo holds no finite values.")
+    low, high = float(grey[finite].min()), float(grey[finite].max())
+    # 32-bit integers are how 16-bit greys are often stored.
+    if mode.startswith("I") and low >= 0 and high <= 65535:
+        low, high = 0.0, 65535.0
+    grey = np.where(finite, grey, np.float32(low))
+    scaled = (grey - low) * (255.0 / (high - low)) if high > low else np.zeros_like(grey)
+    return np.rint(scaled).astype(np.uint8)

@@ -1,0 +1,124 @@
+"""What the network extractors share: photo to tensor, and one global vector per photo."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from data.base import Box
+from data.errors import PlaygroundError
+from extractors.base import RGB, Extractor, Features, Prepared, Raw, crop_and_shrink
+from extractors.runtime import Network
+from extractors.weights import Weights, resolve
+
+MIN_SIDE = 32  # px; below it the trunks' strides leave no feature map
+MAX_SIDE = 4096  # px; a larger photo would not fit into the memory of a small machine
+
+
+def to_tensor(pixels: Sequence[RGB]) -> Tensor:
+    """Photos of one size -> (B, 3, H, W) float32 in [0, 1]; small sides are padded to 32 px."""
+    batch = torch.from_numpy(np.stack([np.ascontiguousarray(p) for p in pixels]))
+    tensor = batch.permute(0, 3, 1, 2).float().div_(255.0)
+    height, width = tensor.shape[2:]
+    if height < MIN_SIDE or width < MIN_SIDE:
+        # Repeating the border, not enlarging: a query is never upsampled.
+        padding = (0, max(0, MIN_SIDE - width), 0, max(0, MIN_SIDE - height))
+        tensor = F.pad(tensor, padding, mode="replicate")
+    return tensor.contiguous()
+
+
+def rescale(x: Tensor, factor: float) -> Tensor:
+    """Bilinear, align_corners False (cirtorch's multi-scale), never below ``MIN_SIDE``."""
+    if factor == 1.0:
+        return x
+    size = [max(MIN_SIDE, int(side * factor)) for side in x.shape[2:]]
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def check_image_size(image_size: int) -> None:
+    if not MIN_SIDE <= image_size <= MAX_SIDE:
+        raise PlaygroundError(
+            f"image_size={image_size} is not possible. Legal: {MIN_SIDE} to {MAX_SIDE} px."
+        )
+
+
+class NetworkExtractor(Extractor):
+    """Base of the extractors that run a network; loads it at the first use, once."""
+
+    uses_weights: ClassVar[bool] = True
+    network_name: ClassVar[str]  # row of the weights table
+
+    def __init__(self, config: Any, weights: str = "auto") -> None:
+        super().__init__(config)
+        self._wanted = weights
+        self._loading = threading.Lock()
+
+    @functools.cached_property
+    def weights(self) -> Weights:
+        return resolve(self.network_name, self._wanted)
+
+    def weights_identity(self) -> dict[str, str]:
+        return self.weights.identity
+
+    @functools.cached_property
+    def _network(self) -> Network:
+        return Network(self.build_network())
+
+    def load(self) -> Network:
+        """The network, loading it if this is the first use (seconds; the "cold" start)."""
+        with self._loading:
+            return self._network
+
+    @property
+    def loaded(self) -> bool:
+        return "_network" in self.__dict__
+
+    def build_network(self) -> nn.Module:
+        """The torch module to run: (B, 3, H, W) RGB in [0, 1] -> feature map."""
+        raise NotImplementedError
+
+    def runtime(self) -> str:
+        return self.load().description
+
+
+class GlobalNetwork(NetworkExtractor):
+    """One vector per photo from one network."""
+
+    def prepare(self, photo: RGB, box: Box | None = None) -> Prepared:
+        return crop_and_shrink(photo, box, self.config.image_size)
+
+    def head(self, tensor: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
+        """(B, 3, H, W) in [0, 1] -> (B, D), L2-normalised."""
+        raise NotImplementedError
+
+    def describe(self, prepared: Prepared) -> Raw:
+        return self.describe_batch([prepared])[0]
+
+    def describe_batch(self, batch: Sequence[Prepared]) -> list[Raw]:
+        network = self.load()
+        shapes = [prepared.pixels.shape for prepared in batch]
+        order = sorted(range(len(batch)), key=lambda i: (shapes[i], i))
+        out: list[Raw] = [{}] * len(batch)
+        for _, group in groupby(order, key=lambda i: shapes[i]):
+            members = list(group)
+            # On a CPU single photos are as fast, and the same whatever else is in the batch.
+            step = len(members) if network.batches else 1
+            for start in range(0, len(members), step):
+                chunk = members[start : start + step]
+                tensor = to_tensor([batch[i].pixels for i in chunk])
+                with torch.inference_mode():
+                    vectors = self.head(tensor, network).numpy().astype(np.float32)
+                for row, i in enumerate(chunk):
+                    out[i] = {"vectors": vectors[row : row + 1].copy()}
+        return out
+
+    def encode(self, raw: Raw) -> Features:
+        return Features(raw["vectors"])

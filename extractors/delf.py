@@ -1,0 +1,234 @@
+"""DELF: attentive local features of a ResNet50, with their places in the photo."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from data.base import Box
+from data.errors import PlaygroundError
+from extractors.base import RGB, Card, Features, Prepared, Raw, crop_and_shrink, l2_normalise
+from extractors.cnn import NetworkExtractor, check_image_size, rescale, to_tensor
+from extractors.trunks import Normalised, trunk
+from extractors.weights import Weights, load_into, read_state, resolve, seeded
+
+TRUNK = "resnet50"
+CHANNELS = 1024  # of conv4_x ("block3")
+STRIDE = 16  # px of conv4_x; torchvision's ResNet50 has no extra stride after it
+RECEPTIVE_FIELD = 291  # px
+
+
+@dataclasses.dataclass(frozen=True)
+class DelfConfig:
+    image_size: int = 320  # px, longer side; DELF's own limit is 1024
+    # The paper's seven scales are these and 2.0, which alone costs as much as all the others.
+    scales: tuple[float, ...] = (0.25, 0.3536, 0.5, 0.7071, 1.0, 1.4142)
+    max_features: int = 300  # per photo, by attention; DELF: 1000
+    dim: int = 40  # of the PCA
+
+
+class Attention(nn.Module):
+    """1x1 conv to 512 + ReLU, 1x1 conv to 1, softplus: (B, 1024, H, W) -> (B, 1, H, W)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(CHANNELS, 512, 1)
+        self.conv2 = nn.Conv2d(512, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.softplus(self.conv2(F.relu(self.conv1(x))))
+
+
+class NormAttention(nn.Module):
+    """The length of the feature itself, for weights without a trained attention head.
+
+    Tolias, Jenicek, Chum: Learning and aggregating deep local descriptors (HOW), ECCV 2020.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.norm(p=2, dim=1, keepdim=True)
+
+
+class DelfNetwork(nn.Module):
+    """(B, 3, H, W) -> (B, 1025, H/16, W/16): the features and, last, their attention."""
+
+    def __init__(self, features: nn.Module, attention: nn.Module) -> None:
+        super().__init__()
+        self.trunk = features
+        self.attention = attention
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.trunk(x)
+        return torch.cat([features, self.attention(features)], dim=1)
+
+
+class Delf(NetworkExtractor):
+    """Up to ``max_features`` vectors of ``dim`` per photo, with x, y, scale and attention."""
+
+    name = "delf"
+    network_name = "delf"
+    local = True
+    fit_sample = 64
+    card = Card(
+        title="DELF",
+        paper="Noh, Araujo, Sim, Weyand, Han: Large-scale image retrieval with attentive deep "
+        "local features, ICCV 2017",
+        url="https://arxiv.org/abs/1612.06321",
+        idea="Instead of one vector per photo, hundreds: every cell of a ResNet50's feature map, "
+        "at several scales, is a local feature, and an attention score keeps those worth "
+        "keeping. Each of the query's features votes for the photos with similar ones; RANSAC "
+        "then counts how many agree on one geometric transform.",
+        formula=r"s(q, x) = \big|\{\text{matches } (i,j):\ \lVert A\,p_i + t - p_j\rVert \le "
+        r"\tau\}\big|",
+        parameters={
+            "image_size": "longer side in px (never enlarged)",
+            "scales": "factors of the image size; large ones see small details and cost most",
+            "max_features": "features kept per photo, by attention",
+            "dim": "length of a feature after PCA",
+        },
+        licence="Apache-2.0 (the authors' code; this is our own)",
+        cost="Six passes of most of a ResNet50, and an index of hundreds of vectors per photo.",
+    )
+
+    def __init__(self, config: DelfConfig, weights: str = "auto") -> None:
+        check_image_size(config.image_size)
+        if not config.scales or not all(0.1 <= s <= 4 for s in config.scales):
+            raise PlaygroundError(
+                f"scales={config.scales} are not possible. Legal: one or more of 0.1 to 4."
+            )
+        if not 10 <= config.max_features <= 10_000:
+            raise PlaygroundError(
+                f"max_features={config.max_features} is not possible. Legal: 10 to 10000."
+            )
+        if not 2 <= config.dim <= CHANNELS:
+            raise PlaygroundError(f"dim={config.dim} is not possible. Legal: 2 to {CHANNELS}.")
+        super().__init__(config, weights)
+        self._mean: NDArray[np.float32] | None = None
+        self._components: NDArray[np.float32] | None = None
+
+    @property
+    def dim(self) -> int:
+        return int(self.config.dim)
+
+    @property
+    def weights(self) -> Weights:  # type: ignore[override]
+        return self._resolved()[0]
+
+    def _resolved(self) -> tuple[Weights, Weights | None]:
+        """(weights as recorded, trunk's weights where only the trunk is trained)."""
+        if "_pair" not in self.__dict__:
+            source = self._wanted
+            trained = source.startswith("file:") or source in ("auto", "bundled")
+            own = resolve(self.network_name, source) if trained else None
+            if own is not None and own.path is not None:
+                self._pair: tuple[Weights, Weights | None] = (own, None)
+            else:
+                base = resolve(TRUNK, source)
+                self._pair = (Weights(self.network_name, base.source, base.path, base.sha256), base)
+        return self._pair
+
+    def build_network(self) -> nn.Module:
+        own, base = self._resolved()
+        resnet = trunk(TRUNK, base if base is not None else resolve(TRUNK, "untrained"))
+        assert isinstance(resnet, nn.Sequential)
+        block3 = resnet[:-1]  # without layer4
+        if base is not None:
+            return Normalised(DelfNetwork(block3, NormAttention())).eval()
+        module = seeded(lambda: DelfNetwork(block3, Attention()))
+        assert own.path is not None
+        load_into(module, read_state(own.path), str(own.path))
+        return Normalised(module).eval()
+
+    def prepare(self, photo: RGB, box: Box | None = None) -> Prepared:
+        return crop_and_shrink(photo, box, self.config.image_size)
+
+    def describe(self, prepared: Prepared) -> Raw:
+        """``descriptors`` (n, 1024) float16, L2-normalised; ``geometry`` (n, 4) float32."""
+        network = self.load()
+        tensor = to_tensor([prepared.pixels])
+        height, width = prepared.pixels.shape[:2]
+        descriptors, geometry = [], []
+        for scale in self.config.scales:
+            resized = rescale(tensor, scale)
+            output = network(resized.contiguous())[0]
+            cells = output.flatten(1).T.numpy()  # (h * w, 1025)
+            rows, columns = np.divmod(np.arange(len(cells)), output.shape[2])
+            # The exact factor: sizes are rounded to whole pixels.
+            factor_x = resized.shape[3] / tensor.shape[3]
+            factor_y = resized.shape[2] / tensor.shape[2]
+            # A cell's receptive field is centred on pixel STRIDE * (row, column).
+            xy = np.stack(
+                [
+                    (columns * STRIDE + 0.5) / factor_x - 0.5,
+                    (rows * STRIDE + 0.5) / factor_y - 0.5,
+                ],
+                axis=1,
+            ).astype(np.float32)
+            inside = (xy[:, 0] < width) & (xy[:, 1] < height)  # not in the padding
+            side = np.full(len(cells), RECEPTIVE_FIELD / scale, np.float32)
+            place = np.column_stack([prepared.to_photo(xy), side, cells[:, -1]])
+            descriptors.append(cells[inside, :-1])
+            geometry.append(place[inside].astype(np.float32))
+        vectors, places = np.concatenate(descriptors), np.concatenate(geometry)
+        # Stable: equal scores keep their order, so that the same photo gives the same features.
+        best = np.argsort(-places[:, 3], kind="stable")[: self.config.max_features]
+        places = places[best]
+        places[:, 2] /= np.float32(np.mean(prepared.scale))
+        return {
+            "descriptors": l2_normalise(vectors[best]).astype(np.float16),
+            "geometry": places,
+        }
+
+    def fit(self, raws: Iterable[Raw]) -> None:
+        """PCA of the sample's descriptors, without whitening."""
+        count = 0
+        total = np.zeros(CHANNELS)
+        products = np.zeros((CHANNELS, CHANNELS))
+        for raw in raws:
+            x = raw["descriptors"].astype(np.float64)
+            count += len(x)
+            total += x.sum(axis=0)
+            products += x.T @ x
+        if count <= self.dim:
+            raise PlaygroundError(
+                f"DELF needs more than {self.dim} local features to learn its PCA and the "
+                f"collection gave {count}. Add photos to the collection."
+            )
+        mean = total / count
+        covariance = products / count - np.outer(mean, mean)
+        _, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+        components = vectors[:, ::-1][:, : self.dim].T
+        # An eigenvector's sign is arbitrary: make its largest entry positive.
+        largest = np.abs(components).argmax(axis=1)
+        components *= np.sign(components[np.arange(len(components)), largest])[:, None]
+        self._mean = mean.astype(np.float32)
+        self._components = np.ascontiguousarray(components, dtype=np.float32)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        if self._mean is None or self._components is None:
+            return {}
+        return {"mean": self._mean, "components": self._components}
+
+    def load_state(self, state: dict[str, NDArray[Any]]) -> None:
+        shapes = {k: v.shape for k, v in state.items()}
+        if shapes != {"mean": (CHANNELS,), "components": (self.dim, CHANNELS)}:
+            raise PlaygroundError(
+                f"The learned state of delf has arrays {shapes}; expected mean ({CHANNELS},) and "
+                f"components ({self.dim}, {CHANNELS}). Build the collection's delf again."
+            )
+        self._mean = np.asarray(state["mean"], np.float32)
+        self._components = np.asarray(state["components"], np.float32)
+
+    def encode(self, raw: Raw) -> Features:
+        if self._mean is None or self._components is None:
+            raise PlaygroundError("delf has no PCA yet: call fit or load_state first.")
+        x = raw["descriptors"].astype(np.float32)
+        vectors = l2_normalise((x - self._mean) @ self._components.T)
+        return Features(vectors, raw["geometry"].astype(np.float32))

@@ -1,0 +1,127 @@
+"""GeM-Siamese: trunk, learnable GeM and whitening, trained with pairs or triplets."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from data.errors import PlaygroundError
+from extractors.base import Card
+from extractors.cnn import GlobalNetwork, check_image_size, rescale
+from extractors.pooling import GeM, l2n
+from extractors.trunks import CHANNELS, Normalised, trunk
+from extractors.weights import Weights, load_into, read_state, resolve, seeded
+
+TRUNK = "resnet50"
+
+
+@dataclasses.dataclass(frozen=True)
+class GemSiameseConfig:
+    image_size: int = 320  # px, longer side; the papers use 1024
+    scales: tuple[float, ...] = (1.0, 0.7071, 0.5)  # of the image; (1.0,) = single scale
+    dim: int = 512  # of the whitened vector
+
+
+class SiameseNetwork(nn.Module):
+    """What siamese training yields: (B, 3, H, W) -> (B, dim), whitened, L2-normalised.
+
+    Training runs ``forward``; extraction runs the trunk in the chosen runtime and ``head`` here.
+    State dict: ``trunk.*``, ``pool.p``, ``whiten.weight``, ``whiten.bias``.
+    """
+
+    def __init__(self, features: nn.Module, channels: int, dim: int) -> None:
+        super().__init__()
+        self.trunk = features
+        self.pool = GeM(3.0)
+        self.whiten = nn.Linear(channels, dim)
+        # Until it is trained: a random rotation, which keeps angles (all of them for
+        # dim = channels, nearly for fewer).
+        nn.init.orthogonal_(self.whiten.weight)
+        nn.init.zeros_(self.whiten.bias)
+
+    def head(self, feature_map: Tensor) -> Tensor:
+        return l2n(self.whiten(l2n(self.pool(feature_map))))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.trunk(x))
+
+
+class GemSiamese(GlobalNetwork):
+    """ResNet50 + learnable GeM + whitening, at several scales."""
+
+    name = "gem-siamese"
+    network_name = "gem-siamese"
+    card = Card(
+        title="GeM-Siamese",
+        paper="Radenovic, Tolias, Chum: Fine-tuning CNN image retrieval with no human "
+        "annotation, TPAMI 2019",
+        url="https://arxiv.org/abs/1711.02512",
+        idea="The same trunk as ResNet50, but trained for retrieval: two copies with shared "
+        "weights see a pair of photos, and the loss pulls photos of one landmark together and "
+        "pushes others apart. GeM's exponent and a whitening layer are learned with it. The "
+        "photo is described at three scales and the vectors averaged.",
+        formula=r"L = \tfrac{1}{2}\,y\,D^2 + \tfrac{1}{2}(1-y)\max(0,\,m-D)^2,\quad "
+        r"D=\lVert f(a)-f(b)\rVert_2",
+        parameters={
+            "image_size": "longer side in px (never enlarged)",
+            "scales": "factors of the image size, averaged; a single 1.0 is the cheapest",
+            "dim": "length of the whitened vector, at most 2048",
+        },
+        licence="MIT (this project's code)",
+        cost="A ResNet50 pass per scale: 1.75 times a single one with the default scales.",
+    )
+
+    def __init__(self, config: GemSiameseConfig, weights: str = "auto") -> None:
+        check_image_size(config.image_size)
+        if not 1 <= config.dim <= CHANNELS[TRUNK]:
+            raise PlaygroundError(f"dim={config.dim} is not possible. Legal: 1 to {CHANNELS[TRUNK]}.")
+        if not config.scales or not all(0.1 <= s <= 2 for s in config.scales):
+            raise PlaygroundError(
+                f"scales={config.scales} are not possible. Legal: one or more of 0.1 to 2."
+            )
+        super().__init__(config, weights)
+
+    @property
+    def dim(self) -> int:
+        return int(self.config.dim)
+
+    @property
+    def weights(self) -> Weights:  # type: ignore[override]
+        return self._resolved()[0]
+
+    def _resolved(self) -> tuple[Weights, Weights | None]:
+        """(weights as recorded, trunk's weights where head and trunk come from two places)."""
+        if "_pair" not in self.__dict__:
+            source = self._wanted
+            trained = source.startswith("file:") or source in ("auto", "bundled")
+            own = resolve(self.network_name, source) if trained else None
+            if own is not None and own.path is not None:
+                self._pair: tuple[Weights, Weights | None] = (own, None)
+            else:
+                base = resolve(TRUNK, source)
+                label = base.source if base.path is None else f"{base.source}+untrained"
+                self._pair = (Weights(self.network_name, label, base.path, base.sha256), base)
+        return self._pair
+
+    def _module(self) -> SiameseNetwork:
+        own, base = self._resolved()
+        features = trunk(TRUNK, base if base is not None else resolve(TRUNK, "untrained"))
+        module = seeded(lambda: SiameseNetwork(features, CHANNELS[TRUNK], self.dim))
+        assert isinstance(module, SiameseNetwork)
+        if base is None:
+            assert own.path is not None
+            load_into(module, read_state(own.path), str(own.path))
+        return module.eval()
+
+    def build_network(self) -> nn.Module:
+        module = self._module()
+        # The head is small and stays in fp32 whatever the runtime's precision.
+        self._head = module.head
+        return Normalised(module.trunk).eval()
+
+    def head(self, tensor: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
+        vectors = [self._head(run(rescale(tensor, s).contiguous())) for s in self.config.scales]
+        return l2n(torch.stack(vectors).mean(dim=0))

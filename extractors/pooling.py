@@ -1,0 +1,99 @@
+"""Pooling of a convolutional feature map into one vector, and the GeM layer.
+
+All functions take X (B, C, H, W), non-negative, and give (B, C), not normalised unless said.
+Reference: Radenovic, Tolias, Chum: Fine-tuning CNN image retrieval with no human annotation,
+TPAMI 2019; R-MAC: Tolias, Sicre, Jegou, ICLR 2016.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+EPS = 1e-6
+R_MAC_OVERLAP = 0.4  # wanted overlap of neighbouring regions
+POOLINGS = ("gem", "mac", "spoc", "rmac")
+
+
+def l2n(x: Tensor, eps: float = EPS) -> Tensor:
+    """x / (|x|_2 + eps) over the channel axis (1)."""
+    return x / (x.norm(p=2, dim=1, keepdim=True) + eps)
+
+
+def gem(x: Tensor, p: Tensor | float = 3.0, eps: float = EPS) -> Tensor:
+    """Generalised mean: (mean max(x, eps)^p)^(1/p); p = 1 is SPoC, p -> inf is MAC."""
+    return x.clamp(min=eps).pow(p).mean(dim=(2, 3)).pow(1.0 / p)
+
+
+def spoc(x: Tensor) -> Tensor:
+    """Average (sum-pooled convolutional features; Babenko and Lempitsky, ICCV 2015)."""
+    return x.mean(dim=(2, 3))
+
+
+def mac(x: Tensor) -> Tensor:
+    """Maximum activation of convolutions."""
+    return x.amax(dim=(2, 3))
+
+
+def _extra_steps(width: int, height: int) -> tuple[int, int]:
+    """Regions beyond one, along (x, y), so that the overlap is nearest to 0.4."""
+    if width == height:
+        return 0, 0
+    short, long = min(width, height), max(width, height)
+
+    def distance(steps: int) -> float:
+        stride = (long - short) / (steps - 1)
+        return abs((short - stride) / short - R_MAC_OVERLAP)
+
+    extra = min(range(2, 8), key=distance) - 1
+    return (extra, 0) if width > height else (0, extra)
+
+
+def r_mac_regions(width: int, height: int, levels: int = 3) -> list[tuple[int, int, int]]:
+    """Square regions (x, y, side) in cells of the feature map, without the whole map."""
+    extra_x, extra_y = _extra_steps(width, height)
+    regions = []
+    for level in range(1, levels + 1):
+        side = math.floor(2 * min(width, height) / (level + 1))
+        if side == 0:
+            continue
+        half = math.floor(side / 2 - 1)
+
+        def starts(length: int, extra: int, side: int = side, half: int = half) -> list[int]:
+            count = level + extra  # noqa: B023 (called within this turn of the loop only)
+            stride = (length - side) / (count - 1) if count > 1 else 0.0
+            return [math.floor(half + i * stride) - half for i in range(count)]
+
+        regions += [
+            (x, y, side) for y in starts(height, extra_y) for x in starts(width, extra_x)
+        ]
+    return regions
+
+
+def rmac(x: Tensor, levels: int = 3, eps: float = EPS) -> Tensor:
+    """Sum of the L2-normalised MACs of the regions and of the whole map."""
+    total = l2n(mac(x), eps)
+    for left, top, side in r_mac_regions(x.shape[3], x.shape[2], levels):
+        total = total + l2n(mac(x[:, :, top : top + side, left : left + side]), eps)
+    return total
+
+
+def pool(x: Tensor, kind: str, p: float = 3.0) -> Tensor:
+    """Pool by name (one of ``POOLINGS``)."""
+    if kind == "gem":
+        return gem(x, p)
+    return {"mac": mac, "spoc": spoc, "rmac": rmac}[kind](x)
+
+
+class GeM(nn.Module):
+    """GeM with a learnable exponent, initialised to 3."""
+
+    def __init__(self, p: float = 3.0, eps: float = EPS) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.full((1,), float(p)))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return gem(x, self.p, self.eps)

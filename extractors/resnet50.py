@@ -1,0 +1,70 @@
+"""ResNet50 trunk with a pooling of choice."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from data.errors import PlaygroundError
+from extractors.base import Card
+from extractors.cnn import GlobalNetwork, check_image_size
+from extractors.pooling import POOLINGS, l2n, pool
+from extractors.trunks import CHANNELS, Normalised, trunk
+
+
+@dataclasses.dataclass(frozen=True)
+class ResNet50Config:
+    image_size: int = 320  # px, longer side; the papers use 1024, which costs ten times as much
+    pooling: str = "gem"  # gem, mac, spoc or rmac
+    p: float = 3.0  # GeM's exponent; 1 = spoc
+
+
+class PooledTrunk(GlobalNetwork):
+    """A trunk, a pooling, L2."""
+
+    def __init__(self, config: ResNet50Config, weights: str = "auto") -> None:
+        check_image_size(config.image_size)
+        if config.pooling not in POOLINGS:
+            raise PlaygroundError(
+                f"pooling={config.pooling} is unknown. Legal: {', '.join(POOLINGS)}."
+            )
+        if not 0 < config.p <= 100:
+            raise PlaygroundError(f"p={config.p} is not possible. Legal: above 0, at most 100.")
+        super().__init__(config, weights)
+
+    @property
+    def dim(self) -> int:
+        return CHANNELS[self.network_name]
+
+    def build_network(self) -> nn.Module:
+        return Normalised(trunk(self.network_name, self.weights)).eval()
+
+    def head(self, tensor: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
+        return l2n(pool(run(tensor), self.config.pooling, self.config.p))
+
+
+class ResNet50(PooledTrunk):
+    """ResNet50 conv5 features, pooled and L2-normalised: 2048-d."""
+
+    name = "resnet50"
+    network_name = "resnet50"
+    card = Card(
+        title="ResNet50 + GeM",
+        paper="He, Zhang, Ren, Sun: Deep residual learning for image recognition, CVPR 2016; "
+        "pooling: Radenovic, Tolias, Chum, TPAMI 2019",
+        url="https://arxiv.org/abs/1512.03385",
+        idea="A classification network, cut before its classifier, turns the photo into 2,048 "
+        "maps that each say where some pattern was seen. Pooling keeps one number per map: how "
+        "strongly the pattern is present anywhere. Where it was is forgotten.",
+        formula=r"f_c = \Big(\frac{1}{|\Omega|}\sum_{u\in\Omega} \max(x_c(u),\epsilon)^p"
+        r"\Big)^{1/p},\qquad v = f/\lVert f\rVert_2",
+        parameters={
+            "image_size": "longer side in px (never enlarged); small patterns need large photos",
+            "pooling": "gem, mac (maximum), spoc (mean) or rmac (maxima of regions, summed)",
+            "p": "GeM's exponent: 1 is the mean, large values approach the maximum",
+        },
+        licence="BSD-3-Clause (torchvision)",
+        cost="One network pass: about 12 GFLOP at 320 x 240 px.",
+    )

@@ -1,0 +1,226 @@
+"""The descriptors of a collection and the indexes over them, on disk.
+
+``vectors/<collection>/<extractor>/`` holds the descriptors of one extractor, and its sub-folder
+``indexes/<index>/`` each index over them (see ``data.artefact`` for how they are saved). Both
+name what they were made from, and loading refuses anything else with the command that mends it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from data import artefact
+from data.errors import PlaygroundError
+from data.paths import vectors_root
+from data.store import Collection
+from extractors import registry as extractor_registry
+from extractors.base import Extractor
+from indexing import registry as index_registry
+from indexing.base import BuiltIndex
+
+
+def extractor_folder(collection: str, extractor: str) -> Path:
+    return vectors_root(collection) / extractor_registry.slug(extractor)
+
+
+def index_folder(collection: str, extractor: str, index: str) -> Path:
+    """One folder per built index: overrides that only steer searches share it."""
+    built = index_registry.without_search(index)
+    return extractor_folder(collection, extractor) / "indexes" / index_registry.slug(built)
+
+
+def build_command(collection: str, extractor: str, index: str = "all") -> str:
+    """The command that builds (again) what is missing or wrong."""
+    return (
+        f"python -m scripts.build --collection {collection} --extractors '{extractor}' "
+        f"--indexes '{index}'"
+    )
+
+
+def recorded_source(source: str) -> str:
+    """The weights source to ask for, from the one that a manifest records.
+
+    A trained trunk with an untrained head is recorded as "imagenet+untrained".
+    """
+    return source.partition("+")[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Vectors:
+    """The descriptors of a collection by one extractor, in the order of ``ids``.
+
+    Attributes:
+        vectors: (n, D) float32, memory-mapped; n = photos for a global descriptor.
+        offsets: (photos + 1,) int64 for local descriptors, else None: photo i has the rows
+            offsets[i] to offsets[i + 1].
+        geometry: (n, 4) float32 for local descriptors, else None (see ``extractors.base``).
+        state: what the extractor learned from the collection.
+    """
+
+    manifest: dict[str, Any]
+    ids: tuple[str, ...]
+    sha256: tuple[str, ...]  # of the photos' files, as they were described
+    vectors: NDArray[np.float32]
+    offsets: NDArray[np.int64] | None
+    geometry: NDArray[np.float32] | None
+    state: dict[str, NDArray[Any]]
+
+    @property
+    def source(self) -> str:
+        """Where the network's weights came from; empty without a network."""
+        return str(self.manifest["identity"]["weights"].get("source", ""))
+
+    @property
+    def version(self) -> str:
+        """Identifies the exact vectors."""
+        return str(self.manifest["files"]["vectors.npy"]["sha256"])
+
+
+def identity_difference(extractor: Extractor, manifest: dict[str, Any]) -> str | None:
+    """What differs between an extractor and the one that made the vectors, in words."""
+    mine, theirs = extractor.identity(), manifest["identity"]
+    # Through JSON, as tuples come back as lists.
+    mine = json.loads(json.dumps(mine))
+    for field in ("extractor", "version", "config", "weights"):
+        if mine[field] != theirs.get(field):
+            if isinstance(mine[field], dict):
+                keys = [k for k in mine[field] if mine[field][k] != theirs[field].get(k)]
+                then = {k: theirs[field].get(k) for k in keys}
+                now = {k: mine[field][k] for k in keys}
+            else:
+                then, now = theirs.get(field), mine[field]
+            return f"{field} was {then} and is {now} now"
+    return None
+
+
+def read_vectors_manifest(collection: str, extractor: str) -> dict[str, Any] | None:
+    """The manifest of a collection's vectors, unverified; None when there are none."""
+    return artefact.read_manifest(extractor_folder(collection, extractor))
+
+
+def load_vectors(
+    collection: Collection, spec: str, *, allow_changed: bool = False
+) -> tuple[Vectors, Extractor]:
+    """Load and verify the vectors, and make the extractor that made them.
+
+    Args:
+        allow_changed: accept vectors of an earlier state of the collection (an update reuses
+            them).
+
+    Raises:
+        PlaygroundError: there are none, they are damaged, or they were made from another
+            collection, config or weights.
+    """
+    folder = extractor_folder(collection.name, spec)
+    mend = build_command(collection.name, spec)
+    manifest = artefact.read_manifest(folder)
+    if manifest is None:
+        raise PlaygroundError(
+            f"The collection {collection.name} has no vectors of {spec} yet. Run: {mend}"
+        )
+    source = manifest["identity"]["weights"].get("source", "auto")
+    extractor = extractor_registry.create(spec, weights=recorded_source(source))
+    difference = identity_difference(extractor, manifest)
+    if difference is not None:
+        raise PlaygroundError(
+            f"The vectors of {spec} for {collection.name} were made otherwise: {difference}. "
+            f"Run: {mend}"
+        )
+    if manifest["fingerprint"] != collection.fingerprint and not allow_changed:
+        raise PlaygroundError(
+            f"The collection {collection.name} has changed since its vectors of {spec} were built "
+            f"({manifest['photos']} photos then, {len(collection.photos)} now). Run: {mend}"
+        )
+
+    def path(name: str) -> Path:
+        return artefact.file_path(folder, manifest, name, mend)
+
+    rows = json.loads(path("ids.json").read_text(encoding="utf-8"))
+    vectors = np.load(path("vectors.npy"), mmap_mode="r", allow_pickle=False)
+    local = bool(manifest["local"])
+    offsets = np.load(path("offsets.npy"), allow_pickle=False) if local else None
+    geometry = np.load(path("geometry.npy"), mmap_mode="r", allow_pickle=False) if local else None
+    expected = (manifest["vectors"], manifest["dim"])
+    if vectors.shape != expected or vectors.dtype != np.float32:
+        raise PlaygroundError(
+            f"{folder / 'vectors.npy'} is {vectors.shape} {vectors.dtype}, its manifest says "
+            f"{expected} float32. Run: {mend}"
+        )
+    state: dict[str, NDArray[Any]] = {}
+    if "state.safetensors" in manifest["files"]:
+        state = safetensors.numpy.load_file(path("state.safetensors"))
+        extractor.load_state(state)
+    loaded = Vectors(
+        manifest, tuple(rows["ids"]), tuple(rows["sha256"]), vectors, offsets, geometry, state
+    )
+    if len(loaded.ids) != manifest["photos"] or len(loaded.sha256) != manifest["photos"]:
+        raise PlaygroundError(
+            f"{folder}: {len(loaded.ids)} ids for {manifest['photos']} photos. Run: {mend}"
+        )
+    if not allow_changed and loaded.ids != tuple(photo.id for photo in collection.photos):
+        raise PlaygroundError(
+            f"The ids of the vectors of {spec} are not those of the collection "
+            f"{collection.name}. Run: {mend}"
+        )
+    return loaded, extractor
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedIndex:
+    """An index with what ties its rows to the vectors' rows.
+
+    ``rows`` is None where the index holds every row, else (n,) int64: row of the vectors of each
+    row of the index (empty descriptors, such as a photo without keypoints, are left out: a zero
+    vector would be nearer to every query than most photos).
+    """
+
+    manifest: dict[str, Any]
+    built: BuiltIndex
+    rows: NDArray[np.int64] | None
+
+
+def load_index(collection: str, extractor: str, index: str, vectors: Vectors) -> LoadedIndex:
+    """Load and verify an index over exactly these vectors."""
+    folder = index_folder(collection, extractor, index)
+    mend = build_command(collection, extractor, index)
+    manifest = artefact.read_manifest(folder)
+    if manifest is None:
+        raise PlaygroundError(
+            f"The collection {collection} has no {index} index of {extractor} yet. Run: {mend}"
+        )
+    if manifest["vectors_sha256"] != vectors.version:
+        raise PlaygroundError(
+            f"The {index} index of {extractor} for {collection} was built over other vectors than "
+            f"those that are there now. Run: {mend}"
+        )
+    kind, _ = index_registry.parse_index_spec(index)
+    path = artefact.file_path(folder, manifest, "index.faiss", mend)
+    built = kind.load(path, manifest)
+    rows = None
+    if "rows.npy" in manifest["files"]:
+        rows = np.load(artefact.file_path(folder, manifest, "rows.npy", mend), allow_pickle=False)
+    return LoadedIndex(manifest, built, rows)
+
+
+def built_indexes(collection: str, extractor: str) -> list[str]:
+    """The specs of the indexes that are there, in the registry's order, factory strings last."""
+    root = extractor_folder(collection, extractor) / "indexes"
+    specs = []
+    for folder in sorted(root.iterdir()) if root.is_dir() else []:
+        manifest = artefact.read_manifest(folder) if folder.is_dir() else None
+        if manifest is not None:
+            specs.append(str(manifest["index"]))
+    return sort_indexes(specs)
+
+
+def sort_indexes(specs: Sequence[str]) -> list[str]:
+    order = {name: i for i, name in enumerate(index_registry.names())}
+    return sorted(specs, key=lambda s: (order.get(s.partition(":")[0], len(order)), s))

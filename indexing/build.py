@@ -1,0 +1,580 @@
+"""The offline build: from a collection to descriptors and indexes, resumable at any moment.
+
+Results of the expensive steps go to small shard files whose names are digests of what they were
+made from, so a build that is killed and started again finds them by itself, and a shard can never
+be taken for another. Shards are blocks of photos in the collection's order; memory is bounded by
+a block, whatever the collection's size. When an artefact is complete its shards are removed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import os
+import platform
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from data import artefact, store
+from data.base import Photo
+from data.errors import PlaygroundError
+from data.store import Collection
+from extractors import registry as extractor_registry
+from extractors.base import Extractor, Features, Prepared, Raw
+from indexing import registry as index_registry
+from indexing.artefacts import (
+    Vectors,
+    extractor_folder,
+    identity_difference,
+    index_folder,
+    load_vectors,
+)
+from indexing.faiss_settings import building
+from indexing.progress import Clock, Progress, Silent, Stage
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+BLOCK = 16  # photos in a shard: a kill costs the work of at most so many
+SAMPLE_SEED = 0
+WORKERS = min(4, os.cpu_count() or 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What was done for one extractor, or one index over it."""
+
+    extractor: str
+    index: str | None
+    action: str  # built, updated or unchanged
+    seconds: float
+    photos: int
+    described: int  # photos that went through the extractor in this run
+    notes: tuple[str, ...] = ()
+
+
+def build(
+    collection_name: str,
+    extractors: Sequence[str],
+    indexes: Sequence[str],
+    *,
+    weights: str = "auto",
+    force: bool = False,
+    progress: Progress | None = None,
+) -> list[Outcome]:
+    """Build what is missing or out of date; everything else is left as it is.
+
+    Args:
+        extractors: specs, see ``extractors.registry``.
+        indexes: specs, see ``indexing.registry``.
+        force: build again what is up to date, learned state included.
+        progress: is told of every step.
+
+    Raises:
+        PlaygroundError: unknown names, a collection that cannot be read, a full disk, another
+            build of the same artefact.
+    """
+    progress = progress or Silent()
+    collection = store.load(collection_name)
+    if not collection.photos:
+        raise PlaygroundError(
+            f"The collection {collection_name} has no photos. Add some: "
+            f"python -m scripts.collections add {collection_name} --source folder --path FOLDER"
+        )
+    extractors = [extractor_registry.canonical(spec) for spec in extractors]
+    for spec in extractors:  # a wrong config is told before hours of work
+        extractor_registry.create(spec, weights=weights)
+    for spec in indexes:
+        index_registry.parse_index_spec(spec)
+    outcomes = []
+    for spec in extractors:
+        folder = extractor_folder(collection.name, spec)
+        doing = f"Building {spec} for {collection.name}"
+        with artefact.explain_os_errors(doing), artefact.exclusive(folder, doing), building():
+            task = _ExtractorBuild(collection, spec, weights, force, progress)
+            vectors, outcome = task.run()
+            outcomes.append(outcome)
+            for index in indexes:
+                outcomes.append(_build_index(collection, spec, index, vectors, force, progress))
+    return outcomes
+
+
+def planned_stages(extractors: Sequence[str], indexes: Sequence[str]) -> list[Stage]:
+    """The steps that ``build`` will go through, in its order."""
+    stages = []
+    for spec in map(extractor_registry.canonical, extractors):
+        names = ["fit"] if extractor_registry.create(spec).fit_sample else []
+        stages += [Stage(spec, name) for name in [*names, "extract"]]
+        stages += [Stage(spec, "index", index=index) for index in indexes]
+    return stages
+
+
+def record(**values: Any) -> dict[str, Any]:
+    """Measured values with what they were measured on."""
+    return {
+        **values,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what computes the vectors and indexes."""
+    names = ("faiss-cpu", "numpy", "opencv-python-headless", "scikit-image", "torch", "openvino")
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except ModuleNotFoundError:
+            continue
+    return found
+
+
+class _ExtractorBuild:
+    """The vectors of one extractor. ``run`` does it all; the rest are its steps."""
+
+    def __init__(
+        self,
+        collection: Collection,
+        spec: str,
+        weights: str,
+        force: bool,
+        progress: Progress,
+    ) -> None:
+        self.collection = collection
+        self.spec = spec
+        self.weights = weights
+        self.force = force
+        self.progress = progress
+        self.folder = extractor_folder(collection.name, spec)
+        self.extractor = extractor_registry.create(spec, weights=weights)
+        self.described = 0
+
+    def run(self) -> tuple[Vectors, Outcome]:
+        clock = Clock()
+        old = self._reusable()
+        n = len(self.collection.photos)
+        if old is not None and old.manifest["fingerprint"] == self.collection.fingerprint:
+            for stage in self._stages():
+                stage.done, stage.total, stage.state = n, n, "done"
+                self.progress.update(stage)
+            shutil.rmtree(self.folder / "partial", ignore_errors=True)  # of a build killed late
+            return old, Outcome(self.spec, None, "unchanged", clock.seconds, n, 0)
+        self._check_space(n)
+        partial = self.folder / "partial" / artefact.digest(self.extractor.identity())[:16]
+        if self.force:
+            shutil.rmtree(partial, ignore_errors=True)
+        raws = _Shards(partial / "raw")
+        state: dict[str, NDArray[Any]] = {}
+        fit_seconds = 0.0
+        if self.extractor.fit_sample:
+            fit_clock = Clock()
+            if old is not None:
+                state = old.state
+                self.extractor.load_state(state)
+            else:
+                state = self._fit(partial, raws)
+            fit_seconds = fit_clock.seconds
+        blocks = self._encode(partial, raws, state, old)
+        vectors = self._assemble(blocks, state, clock, fit_seconds)
+        shutil.rmtree(self.folder / "partial", ignore_errors=True)
+        action = "built" if old is None else "updated"
+        return vectors, Outcome(self.spec, None, action, clock.seconds, n, self.described)
+
+    def _stages(self) -> list[Stage]:
+        names = ["fit", "extract"] if self.extractor.fit_sample else ["extract"]
+        return [Stage(self.spec, name) for name in names]
+
+    def _reusable(self) -> Vectors | None:
+        """What is there already, if this extractor made it; None to start afresh."""
+        if self.force:
+            return None
+        manifest = artefact.read_manifest(self.folder)
+        if manifest is None or identity_difference(self.extractor, manifest) is not None:
+            return None
+        try:
+            vectors, _ = load_vectors(self.collection, self.spec, allow_changed=True)
+        except PlaygroundError:
+            return None  # damaged: build it again
+        return vectors
+
+    def _check_space(self, photos: int) -> None:
+        if self.extractor.local:
+            rows = getattr(self.extractor.config, "max_features", 1)
+            per_photo = rows * (40 + 4) * 4
+        else:
+            per_photo = 4096 * 4
+        needed = 2 * photos * per_photo  # the shards and the artefact
+        free = shutil.disk_usage(_existing(self.folder)).free
+        if needed > free:
+            raise PlaygroundError(
+                f"Building {self.spec} for {photos} photos needs some {needed / 1e9:.1f} GB in "
+                f"{self.folder}, and {free / 1e9:.1f} GB are free. Free some space, or set "
+                f"PLAYGROUND_HOME to a larger disk."
+            )
+
+    # -- describe ------------------------------------------------------------------------------
+
+    def _described(self, photos: Sequence[Photo]) -> list[Raw]:
+        """``describe`` of some photos, decoding ahead in threads."""
+        self.described += len(photos)
+        extractor, read = self.extractor, self.collection.read
+
+        def prepare(photo: Photo) -> Prepared:
+            return extractor.prepare(read(photo))
+
+        if not getattr(extractor, "uses_weights", False):
+            # Without a network the cores are best used by several photos at once.
+            return list(_ahead(photos, lambda photo: extractor.describe(prepare(photo))))
+        prepared = _ahead(photos, prepare)
+        if extractor.load().batches:  # type: ignore[attr-defined]
+            return extractor.describe_batch(list(prepared))
+        return [extractor.describe(item) for item in prepared]
+
+    def _raw_block(self, shards: _Shards, photos: Sequence[Photo]) -> list[Raw]:
+        key = _key(photos)
+        found = shards.read_raws(key)
+        if found is None:
+            found = self._described(photos)
+            shards.write_raws(key, found)
+        return found
+
+    # -- fit -----------------------------------------------------------------------------------
+
+    def _sample(self) -> list[Photo]:
+        photos = self.collection.photos
+        size = self.extractor.fit_sample
+        if len(photos) <= size:
+            return list(photos)
+        rng = np.random.default_rng(SAMPLE_SEED)
+        return [photos[i] for i in sorted(rng.choice(len(photos), size, replace=False))]
+
+    def _fit(self, partial: Path, raws: _Shards) -> dict[str, NDArray[Any]]:
+        sample = self._sample()
+        path = partial / f"state-{_key(sample)}.safetensors"
+        stage = Stage(self.spec, "fit", total=len(sample) + 1, state="running")
+        clock = Clock()
+        self.progress.update(stage)
+        state = self._stored_state(path)
+        if state is None:
+
+            def described() -> Iterator[Raw]:
+                for block in _blocks(sample):
+                    yield from self._raw_block(raws, block)
+                    stage.done += len(block)
+                    stage.seconds = clock.seconds
+                    self.progress.update(stage)
+
+            self.extractor.fit(described())
+            state = self.extractor.state()
+            _write_tensors(path, state)
+        stage.done, stage.seconds, stage.state = stage.total, clock.seconds, "done"
+        self.progress.update(stage)
+        return state
+
+    def _stored_state(self, path: Path) -> dict[str, NDArray[Any]] | None:
+        """What a build that was stopped had learned; None where there is nothing usable."""
+        try:
+            state = safetensors.numpy.load_file(path)
+            self.extractor.load_state(state)
+        except (OSError, safetensors.SafetensorError, PlaygroundError):
+            return None
+        return state
+
+    # -- encode --------------------------------------------------------------------------------
+
+    def _encode(
+        self,
+        partial: Path,
+        raws: _Shards,
+        state: dict[str, NDArray[Any]],
+        old: Vectors | None,
+    ) -> list[Path]:
+        """One shard of final vectors per block of photos; their paths in order."""
+        state_key = artefact.digest(
+            {k: [v.dtype.str, list(v.shape), _sha256(v)] for k, v in state.items()}
+        )[:16]
+        shards = _Shards(partial / f"vectors-{state_key}")
+        sampled: dict[str, str] = {}  # id -> key of its raw shard
+        if self.extractor.fit_sample and old is None:
+            for block in _blocks(self._sample()):
+                sampled.update({photo.id: _key(block) for photo in block})
+        known = {}
+        if old is not None:
+            known = {pair: row for row, pair in enumerate(zip(old.ids, old.sha256, strict=True))}
+        photos = self.collection.photos
+        stage = Stage(self.spec, "extract", total=len(photos), state="running")
+        clock = Clock()
+        self.progress.update(stage)
+        paths = []
+        cached: tuple[str, dict[str, Raw]] = ("", {})
+        for block in _blocks(photos):
+            path = shards.path(_key(block))
+            if not path.is_file():
+                features: dict[str, Features] = {}
+                new = []
+                for photo in block:
+                    row = known.get((photo.id, photo.sha256))
+                    if row is not None and old is not None:
+                        features[photo.id] = _old_features(old, row)
+                    elif photo.id in sampled:
+                        if cached[0] != sampled[photo.id]:
+                            cached = (
+                                sampled[photo.id],
+                                self._sampled_raws(raws, sampled, sampled[photo.id]),
+                            )
+                        features[photo.id] = self.extractor.encode(cached[1][photo.id])
+                    else:
+                        new.append(photo)
+                for photo, raw in zip(new, self._described(new) if new else [], strict=True):
+                    features[photo.id] = self.extractor.encode(raw)
+                _write_features(path, [features[photo.id] for photo in block], self.extractor)
+            paths.append(path)
+            stage.done += len(block)
+            stage.seconds = clock.seconds
+            self.progress.update(stage)
+        stage.state = "done"
+        self.progress.update(stage)
+        return paths
+
+    def _sampled_raws(self, raws: _Shards, sampled: dict[str, str], key: str) -> dict[str, Raw]:
+        members = [photo for photo in self.collection.photos if sampled.get(photo.id) == key]
+        return {
+            photo.id: raw
+            for photo, raw in zip(members, self._raw_block(raws, members), strict=True)
+        }
+
+    # -- assemble ------------------------------------------------------------------------------
+
+    def _assemble(
+        self,
+        blocks: list[Path],
+        state: dict[str, NDArray[Any]],
+        clock: Clock,
+        fit_seconds: float,
+    ) -> Vectors:
+        extractor, photos = self.extractor, self.collection.photos
+        counts = np.concatenate([safetensors.numpy.load_file(p)["counts"] for p in blocks])
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        total, dim = int(offsets[-1]), extractor.dim
+        if total == 0:
+            raise PlaygroundError(
+                f"{self.spec} found nothing to describe in the {len(photos)} photos of "
+                f"{self.collection.name}. Add photos with more detail."
+            )
+
+        def streamed(name: str, width: int) -> Callable[[Path], None]:
+            def write(path: Path) -> None:
+                with open(path, "wb") as handle:
+                    header = {"descr": "<f4", "fortran_order": False, "shape": (total, width)}
+                    np.lib.format.write_array_header_2_0(handle, header)
+                    for block in blocks:
+                        part = safetensors.numpy.load_file(block)[name]
+                        handle.write(np.ascontiguousarray(part, "<f4").tobytes())
+
+            return write
+
+        ids = {"ids": [p.id for p in photos], "sha256": [p.sha256 for p in photos]}
+        writers: dict[str, Callable[[Path], None]] = {
+            "vectors.npy": streamed("vectors", dim),
+            "ids.json": lambda path: _write_text(path, artefact.canonical_json(ids)),
+        }
+        if extractor.local:
+            writers["geometry.npy"] = streamed("geometry", 4)
+            writers["offsets.npy"] = lambda path: _save_npy(path, offsets)
+        if state:
+            writers["state.safetensors"] = lambda path: _write_tensors(path, state)
+        meta = {
+            "kind": "vectors",
+            "collection": self.collection.name,
+            "fingerprint": self.collection.fingerprint,
+            "extractor": self.spec,
+            "identity": extractor.identity(),
+            "dim": dim,
+            "metric": extractor.metric,
+            "normalised": extractor.normalised,
+            "local": extractor.local,
+            "photos": len(photos),
+            "vectors": total,
+            "notes": list(getattr(extractor, "notes", ())),
+            "libraries": library_versions(),
+        }
+        measured = record(
+            seconds=clock.seconds,
+            fit_seconds=fit_seconds,
+            described=self.described,
+            runtime=extractor.runtime(),
+        )
+        artefact.save(self.folder, meta, writers, measured)
+        return load_vectors(self.collection, self.spec)[0]
+
+
+def _build_index(
+    collection: Collection,
+    spec: str,
+    index: str,
+    vectors: Vectors,
+    force: bool,
+    progress: Progress,
+) -> Outcome:
+    clock = Clock()
+    folder = index_folder(collection.name, spec, index)
+    index = index_registry.without_search(index)
+    kind, overrides = index_registry.parse_index_spec(index)
+    stage = Stage(spec, "index", index=index, state="running")
+    progress.update(stage)
+    matrix: NDArray[np.float32] = vectors.vectors
+    filled = np.flatnonzero(np.einsum("ij,ij->i", matrix, matrix) > 0)
+    rows = None if len(filled) == len(matrix) else filled.astype(np.int64)
+    n = len(filled)
+    plan = kind.plan(n, matrix.shape[1], overrides)
+    notes = plan.notes
+    if rows is not None:
+        left_out = len(matrix) - n
+        notes += (
+            f"{left_out} photo{'s' if left_out > 1 else ''} without any descriptor "
+            f"{'are' if left_out > 1 else 'is'} not in the index.",
+        )
+    meta = {
+        "kind": "index",
+        "collection": collection.name,
+        "extractor": spec,
+        "index": index,
+        "vectors_sha256": vectors.version,
+        "n": n,
+        "d": int(matrix.shape[1]),
+        "build": plan.build,
+        "search": plan.search,
+        "distance": kind.distance,
+        "notes": list(notes),
+        "libraries": library_versions(),
+    }
+    old = artefact.read_manifest(folder)
+    up_to_date = old is not None and all(
+        old.get(key) == value for key, value in meta.items() if key != "libraries"
+    )
+    if up_to_date and not force:
+        action = "unchanged"
+    else:
+        built = kind.build(np.ascontiguousarray(matrix if rows is None else matrix[rows]), plan)
+        writers: dict[str, Callable[[Path], None]] = {"index.faiss": built.save}
+        if rows is not None:
+            writers["rows.npy"] = lambda path: _save_npy(path, rows)
+        meta["bytes_per_vector"] = built.bytes_per_vector
+        meta["code_size"] = built.code_size
+        artefact.save(folder, meta, writers, record(seconds=clock.seconds))
+        action = "built"
+    stage.done, stage.seconds, stage.state = 1, clock.seconds, "done"
+    progress.update(stage)
+    return Outcome(spec, index, action, clock.seconds, len(collection.photos), 0, tuple(notes))
+
+
+# -- shards ------------------------------------------------------------------------------------
+
+
+class _Shards:
+    """A folder of safetensors files named by digests of their photos."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, key: str) -> Path:
+        return self.folder / f"{key}.safetensors"
+
+    def read_raws(self, key: str) -> list[Raw] | None:
+        path = self.path(key)
+        if not path.is_file():
+            return None
+        raws: dict[int, Raw] = {}
+        for name, value in safetensors.numpy.load_file(path).items():
+            number, _, field = name.partition("/")
+            raws.setdefault(int(number), {})[field] = value
+        return [raws[i] for i in sorted(raws)]
+
+    def write_raws(self, key: str, raws: list[Raw]) -> None:
+        tensors = {
+            f"{i:06d}/{field}": value for i, raw in enumerate(raws) for field, value in raw.items()
+        }
+        _write_tensors(self.path(key), tensors)
+
+
+def _blocks(photos: Sequence[Photo]) -> Iterator[Sequence[Photo]]:
+    for start in range(0, len(photos), BLOCK):
+        yield photos[start : start + BLOCK]
+
+
+def _key(photos: Sequence[Photo]) -> str:
+    return artefact.digest([[photo.id, photo.sha256] for photo in photos])[:24]
+
+
+def _ahead(items: Sequence[Item], work: Callable[[Item], Result]) -> Iterator[Result]:
+    """Results in order, with some being made ahead in threads; memory holds a few at a time."""
+    pending: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for item in items:
+            pending.append(pool.submit(work, item))
+            if len(pending) > 2 * WORKERS:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def _old_features(old: Vectors, row: int) -> Features:
+    if old.offsets is None or old.geometry is None:
+        return Features(np.array(old.vectors[row : row + 1]))
+    first, last = old.offsets[row], old.offsets[row + 1]
+    return Features(np.array(old.vectors[first:last]), np.array(old.geometry[first:last]))
+
+
+def _write_features(path: Path, features: list[Features], extractor: Extractor) -> None:
+    for feature in features:
+        rows = feature.vectors.shape[0]
+        if feature.vectors.shape != (rows, extractor.dim) or not np.isfinite(feature.vectors).all():
+            raise RuntimeError(
+                f"{extractor.name} made vectors of shape {feature.vectors.shape} (expected "
+                f"(n, {extractor.dim}), finite)"
+            )
+    tensors = {
+        "vectors": np.concatenate([f.vectors for f in features]).astype(np.float32),
+        "counts": np.array([len(f.vectors) for f in features], np.int64),
+    }
+    if extractor.local:
+        geometry = [f.geometry for f in features if f.geometry is not None]
+        tensors["geometry"] = np.concatenate(geometry).astype(np.float32)
+    _write_tensors(path, tensors)
+
+
+def _write_tensors(path: Path, tensors: dict[str, NDArray[Any]]) -> None:
+    # Not ascontiguousarray: it makes a scalar one-dimensional.
+    contiguous = {k: np.asarray(v, order="C") for k, v in tensors.items()}
+    artefact.write_atomically(path, safetensors.numpy.save(contiguous))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _save_npy(path: Path, values: NDArray[Any]) -> None:
+    with open(path, "wb") as handle:
+        np.save(handle, values, allow_pickle=False)
+
+
+def _sha256(values: NDArray[Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path

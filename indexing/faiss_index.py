@@ -1,0 +1,228 @@
+"""What all FAISS indexes share: searching without side effects, saving, loading, checking."""
+
+from __future__ import annotations
+
+import abc
+import functools
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.errors import PlaygroundError
+from indexing.base import (
+    BuiltIndex,
+    Floats,
+    IndexType,
+    Ints,
+    Plan,
+    SearchHits,
+    SearchParameter,
+    check_vectors,
+)
+from indexing.faiss_settings import faiss, reason, search_threads
+
+_MOST_TIES = 4_096  # neighbours asked for at most while settling a tie at the last place
+
+
+class FaissIndex(BuiltIndex):
+    """A FAISS index behind the contract."""
+
+    def __init__(
+        self,
+        name: str,
+        index: Any,
+        plan: Plan,
+        *,
+        code_size: int,
+        parameters: Mapping[str, SearchParameter] | None = None,
+        make: Callable[[dict[str, int]], Any] | None = None,
+        settle_ties: bool = False,
+        distance: str = "l2",
+    ) -> None:
+        """Wrap an index.
+
+        Args:
+            make: from the search parameters to a faiss.SearchParameters; None: there is none.
+            settle_ties: FAISS keeps an arbitrary one of the equally near vectors at place k, so
+                ask for more of them (Flat, LSH and PQ keep the lowest ids by themselves).
+        """
+        self.name = name
+        self.plan = plan
+        self.distance = distance
+        self.n = int(index.ntotal)
+        self.d = int(index.d)
+        self._index = index
+        self._code_size = code_size
+        self._parameters = dict(parameters or {})
+        self._make = make
+        self._settle_ties = settle_ties
+
+    @property
+    def code_size(self) -> int:
+        return self._code_size
+
+    @property
+    def search_parameters(self) -> dict[str, SearchParameter]:
+        return dict(self._parameters)
+
+    def search(
+        self, queries: Floats, k: int, params: Mapping[str, int] | None = None
+    ) -> SearchHits:
+        queries = self.check_queries(queries, k)
+        values = self.choose(params)
+        made = self._make(values) if self._make else None
+        k = min(k, self.n)
+        with search_threads(len(queries)):
+            if not self._settle_ties or k == self.n:
+                distances, ids = self._ask(queries, k, made)
+            else:
+                distances, ids = self._ask_with_ties(queries, k, made)
+        return SearchHits.from_padded(distances, ids)
+
+    def _ask(self, queries: Floats, k: int, made: Any) -> tuple[Floats, Ints]:
+        if len(queries) == 0:
+            return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
+        distances, ids = self._index.search(queries, k, params=made)
+        if int(ids.max()) >= self.n:  # only a damaged file can hold such an id
+            raise PlaygroundError(
+                f"The {self.name} index names a vector that does not exist: its file is damaged. "
+                f"Build the index again."
+            )
+        return distances, ids
+
+    def _ask_with_ties(self, queries: Floats, k: int, made: Any) -> tuple[Floats, Ints]:
+        """The k nearest by (distance, id), also where place k and k + 1 are equally near."""
+        wide = k + 1
+        distances, ids = self._ask(queries, wide, made)
+        order = np.lexsort((ids, distances), axis=-1)
+        distances = np.take_along_axis(distances, order, -1)
+        ids = np.take_along_axis(ids, order, -1)
+        open_rows = np.flatnonzero((distances[:, k - 1] == distances[:, k]) & (ids[:, k] >= 0))
+        distances, ids = distances[:, :k].copy(), ids[:, :k].copy()
+        while len(open_rows) and wide < min(self.n, max(_MOST_TIES, 2 * k)):
+            wide = min(self.n, 4 * wide + 64)
+            more, more_ids = self._ask(queries[open_rows], wide, made)
+            missing = more_ids < 0
+            order = np.lexsort((more_ids, np.where(missing, np.inf, more), missing), axis=-1)
+            more = np.take_along_axis(more, order, -1)
+            more_ids = np.take_along_axis(more_ids, order, -1)
+            distances[open_rows], ids[open_rows] = more[:, :k], more_ids[:, :k]
+            still = (more[:, k - 1] == more[:, -1]) & (more_ids[:, -1] >= 0)
+            open_rows = open_rows[still]
+        return distances, ids
+
+    def save(self, path: Path) -> None:
+        # A Python file instead of a file name: FAISS opens names with fopen, which fails for
+        # non-ASCII folders on Windows and hides the reason (a full disk) elsewhere.
+        with open(path, "wb") as handle:
+            writer = faiss.PyCallbackIOWriter(handle.write)
+            faiss.write_index(self._index, writer)
+
+    @functools.cached_property
+    def _size(self) -> int:
+        total = 0
+
+        def count(part: bytes) -> int:
+            nonlocal total
+            total += len(part)
+            return len(part)
+
+        faiss.write_index(self._index, faiss.PyCallbackIOWriter(count))
+        return total
+
+    @property
+    def size_bytes(self) -> int:
+        return self._size
+
+
+class FaissType(IndexType):
+    """The steps that all FAISS types share."""
+
+    @abc.abstractmethod
+    def _make_index(self, vectors: Floats, plan: Plan) -> Any:
+        """Train and fill; may raise RuntimeError (FAISS's own)."""
+
+    @abc.abstractmethod
+    def _mismatch(self, index: Any, d: int, plan: Plan) -> str | None:
+        """What of a loaded index is not as planned; None where all is."""
+
+    @abc.abstractmethod
+    def _wrap(self, index: Any, plan: Plan) -> FaissIndex:
+        """Behind the contract."""
+
+    def build(self, vectors: Floats, plan: Plan) -> BuiltIndex:
+        vectors = check_vectors(vectors, self.name)
+        try:
+            index = self._make_index(vectors, plan)
+        except (RuntimeError, MemoryError) as error:
+            raise PlaygroundError(
+                f"The {self.name} index of {len(vectors)} vectors of {vectors.shape[1]} numbers "
+                f"with {plan.build} cannot be built: {reason(error)}. Choose other parameters, "
+                f"or the index 'flat', which always can be built."
+            ) from error
+        return self._wrap(index, plan)
+
+    def load(self, path: Path, manifest: Mapping[str, Any]) -> BuiltIndex:
+        try:
+            n, d = int(manifest["n"]), int(manifest["d"])
+            plan = Plan(dict(manifest["build"]), {k: int(v) for k, v in manifest["search"].items()})
+            reference = self.plan(n, d, {**plan.build, **plan.search})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise PlaygroundError(
+                f"The manifest beside {path} does not describe a {self.name} index ({error!r}). "
+                f"Build the index again."
+            ) from error
+        if reference.build != plan.build or reference.search != plan.search:
+            raise PlaygroundError(
+                f"The manifest beside {path} has the parameters {plan.build} {plan.search}, "
+                f"which are not those of a {self.name} index. Build the index again."
+            )
+        index = read(path)
+        wrong: str | None
+        if (index.d, index.ntotal) != (d, n):
+            wrong = f"{index.ntotal} vectors of {index.d} numbers instead of {n} of {d}"
+        elif not index.is_trained:
+            wrong = "an untrained index"
+        elif index.metric_type != faiss.METRIC_L2:
+            wrong = "another metric"
+        else:
+            wrong = self._mismatch(index, d, plan)
+        if wrong:
+            raise PlaygroundError(
+                f"{path} holds {wrong}: it is not the {self.name} index of its manifest. Build "
+                f"the index again."
+            )
+        return self._wrap(index, plan)
+
+
+def read(path: Path) -> Any:
+    """A FAISS index from an untrusted file.
+
+    Raises:
+        PlaygroundError: there is no such file, or it is damaged.
+    """
+    try:
+        with open(path, "rb") as handle:
+            size = os.fstat(handle.fileno()).st_size
+            index = faiss.read_index(faiss.PyCallbackIOReader(handle.read))
+            rest = size - handle.tell()
+    except FileNotFoundError:
+        raise PlaygroundError(f"{path} is missing. Build the index again.") from None
+    except (RuntimeError, MemoryError) as error:
+        raise PlaygroundError(
+            f"{path} is damaged: {reason(error)}. Build the index again."
+        ) from error
+    if rest:
+        raise PlaygroundError(
+            f"{path} is damaged: {rest} bytes follow the index. Build the index again."
+        )
+    return index
+
+
+def wrong_class(index: Any, wanted: str) -> str | None:
+    """A sentence's part when a loaded index is of another class."""
+    found = type(index).__name__
+    return None if found == wanted else f"an {found} instead of an {wanted}"

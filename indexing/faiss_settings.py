@@ -1,0 +1,123 @@
+"""FAISS with its traps set right, in one place. Import ``faiss`` from here and nowhere else.
+
+Figures: FAISS 1.15.1, 2 cores, measured for this project.
+
+**Threads of one query.** IndexFlat answers a single query 2 times slower with 2 OpenMP threads
+than with 1 (30,000 x 512: 8.9 against 3.8 ms), as it then leaves the scan kernel. Single queries
+therefore run on 1 thread, see ``search_threads``. ``omp_set_num_threads`` sets a value of the
+*calling thread* (OpenMP: an internal control variable of its task; checked: another Python thread
+keeps its own), so this needs no lock with several Streamlit sessions.
+
+**BLAS threshold.** FAISS scans row by row while ``queries * d`` is below
+``distance_compute_blas_threshold`` and multiplies matrices from there on. Its default of 128,000
+keeps batches of queries from BLAS for far too long (100 queries x 512: 465 against 50 ms with 1
+thread), and 20 sends single queries there, too (14.1 against 3.8 ms). The value is global to the
+process, so switching it around calls would be a race between sessions. ``BLAS_THRESHOLD`` is one
+constant that serves both: single queries up to d = 8,191 scan, 16 queries of 512 multiply.
+
+**Polysemous training.** ``index_factory("PQ16")`` and IVFPQ train 33 times slower for a search
+mode that nothing here uses (26.6 against 0.8 s); it is switched off wherever a PQ is trained.
+
+**Thread count and bytes.** QR, SVD and other LAPACK steps (LSH, OPQ, PCA, random rotations,
+residual quantisers) round differently with 1 and 2 threads, so an index would depend on the
+machine's load settings. They run under ``TRAINING_THREADS``. k-means alone (IVF, PQ) gave equal
+bytes with 1, 2, 3, 4 and 8 threads and uses all of them.
+
+**Clustering warnings.** FAISS prints to standard error when there are fewer than 39 vectors per
+centroid. ``min_points_per_centroid = 1`` silences it; the plan's notes tell people instead.
+
+**Untrusted files.** ``read_index`` checks sizes, but a header may ask for up to 1 TiB of memory;
+the limit is set to the machine's memory.
+
+**Wrong search parameters.** IndexHNSW and IndexFlat silently ignore a parameter object of the
+wrong class, so the objects are made in ``indexing`` only, from the index's own structure.
+
+``OMP_WAIT_POLICY=PASSIVE`` (idle OpenMP threads must not spin) has to be set before the first
+import of a numeric library: ``data.environment`` does it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+
+import data  # noqa: F401  (sets the environment of the numeric libraries first)
+
+# FAISS's type stubs cover a part of its classes only.
+faiss: Any = importlib.import_module("faiss")
+
+SEED = 1234  # k-means and every other seeded step
+BLAS_THRESHOLD = 8_192  # queries * d from which FAISS multiplies matrices
+TRAINING_THREADS = 1  # where the thread count would change the bytes
+POINTS_PER_CENTROID = 39  # FAISS's own lower limit for a well-trained k-means
+
+faiss.set_deserialization_vector_byte_limit(int(psutil.virtual_memory().total))
+
+
+def apply() -> None:
+    """Set the process-wide values (again: another package may have changed them)."""
+    faiss.cvar.distance_compute_blas_threshold = BLAS_THRESHOLD
+
+
+apply()
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Run FAISS on ``count`` threads in this Python thread; others keep their number."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(max(1, count))
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+@contextlib.contextmanager
+def search_threads(queries: int) -> Iterator[None]:
+    """1 thread for a single query, this thread's number for a batch."""
+    apply()
+    with threads(1) if queries <= 1 else contextlib.nullcontext():
+        yield
+
+
+@contextlib.contextmanager
+def training_threads() -> Iterator[None]:
+    """The fixed thread count of steps whose bytes depend on it."""
+    apply()
+    with threads(TRAINING_THREADS):
+        yield
+
+
+@contextlib.contextmanager
+def building() -> Iterator[None]:
+    """For a whole build in a process of its own: every core, unless OMP_NUM_THREADS says less."""
+    apply()
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    with threads(int(wanted) if wanted.isdigit() else os.cpu_count() or 1):
+        yield
+
+
+def quiet_clustering(parameters: Any) -> None:
+    """Seed a ClusteringParameters and silence its warning about few vectors."""
+    parameters.seed = SEED
+    parameters.min_points_per_centroid = 1
+
+
+def reason(error: BaseException) -> str:
+    """The part of a FAISS error that says what is wrong, without C++ names and paths."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return "there is not enough memory"
+    found = re.search(r"Error: '(.*?)' failed(?:: (.*))?$", text)
+    if found:
+        text = found.group(2) or f"FAISS requires {found.group(1)}"
+    else:
+        text = re.sub(r"^Error in .*? at \S+:\d+: ", "", text)
+    return text.rstrip(". ")

@@ -1,0 +1,152 @@
+"""What is built for a collection, read from manifests alone (cheap, nothing is verified)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from data import artefact
+from data.errors import PlaygroundError
+from data.paths import vectors_root
+from data.summary import summary
+from extractors import registry as extractor_registry
+from indexing import jobs
+from indexing import registry as index_registry
+from indexing.artefacts import (
+    build_command,
+    built_indexes,
+    extractor_folder,
+    identity_difference,
+    index_folder,
+    recorded_source,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexStatus:
+    """``state``: ready, stale (over other vectors) or missing."""
+
+    index: str
+    state: str
+    bytes: int = 0
+    bytes_per_vector: float | None = None
+    build_s: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtractorStatus:
+    """``state``: ready, stale, missing or building; ``message`` says why and what mends it."""
+
+    extractor: str
+    state: str
+    weights: str = ""
+    dim: int | None = None
+    n: int = 0  # vectors
+    photos: int = 0
+    bytes: int = 0
+    extract_s: float | None = None
+    runtime: str = ""
+    indexes: tuple[IndexStatus, ...] = ()
+    message: str = ""
+
+    @property
+    def searchable(self) -> bool:
+        """Whether at least one index can be searched now."""
+        return self.state in ("ready", "building") and any(
+            index.state == "ready" for index in self.indexes
+        )
+
+
+def collection_status(name: str) -> list[ExtractorStatus]:
+    """The registry's extractors, cheapest first, then any other spec that has been built."""
+    found = summary(name)
+    specs = extractor_registry.names()
+    root = vectors_root(name)
+    for folder in sorted(root.iterdir()) if root.is_dir() else []:
+        manifest = _manifest(folder)
+        if manifest is not None and manifest["extractor"] not in specs:
+            specs.append(manifest["extractor"])
+    busy = jobs.building(name)
+    return [_extractor_status(name, spec, found.fingerprint, found.photos, spec in busy) for spec in specs]
+
+
+def _manifest(folder: Any) -> dict[str, Any] | None:
+    try:
+        return artefact.read_manifest(folder) if folder.is_dir() else None
+    except PlaygroundError:
+        return None
+
+
+def _extractor_status(
+    name: str, spec: str, fingerprint: str, photos: int, busy: bool
+) -> ExtractorStatus:
+    folder = extractor_folder(name, spec)
+    manifest = _manifest(folder)
+    mend = build_command(name, spec)
+    if manifest is None:
+        state = "building" if busy else "missing"
+        return ExtractorStatus(spec, state, message="" if busy else f"Not built yet. Run: {mend}")
+    message, state = "", "ready"
+    source = str(manifest["identity"]["weights"].get("source", ""))
+    try:
+        extractor = extractor_registry.create(spec, weights=recorded_source(source) or "auto")
+        difference = identity_difference(extractor, manifest)
+        if difference is not None:
+            state, message = "stale", f"Built otherwise: {difference}. Run: {mend}"
+        else:
+            best = extractor_registry.create(spec).weights_identity().get("source", "")
+            if best != source:
+                message = f"Built with {source} weights; {best} ones are here now. Run: {mend}"
+    except PlaygroundError as error:
+        state, message = "stale", str(error)
+    if manifest["fingerprint"] != fingerprint:
+        state = "stale"
+        message = (
+            f"The collection has changed since ({manifest['photos']} photos then, {photos} now). "
+            f"Run: {mend}"
+        )
+    indexes = []
+    for index in _known_indexes(name, spec):
+        indexes.append(_index_status(name, spec, index, manifest))
+    if busy and state != "ready":
+        state = "building"
+    elif busy and any(entry.state != "ready" for entry in indexes):
+        state = "building"
+    measured = artefact.read_record(folder)
+    return ExtractorStatus(
+        spec,
+        state,
+        source,
+        manifest["dim"],
+        manifest["vectors"],
+        manifest["photos"],
+        sum(entry["bytes"] for entry in manifest["files"].values()),
+        measured.get("seconds"),
+        str(measured.get("runtime", "")),
+        tuple(indexes),
+        message,
+    )
+
+
+def _known_indexes(name: str, spec: str) -> list[str]:
+    standard = [index for index in index_registry.names() if index != "factory"]
+    return standard + [i for i in built_indexes(name, spec) if i not in standard]
+
+
+def _index_status(
+    name: str, spec: str, index: str, vectors: dict[str, Any]
+) -> IndexStatus:
+    folder = index_folder(name, spec, index)
+    manifest = _manifest(folder)
+    if manifest is None:
+        return IndexStatus(index, "missing")
+    current = manifest["vectors_sha256"] == vectors["files"]["vectors.npy"]["sha256"]
+    return IndexStatus(
+        index,
+        "ready" if current else "stale",
+        sum(entry["bytes"] for entry in manifest["files"].values()),
+        manifest["bytes_per_vector"],
+        artefact.read_record(folder).get("seconds"),
+        tuple(manifest["notes"]),
+    )

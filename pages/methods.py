@@ -1,0 +1,146 @@
+"""Methods: each extractor and index type on one screen, with what it costs on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from pages.parts import backend, choices, entry, looks
+from pages.parts.compare import UNTRAINED, seconds, size
+
+if TYPE_CHECKING:
+    from indexing.status import ExtractorStatus
+
+_WEIGHTS = {
+    "imagenet": "ImageNet classification weights from torchvision.",
+    "bundled": "Weights trained by this project.",
+    "untrained": f"No trained weights on this machine, so {UNTRAINED}.",
+}
+
+
+def main() -> None:
+    looks.heading("Methods", "What each method computes, and what it costs on this machine.")
+    kind = st.segmented_control(
+        "Kind",
+        ["Extractors", "Index types"],
+        default="Extractors",
+        required=True,
+        key="m_kind",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    names = backend.collection_names()
+    with backend.guard("describe this method"):
+        if kind == "Extractors":
+            _extractor(names)
+        else:
+            _index(names)
+
+
+def _extractor(names: list[str]) -> None:
+    name = _choose(backend.extractor_names(), "m_extractor")
+    card = backend.extractor_card(name)
+    facts, cost = _page(card, name)
+    with facts:
+        st.markdown(f"**Paper**  \n[{card.paper}]({card.url})")
+        st.markdown(f"**Licence**  \n{card.licence}")
+    with cost:
+        found = _measured(names, card.cost)
+        one = next((one for one in found if one.extractor == name), None)
+        if one is None or one.state == "missing":
+            st.caption("Not built for this collection yet, so nothing was measured.")
+            return
+        _extractor_cost(one)
+
+
+def _extractor_cost(one: ExtractorStatus) -> None:
+    per_photo = one.extract_s / one.n * 1000 if one.n and one.extract_s else None
+    left, right = st.columns(2)
+    left.metric("Dimension", f"{one.dim}" if one.dim else "–")
+    right.metric("Per photo", f"{per_photo:.1f} ms" if per_photo else "–")
+    left.metric("All photos", seconds(one.extract_s))
+    right.metric("Descriptors", size(one.bytes))
+    if one.weights:
+        text = _WEIGHTS.get(one.weights, one.weights)
+        (st.warning if one.weights == "untrained" else st.caption)(f"Weights: {text}")
+    if one.message:
+        st.caption(one.message)
+
+
+def _index(names: list[str]) -> None:
+    name = _choose(backend.index_names(), "m_index")
+    card = backend.index_card(name)
+    facts, cost = _page(card, name)
+    with facts:
+        st.markdown(f"**Paper**  \n[{card.paper}]({card.url})")
+        when = getattr(card, "when_to_use", "")
+        if when:
+            st.markdown(f"**When to use it**  \n{when}")
+    with cost:
+        lines = []
+        for one in _measured(names, card.cost):
+            for index in one.indexes:
+                if index.state == "ready" and index.index.partition(":")[0] == name:
+                    lines.append(
+                        {
+                            "Extractor": backend.title(one.extractor),
+                            "Index": backend.title(index.index),
+                            "Build": seconds(index.build_s),
+                            "Bytes / vector": index.bytes_per_vector,
+                            "File": size(index.bytes),
+                        }
+                    )
+        if not lines:
+            st.caption("Not built for this collection yet, so nothing was measured.")
+            return
+        columns: dict[str, Any] = {"Bytes / vector": st.column_config.NumberColumn(format="%.0f")}
+        st.dataframe(lines, hide_index=True, column_config=columns, width="stretch")
+
+
+def _choose(names: list[str], key: str) -> str:
+    chosen = st.pills(
+        "Method",
+        names,
+        default=names[0],
+        required=True,
+        format_func=lambda name: backend.title(name) if name != "factory" else "Factory",
+        key=key,
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    return chosen or names[0]
+
+
+def _page(card: Any, name: str) -> tuple[Any, Any]:
+    """What both kinds share; the containers for the facts and for the measured cost."""
+    st.header(card.title, anchor=False)
+    left, right = st.columns([7, 5], gap="large")
+    with left:
+        st.markdown(card.idea)
+        with st.container(border=True, key=f"formula-{name}"):
+            st.latex(card.formula)
+        if card.parameters:
+            st.subheader("Parameters", anchor=False)
+            st.table([{"Name": key, "Meaning": text} for key, text in card.parameters.items()])
+        facts = st.container()
+    with right:
+        cost = st.container(border=True)
+        cost.subheader("What it costs here", anchor=False)
+    return facts, cost
+
+
+def _measured(names: list[str], words: str) -> list[ExtractorStatus]:
+    st.markdown(words)
+    if not names:
+        st.caption("There is no collection to measure on yet.")
+        return []
+    name = names[0]
+    if len(names) > 1:
+        name = choices.collection_of(names, key="m_collection")
+    photos = len(backend.collection(name).photos)
+    st.caption(f"Measured while building the collection {name} of {photos} photos.")
+    return backend.statuses(name)
+
+
+entry.run(main)

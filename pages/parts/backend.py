@@ -1,0 +1,233 @@
+"""What the pages ask of the other packages, cached for all sessions, and how errors are shown.
+
+Heavy modules (torch, FAISS, OpenVINO) are imported where they are first needed, so that a page
+appears at once. Nothing that ``st.cache_resource`` shares is ever changed.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from data import artefact, store
+from data import photos as photo_files
+from data.base import Photo
+from data.errors import PlaygroundError
+from data.paths import check_name, collections_root
+from extractors.base import RGB
+from pages.parts.text import plain
+
+if TYPE_CHECKING:
+    from data.store import Collection
+    from indexing.engine import IndexStats, SearchEngine
+    from indexing.jobs import Job
+    from indexing.status import ExtractorStatus
+
+log = logging.getLogger("playground")
+
+TITLES = {
+    "hog": "HOG",
+    "bovw": "BoVW",
+    "resnet50": "ResNet50",
+    "gem-siamese": "GeM Siamese",
+    "delf": "DELF",
+    "vgg16": "VGG16",
+    "flat": "Flat",
+    "ivf": "IVF",
+    "lsh": "LSH",
+    "pq": "PQ",
+}
+"""Short names for pages; asking the cards would import torch before the first page appears."""
+
+BASIC_INDEXES = ("flat", "ivf", "lsh", "pq")
+UPLOAD_SIDE = 2000  # px; a larger upload is shrunk, so that a session stays small
+GRID_SIDE = 160  # px, thumbnails in results
+
+
+@contextlib.contextmanager
+def guard(what: str = "show this") -> Iterator[None]:
+    """Turn every error into a sentence on the page; details of our own defects go to stderr."""
+    try:
+        yield
+    except PlaygroundError as error:
+        st.error(plain(str(error)))
+    except MemoryError:
+        log.exception("out of memory")
+        st.error(f"There is not enough memory to {what}. Close other programs and try again.")
+    except Exception as error:
+        # Reruns and stops of Streamlit are no Exception and pass.
+        log.exception("failed to %s", what)
+        st.error(
+            f"Sorry, the playground could not {what}: a defect of ours ({type(error).__name__}). "
+            f"The terminal that runs it shows the details. Reload the page to go on."
+        )
+
+
+def title(name: str) -> str:
+    """How an extractor or index is called on a page; a spec keeps its parameters."""
+    base, colon, rest = name.partition(":")
+    if base == "factory" and rest:
+        return rest
+    return f"{TITLES.get(base, base)}{' ' + rest if colon else ''}"
+
+
+@st.cache_resource(show_spinner=False)
+def engine() -> SearchEngine:
+    """The one search engine of the process."""
+    from indexing.engine import SearchEngine
+
+    return SearchEngine()
+
+
+def collection_names() -> list[str]:
+    """All collections, the demo first."""
+    names = store.list_collections()
+    return sorted(names, key=lambda name: (name != "demo", name))
+
+
+def collection(name: str) -> Collection:
+    """The collection in its present state; read again only when its manifest has changed."""
+    manifest = artefact.read_manifest(collections_root() / check_name(name, "collection"))
+    return _collection(name, str(manifest))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _collection(name: str, manifest: str) -> Collection:
+    del manifest  # only part of the cache's key
+    return store.load(name)
+
+
+def caption(members: Collection, photo: Photo) -> str:
+    """What to call a photo: its landmark in words, else its title, else its id."""
+    if photo.label is not None:
+        return members.titles.get(photo.label) or photo.title or photo.label
+    return photo.title or photo.id
+
+
+def statuses(name: str) -> list[ExtractorStatus]:
+    """What is built for a collection, cheapest extractor first."""
+    from indexing.status import collection_status
+
+    return list(collection_status(name))
+
+
+def ready_indexes(found: Sequence[ExtractorStatus]) -> dict[str, list[str]]:
+    """Extractor -> its index types that can be searched now; extractors without any are absent."""
+    ready = {
+        one.extractor: [index.index for index in one.indexes if index.state == "ready"]
+        for one in found
+        if one.state in ("ready", "building")
+    }
+    return {name: indexes for name, indexes in ready.items() if indexes}
+
+
+def jobs(name: str | None = None) -> list[Job]:
+    from indexing import jobs as module
+
+    return list(module.jobs(name))
+
+
+def running_job(name: str) -> Job | None:
+    """The build of the collection that is under way, if any."""
+    return next((job for job in jobs(name) if job.state == "running"), None)
+
+
+def start_build(
+    name: str, extractors: list[str] | str, indexes: list[str] | str, force: bool = False
+) -> Job:
+    from indexing import jobs as module
+
+    return module.start_build(name, extractors, indexes, force=force)
+
+
+def cancel(job_id: str) -> None:
+    from indexing import jobs as module
+
+    module.cancel(job_id)
+
+
+@st.cache_resource(show_spinner=False)
+def index_card(name: str) -> Any:
+    from indexing import registry
+
+    return registry.card(name)
+
+
+@st.cache_resource(show_spinner=False)
+def extractor_card(name: str) -> Any:
+    from extractors import registry
+
+    return registry.card(name.partition(":")[0])
+
+
+def extractor_names() -> list[str]:
+    from extractors import registry
+
+    return registry.names()
+
+
+def index_names() -> list[str]:
+    from indexing import registry
+
+    return list(registry.names())
+
+
+def thumbnail_url(members: Collection, photo: Photo) -> str:
+    """A small thumbnail as a data URL; one that cannot be made is an empty URL, not an error."""
+    try:
+        return _thumbnail_url(photo.sha256, members, photo)
+    except PlaygroundError:
+        return ""
+
+
+@st.cache_data(max_entries=20_000, show_spinner=False)
+def _thumbnail_url(sha256: str, _members: Collection, _photo: Photo) -> str:
+    del sha256  # the content is the cache's key
+    small = photo_files.decode(_members.thumbnail(_photo), longer_side=GRID_SIDE)
+    jpeg = photo_files.encode_jpeg(small, quality=78)
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+
+
+def read_photo(members: Collection, photo: Photo) -> tuple[RGB, float]:
+    """A photo of a collection at full size, and the ms it took to decode. Never changed."""
+    return _read_photo(photo.sha256, members, photo)
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _read_photo(sha256: str, _members: Collection, _photo: Photo) -> tuple[RGB, float]:
+    del sha256  # the content is the cache's key
+    start = time.perf_counter()
+    pixels = _members.read(_photo)
+    spent = (time.perf_counter() - start) * 1000
+    pixels.setflags(write=False)
+    return pixels, spent
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def decode_upload(digest: str, _data: bytes) -> tuple[RGB, float]:
+    """An uploaded photo, upright RGB, at most UPLOAD_SIDE px long. Never changed."""
+    del digest  # only part of the cache's key
+    start = time.perf_counter()
+    pixels = photo_files.decode(_data, longer_side=UPLOAD_SIDE)
+    spent = (time.perf_counter() - start) * 1000
+    pixels.setflags(write=False)
+    return pixels, spent
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def stats(name: str, extractor: str, index: str) -> IndexStats | None:
+    """Figures of a built index; None where they cannot be had, the search itself still counts."""
+    try:
+        return engine().stats(name, extractor, index)
+    except PlaygroundError:
+        return None

@@ -1,0 +1,109 @@
+"""A build's progress on a page, drawn again every second or two while it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.parts import backend
+from pages.parts.compare import seconds
+from pages.parts.text import plain
+
+if TYPE_CHECKING:
+    from indexing.jobs import Job
+
+EVERY = 1.5  # s between two looks at the progress file
+_SEEN = "ready_seen"
+
+
+def ready_signature(name: str) -> dict[str, list[str]]:
+    """What can be searched now; when it changes the page is drawn again."""
+    return backend.ready_indexes(backend.statuses(name))
+
+
+def progress_strip(name: str, detailed: bool = False) -> None:
+    """One line on the collection's running build; nothing while there is none.
+
+    The page is drawn again when an extractor or index becomes ready and when the build ends.
+    """
+    job = backend.running_job(name)
+    st.session_state[_SEEN] = (name, ready_signature(name), job is not None)
+    if job is None:
+        _say_how_it_ended(name)
+        return
+    st.fragment(_strip, run_every=EVERY)(name, detailed)
+
+
+def _strip(name: str, detailed: bool) -> None:
+    with backend.guard("show the build's progress"):
+        job = backend.running_job(name)
+        now = (name, ready_signature(name), job is not None)
+        if now != st.session_state.get(_SEEN):
+            st.session_state[_SEEN] = now
+            st.rerun(scope="app")
+        if job is None:
+            return
+        with st.container(border=True, key="strip"):
+            st.progress(min(1.0, max(0.0, job.fraction)), text=_headline(job))
+            ready = list(now[1])
+            waiting = list(dict.fromkeys(s.extractor for s in job.stages))
+            waiting = [one for one in waiting if one not in ready]
+            parts = []
+            if ready:
+                parts.append("Ready: " + ", ".join(backend.title(one) for one in ready))
+            if waiting:
+                parts.append("Still to come: " + ", ".join(backend.title(one) for one in waiting))
+            st.caption(". ".join(parts) + ("." if parts else ""))
+            if detailed:
+                _details(job)
+
+
+def _headline(job: Job) -> str:
+    stages = [stage for stage in job.stages if stage.state == "running"]
+    left = [stage.eta_s for stage in stages if stage.eta_s is not None]
+    if not stages:
+        return "Building: getting ready …"
+    stage = stages[0]
+    doing = {
+        "fit": "learning from a sample",
+        "extract": "describing photos",
+        "index": f"building {backend.title(stage.index or 'the index')}",
+    }.get(stage.stage, stage.stage)
+    count = f" {stage.done} of {stage.total}" if stage.total else ""
+    eta = f", about {seconds(max(left))} left for this step" if left else ""
+    return f"Building **{backend.title(stage.extractor)}**: {doing}{count}{eta}"
+
+
+def _details(job: Job) -> None:
+    mark = {"done": "✅", "running": "⏳", "failed": "⚠️", "waiting": "·"}
+    by_extractor: dict[str, list[str]] = {}
+    for stage in job.stages:
+        name = {"fit": "learn", "extract": "describe"}.get(stage.stage)
+        name = name or backend.title(stage.index or stage.stage)
+        spent = f" {seconds(stage.seconds)}" if stage.state == "done" and stage.seconds else ""
+        by_extractor.setdefault(stage.extractor, []).append(
+            f"{mark.get(stage.state, '·')} {name}{spent}"
+        )
+    lines = [
+        f"- **{backend.title(name)}** " + " &nbsp; ".join(steps)
+        for name, steps in by_extractor.items()
+    ]
+    st.markdown("\n".join(lines))
+    if st.button("Cancel the build", key="cancel_build"):
+        backend.cancel(job.id)
+        st.toast("The build is being stopped. What is finished stays.")
+
+
+def _say_how_it_ended(name: str) -> None:
+    """A failed last build is worth a word until it is dismissed."""
+    last = max(backend.jobs(name), key=lambda job: job.updated, default=None)
+    if last is None or last.state != "failed":
+        return
+    dismissed: set[str] = st.session_state.setdefault("dismissed_jobs", set())
+    if last.id in dismissed:
+        return
+    st.error(f"The last build stopped: {plain(last.error or 'no reason was recorded')}")
+    if st.button("Dismiss", key="dismiss_job"):
+        dismissed.add(last.id)
+        st.rerun()

@@ -1,0 +1,127 @@
+"""The controls that choose collection, extractors, index types and K."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.parts import backend, state
+from pages.parts.compare import UNTRAINED
+from pages.parts.settings import MAX_K
+
+if TYPE_CHECKING:
+    from indexing.status import ExtractorStatus
+
+_AT_FIRST = 3  # extractors that are chosen until someone chooses
+_INDEXES_AT_FIRST = ("flat", "ivf")
+
+
+def collection_of(names: Sequence[str], key: str = "w_collection") -> str:
+    """The chosen collection; drawn only where there is a choice."""
+    wanted = state.current().collection
+    if wanted is not None and wanted not in names:
+        st.warning(f"There is no collection {wanted} here; {names[0]} is shown instead.")
+        wanted = None
+    wanted = wanted or names[0]
+    if len(names) > 1:
+        if st.session_state.get(key, wanted) not in names:
+            del st.session_state[key]
+        state.seed(key, wanted)
+        chosen = st.selectbox("Collection", names, key=key)
+    else:
+        chosen = wanted
+    if chosen != state.current().collection:
+        first = state.current().collection is None
+        # A link may name a query without its collection; a switch forgets the old query.
+        state.update(collection=chosen, **({} if first else {"query": None, "box": None}))
+    return str(chosen)
+
+
+def methods(
+    name: str, found: Sequence[ExtractorStatus], ready: Mapping[str, Sequence[str]]
+) -> tuple[list[str], list[str], int]:
+    """Draw the three controls: (extractors, index types, K)."""
+    settings = state.current()
+    extractors = _pills(
+        "Extractors",
+        list(ready),
+        settings.extractors,
+        list(ready)[:_AT_FIRST],
+        "w_extractors",
+    )
+    _notes(found, ready, extractors)
+    built = dict.fromkeys(index for indexes in ready.values() for index in indexes)
+    order = [one for one in backend.BASIC_INDEXES if one in built]
+    order += [one for one in built if one not in order]
+    indexes = _pills(
+        "Index types",
+        order,
+        settings.indexes,
+        [one for one in _INDEXES_AT_FIRST if one in order],
+        "w_indexes",
+    )
+    state.seed("w_k", settings.k)
+    k = int(st.slider("Results per row (K)", 1, MAX_K, key="w_k"))
+    if k != settings.k:
+        state.update(k=k)
+    return extractors, indexes, k
+
+
+def _pills(
+    label: str,
+    options: list[str],
+    wanted: tuple[str, ...] | None,
+    default: list[str],
+    key: str,
+) -> list[str]:
+    """Pills for what is ready; what a link wants and is not ready yet stays wanted."""
+    if not options:
+        return []
+    selected = [one for one in options if one in (default if wanted is None else wanted)]
+    waiting = tuple(one for one in wanted or () if one not in options)
+    # The settings are the truth and the widget follows, so that new options can join.
+    if st.session_state.get(key) != selected:
+        st.session_state[key] = selected
+
+    def chosen() -> None:
+        now = tuple(st.session_state[key])
+        state.update(**{key.removeprefix("w_"): now + waiting})
+
+    picked = st.pills(
+        label,
+        options,
+        selection_mode="multi",
+        format_func=backend.title,
+        key=key,
+        on_change=chosen,
+    )
+    return [one for one in options if one in picked]
+
+
+def _notes(
+    found: Sequence[ExtractorStatus],
+    ready: Mapping[str, Sequence[str]],
+    chosen: Sequence[str],
+) -> None:
+    if not ready:
+        st.info(
+            "Nothing is built for this collection yet. Build it on the Collections page; if a "
+            "build is running, the first extractor appears here within a minute."
+        )
+        return
+    coming = [one.extractor for one in found if one.extractor not in ready]
+    if coming:
+        names = ", ".join(backend.title(one) for one in coming)
+        st.caption(f"Not ready yet: {names}. Each appears here once it is built.")
+    stale = [one.extractor for one in found if one.state == "stale"]
+    if stale:
+        names = ", ".join(backend.title(one) for one in stale)
+        st.caption(f"Out of date: {names}. Build again on the Collections page.")
+    untrained = [
+        one.extractor for one in found if one.weights == "untrained" and one.extractor in chosen
+    ]
+    if untrained:
+        names = ", ".join(backend.title(one) for one in untrained)
+        st.caption(f":orange-badge[{names}] {UNTRAINED}.")

@@ -1,0 +1,217 @@
+"""One row per extractor and index type: figures for the table, hits for the grid. No Streamlit."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from data.base import Photo
+from evaluation.metrics import average_precision_at_k, overlap_at_k, precision_at_k
+
+if TYPE_CHECKING:
+    from indexing.engine import Hit, IndexStats, SearchResult
+
+STAGES = ("decode", "crop", "preprocess", "extract", "search", "verify", "total")
+UNTRAINED = "random weights: a baseline, not the method's real accuracy"
+
+
+@dataclasses.dataclass(frozen=True)
+class Truth:
+    """What is known about the right answers to a query.
+
+    ``ids`` are the photos that show the query's landmark (without the query itself);
+    ``by_label`` says that photos without a label can be neither right nor wrong.
+    """
+
+    ids: frozenset[str]
+    by_label: bool
+
+    def verdict(self, photo_id: str, label: str | None) -> bool | None:
+        """True: right; False: wrong; None: nobody knows."""
+        if photo_id in self.ids:
+            return True
+        return None if self.by_label and label is None else False
+
+
+def truth_of(query: Photo | None, label: str | None, photos: Iterable[Photo]) -> Truth | None:
+    """The right answers; None where the query's landmark is unknown (then nothing is wrong)."""
+    if query is not None and query.relevant is not None:
+        there = frozenset(photo.id for photo in photos)
+        return Truth(frozenset(query.relevant) & there, by_label=False)
+    if query is not None and label is None:
+        label = query.label
+    if label is None:
+        return None
+    # A photo of the collection is not relevant to itself; a query may share an id by chance.
+    right = frozenset(photo.id for photo in photos if photo.label == label and photo != query)
+    return Truth(right, by_label=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One extractor on one index type, for one query."""
+
+    extractor: str
+    index: str
+    result: SearchResult
+    stats: IndexStats | None
+    truth: Truth | None
+    flat_ids: tuple[str, ...] | None  # what exact search returns, None where there is no Flat
+
+    @property
+    def id(self) -> str:
+        return f"{self.extractor}|{self.index}"
+
+    @property
+    def hits(self) -> Sequence[Hit]:
+        return self.result.hits
+
+    def verdicts(self) -> list[bool | None]:
+        """One per hit; None where nobody knows."""
+        if self.truth is None:
+            return [None] * len(self.hits)
+        return [self.truth.verdict(hit.id, hit.label) for hit in self.hits]
+
+    def figures(self, k: int) -> dict[str, float | None]:
+        """precision@K and AP@K (None where the landmark is unknown), overlap@K with Flat."""
+        precision = average = overlap = None
+        if self.truth is not None:
+            flags = [verdict is True for verdict in self.verdicts()]
+            precision = float(precision_at_k(flags, k))
+            average = float(average_precision_at_k(flags, len(self.truth.ids), k))
+        if self.flat_ids is not None:
+            overlap = float(overlap_at_k([hit.id for hit in self.hits], self.flat_ids, k))
+        values = {"precision": precision, "ap": average, "overlap": overlap}
+        return {
+            name: None if value is None or math.isnan(value) else value
+            for name, value in values.items()
+        }
+
+
+def without(result: SearchResult, own: str | None, k: int) -> SearchResult:
+    """The result without the query photo itself, K hits at most, ranks from 1."""
+    hits = [hit for hit in result.hits if hit.id != own][:k]
+    ranked = [dataclasses.replace(hit, rank=rank) for rank, hit in enumerate(hits, start=1)]
+    return dataclasses.replace(result, hits=type(result.hits)(ranked), k=k)
+
+
+def record(row: Row, k: int, titles: Callable[[str], str] = str) -> dict[str, Any]:
+    """One line of the table; keys are the column names of the CSV."""
+    times = row.result.timings_ms
+    figures = row.figures(k)
+    line: dict[str, Any] = {"extractor": titles(row.extractor), "index": row.index}
+    line["total_ms"] = _ms(times, "total")
+    for stage in STAGES[:-1]:
+        line[f"{stage}_ms"] = _ms(times, stage)
+    line["start"] = "cold" if row.result.cold else "warm"
+    line[f"precision@{k}"] = figures["precision"]
+    line[f"AP@{k}"] = figures["ap"]
+    line[f"overlap@{k}"] = figures["overlap"]
+    line["bytes_per_vector"] = row.stats.bytes_per_vector if row.stats else None
+    line["build_s"] = row.stats.build_s if row.stats else None
+    line["weights"] = row.result.weights or "none"
+    return line
+
+
+def _ms(times: Mapping[str, float], stage: str) -> float | None:
+    value = times.get(stage)
+    return None if value is None else round(float(value), 3)
+
+
+def records(rows: Sequence[Row], k: int) -> list[dict[str, Any]]:
+    """The table, one line per row."""
+    return [record(row, k) for row in rows]
+
+
+def missing_from_flat(row: Row) -> Collection[str]:
+    """Hits of the row that exact search does not return."""
+    if row.flat_ids is None or row.index == "flat":
+        return frozenset()
+    return frozenset(hit.id for hit in row.hits) - frozenset(row.flat_ids)
+
+
+def milliseconds(value: float | None) -> str:
+    """A time for a badge: "0.08 ms", "12 ms", "1.4 s"."""
+    if value is None:
+        return "–"
+    if value >= 1000:
+        return f"{value / 1000:.1f} s"
+    if value >= 10:
+        return f"{value:.0f} ms"
+    return f"{value:.1f} ms" if value >= 1 else f"{value:.2f} ms"
+
+
+def seconds(value: float | None) -> str:
+    """A duration for people: "0.4 s", "12 s", "3 min 20 s"."""
+    if value is None:
+        return "–"
+    if value < 10:
+        return f"{value:.1f} s"
+    if value < 90:
+        return f"{value:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def size(value: float | None) -> str:
+    """Bytes for people: "812 B", "4.2 kB", "1.3 MB"."""
+    if value is None:
+        return "–"
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+def payload(
+    rows: Sequence[Row],
+    thumbnails: Mapping[str, str],
+    labels: Mapping[str, str],
+    titles: Mapping[str, str],
+) -> dict[str, Any]:
+    """What the results grid draws; see ``results.py`` for the other end.
+
+    A hit is ``[id, score, verdict, odd, inliers]`` with verdict 1 right, 0 wrong, -1 unknown and
+    odd 1 where Flat does not return the photo.
+    """
+    drawn = []
+    for row in rows:
+        odd = missing_from_flat(row)
+        times = row.result.timings_ms
+        badges = [
+            [f"extract {milliseconds(times.get('extract'))}", "blue"],
+            [f"search {milliseconds(times.get('search'))}", "green"],
+        ]
+        if (verify := times.get("verify")) is not None and verify > 0:
+            badges.append([f"verify {milliseconds(verify)}", "violet"])
+        badges.append(["cold start", "orange"] if row.result.cold else ["warm", "grey"])
+        if row.result.weights == "untrained":
+            badges.append(["random weights", "red"])
+        drawn.append(
+            {
+                "id": row.id,
+                "title": titles.get(row.extractor, row.extractor),
+                "index": titles.get(row.index, row.index),
+                "badges": badges,
+                "notes": [str(note) for note in row.result.notes],
+                "hits": [
+                    [
+                        hit.id,
+                        round(float(hit.score), 4),
+                        -1 if verdict is None else int(verdict),
+                        int(hit.id in odd),
+                        hit.inliers,
+                    ]
+                    for hit, verdict in zip(row.hits, row.verdicts(), strict=True)
+                ],
+            }
+        )
+    used = {hit[0] for row in drawn for hit in row["hits"]}
+    return {
+        "rows": drawn,
+        "thumbs": {key: value for key, value in thumbnails.items() if key in used},
+        "labels": {key: value for key, value in labels.items() if key in used},
+    }

@@ -1,0 +1,103 @@
+"""The dialog on one photo: all of it, what is known about it, and what to do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from data.base import Photo
+from pages.parts import backend, state
+from pages.parts.text import plain
+
+if TYPE_CHECKING:
+    from data.store import Collection
+    from indexing.engine import Hit
+
+
+@st.dialog("Photo", width="large")
+def show_photo(
+    members: Collection,
+    photo: Photo,
+    hit: Hit | None = None,
+    where: str = "",
+    verdict: bool | None = None,
+    after: Callable[[], None] | None = None,
+) -> None:
+    """Open the dialog.
+
+    Args:
+        members: the photo's collection.
+        photo: what to show.
+        hit: its place in a result, if it comes from one.
+        where: which result, such as "HOG · Flat".
+        verdict: whether it shows the query's landmark.
+        after: what to do once the photo was made the query; None: draw this page again.
+    """
+    with backend.guard("show this photo"):
+        st.subheader(plain(backend.caption(members, photo)), anchor=False)
+        pixels, _ = backend.read_photo(members, photo)
+        with st.container(horizontal_alignment="center"):
+            tall = pixels.shape[0] > pixels.shape[1]
+            st.image(pixels, width=380 if tall else "stretch", alt=photo.label or photo.id)
+        if hit is not None:
+            _place(hit, where, verdict)
+        _facts(photo)
+        clicked = st.button(
+            "Use as query",
+            type="primary",
+            key="use_as_query",
+            on_click=state.use_as_query,
+            args=(members.name, photo.id),
+            kwargs={"is_query": photo not in members.photos},
+        )
+        if clicked:
+            if after is not None:
+                after()
+            st.rerun()
+
+
+def _place(hit: Hit, where: str, verdict: bool | None) -> None:
+    with st.container(horizontal=True, gap="small"):
+        st.badge(f"rank {hit.rank} in {where}", color="blue")
+        st.badge(f"score {hit.score:.4f}", color="gray")
+        st.badge(f"distance {hit.distance:.4f}", color="gray")
+        if hit.votes is not None:
+            st.badge(f"{hit.votes:g} votes", color="violet")
+        if hit.inliers is not None:
+            st.badge(f"{hit.inliers} verified matches", color="violet")
+        if verdict is not None:
+            st.badge(
+                "right landmark" if verdict else "another landmark",
+                color="green" if verdict else "red",
+            )
+
+
+def _facts(photo: Photo) -> None:
+    lines = [f"**Photo** {plain(photo.id)}, {photo.width} x {photo.height} px"]
+    lines.append(f"**Landmark** {plain(photo.label) if photo.label else 'unknown'}")
+    if photo.title and photo.title != photo.label:
+        lines.append(f"**Title** {plain(photo.title)}")
+    rights = [plain(part) for part in (photo.author, photo.licence) if part]
+    lines.append("**By** " + (", ".join(rights) if rights else "author and licence unknown"))
+    if photo.url and photo.url.startswith(("http://", "https://")):
+        lines.append(f"**Source** <{photo.url}>")
+    st.markdown("  \n".join(lines))
+    if photo.extra:
+        with st.expander("How this picture came about"):
+            st.table([{"": key, "value": value} for key, value in flat(photo.extra)])
+
+
+def flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """Nested values as lines: ("camera azimuth", "112.5")."""
+    for key, value in values.items():
+        name = f"{before} {key}".strip().replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from flat(value, name)
+        elif isinstance(value, float):
+            yield name, f"{value:.4g}"
+        elif isinstance(value, list):
+            yield name, ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in value)
+        else:
+            yield name, str(value)

@@ -1,0 +1,36 @@
+"""The few style rules that the theme cannot express."""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+_CSS = """
+<style>
+.stMainBlockContainer { padding: 4.2rem 2.2rem 4rem; max-width: 1500px; }
+h1 a, h2 a, h3 a { display: none !important; }
+.stMainBlockContainer h1 { padding: 0 0 .1rem; }
+.stMainBlockContainer h2 { padding: .4rem 0 .2rem; }
+.stMainBlockContainer h3 { padding: .2rem 0; }
+.st-key-crop_width { height: 0; margin-bottom: -1rem; overflow: hidden; }
+iframe { border-radius: .4rem; }
+@media (max-width: 640px) {
+  .stMainBlockContainer { padding: 4rem .9rem 3rem; }
+  .stMainBlockContainer h1 { font-size: 1.5rem; }
+}
+</style>
+"""
+
+
+def apply() -> None:
+    """Once per run, before anything is drawn."""
+    st.html(_CSS)
+
+
+def heading(text: str, below: str) -> DeltaGenerator:
+    """A page's title with one plain sentence under it; the place at its right."""
+    left, right = st.columns([7, 3], vertical_alignment="bottom", gap="large")
+    with left:
+        st.title(text, anchor=False)
+        st.caption(below)
+    return right

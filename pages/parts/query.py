@@ -1,0 +1,211 @@
+"""Choosing the query: a query photo, a photo of the collection, an upload or the camera."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from data.base import Box, Photo
+from extractors.base import RGB
+from pages.parts import backend, cropper, region, state
+from pages.parts.gallery import gallery
+
+if TYPE_CHECKING:
+    from data.store import Collection
+
+_SOURCES = {
+    "query": "Query photos",
+    "photo": "Collection",
+    "upload": "Upload",
+    "camera": "Camera",
+}
+_PER_STRIP = 60  # thumbnails in one strip
+_TYPES = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "avif"]
+ALL = "All landmarks"
+
+
+@dataclasses.dataclass(frozen=True)
+class Query:
+    """The photo to search with."""
+
+    image_id: str  # the same photo has the same id, in every session
+    name: str
+    pixels: RGB
+    decode_ms: float
+    digest: str  # of the file's bytes
+    photo: Photo | None  # None for an upload
+    own_id: str | None  # its id where it is one of the photos that are searched
+    label: str | None
+
+    @property
+    def size(self) -> region.Size:
+        return (self.pixels.shape[1], self.pixels.shape[0])
+
+    @property
+    def default_box(self) -> Box | None:
+        return self.photo.box if self.photo is not None else None
+
+
+def choose(collection: Collection) -> Query | None:
+    """Draw the source control with its picker; the chosen query, None while there is none."""
+    settings = state.current()
+    options = [source for source in _SOURCES if source != "query" or collection.queries]
+    source: str = settings.source if settings.source in options else options[0]
+    state.seed("w_source", source)
+    if st.session_state["w_source"] not in options:
+        st.session_state["w_source"] = options[0]
+    picked = st.segmented_control(
+        "Query from",
+        options,
+        format_func=_SOURCES.__getitem__,
+        key="w_source",
+        required=True,
+        label_visibility="collapsed",
+    )
+    source = picked or source
+    if source != settings.source:
+        state.update(source=source, query=None, box=None)
+    if source == "upload":
+        return _upload(collection)
+    if source == "camera":
+        return _camera(collection)
+    return _from_collection(collection, source)
+
+
+def _from_collection(collection: Collection, source: str) -> Query | None:
+    photos: Sequence[Photo] = collection.queries if source == "query" else collection.photos
+    if not photos:
+        st.info("This collection has no photos yet. Add some on the Collections page.")
+        return None
+    by_id = {photo.id: photo for photo in photos}
+    wanted = state.current().query
+    if wanted not in by_id:
+        if wanted is not None:
+            st.warning(f"There is no photo {wanted} in this collection; another one is shown.")
+        wanted = photos[0].id
+    if source == "photo":
+        offered = _narrow(collection, photos, by_id[wanted])
+    elif len(photos) > _PER_STRIP:
+        offered = _page_of(photos, by_id[wanted], "w_query_page")
+    else:
+        offered = list(photos)
+    items = [
+        (
+            photo.id,
+            backend.thumbnail_url(collection, photo),
+            backend.caption(collection, photo),
+        )
+        for photo in offered
+    ]
+    picked = gallery(items, f"pick-{source}", "Photos to search with", wanted, strip=True)
+    if picked in by_id and picked != wanted:
+        wanted = picked
+    if wanted != state.current().query:
+        # A box that a link brought belongs to the link's query alone.
+        state.update(query=wanted, box=None)
+        if picked is not None:
+            st.rerun()  # so that the strip shows at once which photo is chosen
+    photo = by_id[wanted]
+    pixels, spent = backend.read_photo(collection, photo)
+    query = Query(
+        image_id=f"{collection.name}-{photo.id}-{photo.sha256[:12]}",
+        name=backend.caption(collection, photo),
+        pixels=pixels,
+        decode_ms=spent,
+        digest=photo.sha256,
+        photo=photo,
+        own_id=photo.id if source == "photo" else None,
+        label=photo.label,
+    )
+    _take_box_of_link(query)
+    return query
+
+
+def _narrow(collection: Collection, photos: Sequence[Photo], chosen: Photo) -> list[Photo]:
+    if collection.labels:
+        options = [ALL, *collection.labels]
+        if st.session_state.get("w_landmark", ALL) not in options:
+            del st.session_state["w_landmark"]
+        state.seed("w_landmark", chosen.label or ALL)
+        landmark = st.selectbox(
+            "Landmark",
+            options,
+            format_func=lambda label: collection.titles.get(label, label),
+            key="w_landmark",
+            label_visibility="collapsed",
+        )
+        if landmark != ALL:
+            photos = [photo for photo in photos if photo.label == landmark]
+    if len(photos) <= _PER_STRIP:
+        return list(photos)
+    return _page_of(photos, chosen, "w_photo_page")
+
+
+def _page_of(photos: Sequence[Photo], chosen: Photo, key: str) -> list[Photo]:
+    pages = -(-len(photos) // _PER_STRIP)
+    if st.session_state.get(key, 1) > pages:
+        del st.session_state[key]
+    place = next((i for i, photo in enumerate(photos) if photo.id == chosen.id), 0)
+    state.seed(key, place // _PER_STRIP + 1)
+    page = st.pagination(pages, key=key, max_visible_pages=5)
+    return list(photos[(page - 1) * _PER_STRIP : page * _PER_STRIP])
+
+
+def _take_box_of_link(query: Query) -> None:
+    """The box that the link named, once, for the query that it named."""
+    box = st.session_state.pop("box_of_link", None)
+    if box is None or state.current().box is None:
+        return
+    chosen = region.whole(query.size) if box == "whole" else region.clip(box, query.size)
+    if chosen is not None:
+        cropper.remember(query.image_id, chosen)
+
+
+def _upload(collection: Collection) -> Query | None:
+    given = st.file_uploader(
+        "A photo of yours",
+        type=_TYPES,
+        max_upload_size=25,
+        key="w_upload",
+        help="It stays on this machine, in the memory of this session.",
+    )
+    if given is not None:
+        st.session_state["kept_upload"] = (given.name, given.getvalue())
+    return _kept("kept_upload", collection, given is not None)
+
+
+def _camera(collection: Collection) -> Query | None:
+    taken = st.camera_input("Take a photo", key="w_camera")
+    if taken is not None:
+        st.session_state["kept_camera"] = ("camera photo", taken.getvalue())
+    return _kept("kept_camera", collection, taken is not None)
+
+
+def _kept(key: str, collection: Collection, fresh: bool) -> Query | None:
+    kept: tuple[str, bytes] | None = st.session_state.get(key)
+    if kept is None:
+        st.info("Choose a photo to begin. Links cannot carry it: they hold the other settings.")
+        return None
+    name, data = kept
+    if not fresh:
+        left, right = st.columns([4, 1], vertical_alignment="center")
+        left.caption(f"Still searching with **{name}**, from before.")
+        if right.button("Forget", key=f"forget-{key}"):
+            del st.session_state[key]
+            st.rerun()
+    digest = backend.digest(data)
+    pixels, spent = backend.decode_upload(digest, data)
+    label = None
+    if collection.labels:
+        label = st.selectbox(
+            "Its landmark, if you know it",
+            collection.labels,
+            index=None,
+            format_func=lambda one: collection.titles.get(one, one),
+            key=f"w_label-{digest[:12]}",
+            placeholder="Unknown: results are neither right nor wrong",
+        )
+    return Query(f"upload-{digest[:16]}", name, pixels, spent, digest, None, None, label)

@@ -1,0 +1,245 @@
+"""The results: one strip of photos per extractor and index type, ranks aligned in columns.
+
+One components-v2 component draws all strips: 24 strips of 100 hits are 2,400 buttons, which as
+Streamlit widgets would take many seconds. Its HTML, CSS and JavaScript are constant strings; all
+that varies comes as JSON and is written with ``textContent`` and ``src``, never as HTML.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+_HTML = """
+<div class="bar">
+  <div class="legend"></div>
+  <div class="nav">
+    <button type="button" class="go" data-go="-1" aria-label="Earlier ranks">&#8249;</button>
+    <span class="at" aria-live="polite"></span>
+    <button type="button" class="go" data-go="1" aria-label="Later ranks">&#8250;</button>
+  </div>
+</div>
+<div class="rows"></div>
+"""
+
+_CSS = """
+:host { display: block; }
+* { box-sizing: border-box; }
+.bar { position: sticky; top: 0; z-index: 3; display: flex; gap: .5rem 1rem; flex-wrap: wrap;
+  align-items: center; justify-content: space-between; padding: .25rem 0 .4rem;
+  background: var(--st-background-color); font-size: .82rem; }
+.legend { display: flex; flex-wrap: wrap; gap: .3rem .9rem; align-items: center; opacity: .85; }
+.legend i { display: inline-block; width: .85em; height: .85em; border-radius: .25em;
+  border: 3px solid; margin-right: .35em; vertical-align: -.1em; }
+.legend i.ok { border-color: #15803d; } .legend i.no { border-color: #c81e3a; }
+.legend i.eh { border-color: var(--st-border-color); }
+.legend b { font: inherit; font-weight: 650; font-size: .72rem; padding: .08em .45em;
+  border-radius: 1em; background: #7c3aed; color: #fff; margin-right: .35em; }
+.nav { display: flex; align-items: center; gap: .4rem; margin-left: auto; }
+.at { min-width: 8.4em; text-align: center; font-variant-numeric: tabular-nums; }
+.go { width: 2rem; height: 2rem; border: 1px solid var(--st-border-color); border-radius: 50%;
+  background: var(--st-background-color); color: inherit; font-size: 1.15rem; line-height: 1;
+  cursor: pointer; }
+.go:hover { border-color: var(--st-primary-color); color: var(--st-primary-color); }
+.row { padding: .55rem 0 .15rem; border-top: 1px solid var(--st-border-color);
+  content-visibility: auto; contain-intrinsic-size: auto 208px; }
+.head { display: flex; flex-wrap: wrap; align-items: center; gap: .3rem .45rem;
+  margin-bottom: .4rem; font-size: .8rem; }
+.name { font-weight: 650; font-size: .98rem; margin-right: .25rem; }
+.name em { font-style: normal; font-weight: 450; opacity: .75; }
+.tag { padding: .1em .6em; border-radius: 1em; font-variant-numeric: tabular-nums;
+  background: #eef1f6; color: #414b5e; white-space: nowrap; }
+.tag.blue { background: #e3edff; color: #1c46ad; }
+.tag.green { background: #def5e9; color: #0d5c3f; }
+.tag.violet { background: #efe6ff; color: #5b21b6; }
+.tag.orange { background: #fff0dc; color: #8a4a05; }
+.tag.red { background: #ffe4e8; color: #a31631; }
+.note { flex-basis: 100%; opacity: .75; }
+.strip { display: flex; gap: .5rem; overflow-x: auto; padding: 2px 2px .55rem;
+  scrollbar-width: thin; scrollbar-color: #c3ccdb transparent; overscroll-behavior-x: contain; }
+.hit { flex: 0 0 124px; width: 124px; padding: 0; border: 0; background: none; color: inherit;
+  font: inherit; text-align: left; cursor: pointer; border-radius: .55rem; }
+.pic { position: relative; display: block; width: 124px; height: 112px; border-radius: .55rem;
+  overflow: hidden; background: var(--st-secondary-background-color);
+  border: 3px solid var(--st-border-color); transition: box-shadow .12s; }
+.hit.ok .pic { border-color: #15803d; } .hit.no .pic { border-color: #c81e3a; }
+.pic img { width: 100%; height: 100%; object-fit: cover; display: block; }
+.rank, .mark, .odd { position: absolute; font-size: .7rem; font-weight: 650; line-height: 1.5;
+  padding: 0 .45em; color: #fff; background: rgba(20, 26, 40, .78); }
+.rank { left: 0; top: 0; border-bottom-right-radius: .45rem; font-variant-numeric: tabular-nums; }
+.mark { right: 0; bottom: 0; border-top-left-radius: .45rem; display: none; }
+.hit.ok .mark { display: block; background: #15803d; }
+.hit.no .mark { display: block; background: #c81e3a; }
+.odd { right: 0; top: 0; background: #7c3aed; border-bottom-left-radius: .45rem; }
+.text { display: block; padding: .22rem .15rem 0; font-size: .78rem; line-height: 1.28; }
+.score { display: block; font-variant-numeric: tabular-nums; font-weight: 600; }
+.label { display: block; overflow: hidden; text-overflow: ellipsis; white-space: nowrap;
+  opacity: .8; }
+.hit:hover .pic { box-shadow: 0 3px 12px rgba(28, 35, 51, .28); }
+.hit:focus-visible, .go:focus-visible { outline: 3px solid var(--st-primary-color);
+  outline-offset: 1px; }
+.none { padding: .6rem 0 .8rem; opacity: .75; font-size: .88rem; }
+@media (max-width: 640px) {
+  .hit { flex-basis: 100px; width: 100px; } .pic { width: 100px; height: 92px; }
+}
+"""
+
+_JS = """
+const WORD = { '1': 'right landmark', '0': 'another landmark', '-1': 'landmark unknown' };
+const make = (tag, cls, text) => {
+  const node = document.createElement(tag);
+  if (cls) node.className = cls;
+  if (text !== undefined && text !== null) node.textContent = text;
+  return node;
+};
+
+export default function ({ parentElement, data, setTriggerValue }) {
+  const root = parentElement.querySelector('.rows');
+  root.onclick = (event) => {
+    const hit = event.target.closest('.hit');
+    if (hit) setTriggerValue('open', { id: hit.dataset.id, row: hit.dataset.row });
+  };
+  if (root.dataset.key === data.key) return;
+  root.dataset.key = data.key;
+
+  const strips = [];
+  let left = Number(root.dataset.left || 0), moving = false;
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      const img = entry.target;
+      img.src = data.thumbs[img.dataset.id] || '';
+      seen.unobserve(img);
+    }
+  }, { rootMargin: '300px 400px' });
+
+  const draw = (row) => {
+    const box = make('section', 'row'), head = make('div', 'head'), name = make('span', 'name');
+    box.setAttribute('aria-label', row.title + ', ' + row.index);
+    name.append(row.title, make('em', '', ' · ' + row.index));
+    head.append(name);
+    for (const [text, colour] of row.badges) head.append(make('span', 'tag ' + colour, text));
+    for (const text of row.notes) head.append(make('span', 'note', text));
+    box.append(head);
+    if (!row.hits.length) { box.append(make('div', 'none', 'No photo was found.')); return box; }
+    const strip = make('div', 'strip');
+    row.hits.forEach(([id, score, verdict, odd, inliers], at) => {
+      const label = data.labels[id] || 'no label';
+      const hit = make('button', 'hit' + (verdict === 1 ? ' ok' : verdict === 0 ? ' no' : ''));
+      hit.type = 'button'; hit.dataset.id = id; hit.dataset.row = row.id;
+      hit.tabIndex = at ? -1 : 0;
+      const score3 = score.toFixed(Math.abs(score) >= 100 ? 0 : 3);
+      const said = 'Rank ' + (at + 1) + ', ' + label + ', score ' + score3 + ', ' + WORD[verdict] +
+        (odd ? ', not returned by Flat' : '') +
+        (inliers === null ? '' : ', ' + inliers + ' matches verified');
+      hit.setAttribute('aria-label', said);
+      hit.title = said;
+      const pic = make('span', 'pic'), img = make('img'), text = make('span', 'text');
+      img.alt = ''; img.decoding = 'async'; img.dataset.id = id; seen.observe(img);
+      const mark = make('span', 'mark', verdict === 1 ? '✓' : '✗');
+      pic.append(img, make('span', 'rank', at + 1), mark);
+      if (odd) pic.append(make('span', 'odd', 'not in Flat'));
+      const figures = score3 + (inliers === null ? '' : ' · ' + inliers + ' inl.');
+      text.append(make('span', 'score', figures), make('span', 'label', label));
+      hit.append(pic, text);
+      strip.append(hit);
+    });
+    strips.push(strip);
+    box.append(strip);
+    return box;
+  };
+  root.replaceChildren(...data.rows.map(draw));
+
+  const legend = parentElement.querySelector('.legend');
+  legend.replaceChildren();
+  const explain = (cls, text) => {
+    const item = make('span'); item.append(make('i', cls), text); legend.append(item);
+  };
+  const verdicts = new Set(data.rows.flatMap((row) => row.hits.map((hit) => hit[2])));
+  if (verdicts.has(1) || verdicts.has(0)) {
+    explain('ok', 'right landmark'); explain('no', 'another landmark');
+    if (verdicts.has(-1)) explain('eh', 'unknown');
+  } else { explain('eh', 'landmark of the query unknown'); }
+  if (data.rows.some((row) => row.hits.some((hit) => hit[3]))) {
+    const item = make('span');
+    item.append(make('b', '', 'not in Flat'), 'exact search does not return it');
+    legend.append(item);
+  }
+
+  const longest = Math.max(0, ...data.rows.map((row) => row.hits.length));
+  const at = parentElement.querySelector('.at'), nav = parentElement.querySelector('.nav');
+  const step = () => {
+    const hit = root.querySelector('.hit');
+    return hit ? hit.getBoundingClientRect().width + 8 : 132;
+  };
+  const tell = () => {
+    const strip = strips[0];
+    if (!strip) { nav.style.display = 'none'; return; }
+    nav.style.display = '';
+    const first = Math.min(longest, Math.floor(left / step() + .4) + 1);
+    const shown = Math.floor((left + strip.clientWidth) / step() + .1);
+    const last = Math.min(longest, Math.max(first, shown));
+    at.textContent = 'ranks ' + first + '–' + last + ' of ' + longest;
+  };
+  const follow = (from) => {
+    if (moving) return;
+    moving = true;
+    requestAnimationFrame(() => {
+      left = from.scrollLeft; root.dataset.left = left;
+      for (const strip of strips) {
+        if (strip !== from && strip.scrollLeft !== left) strip.scrollLeft = left;
+      }
+      tell();
+      requestAnimationFrame(() => {
+        moving = false;
+        if (from.scrollLeft !== left) follow(from);
+      });
+    });
+  };
+  for (const strip of strips) {
+    strip.scrollLeft = left;
+    strip.addEventListener('scroll', () => follow(strip), { passive: true });
+  }
+  parentElement.querySelectorAll('.go').forEach((button) => {
+    button.onclick = () => {
+      const strip = strips[0];
+      if (!strip) return;
+      const page = Math.max(1, Math.floor(strip.clientWidth / step())) * step();
+      strip.scrollTo({ left: left + Number(button.dataset.go) * page, behavior: 'smooth' });
+    };
+  });
+  root.onkeydown = (event) => {
+    const hit = event.target.closest('.hit');
+    if (!hit) return;
+    const row = [...hit.parentElement.children], at = row.indexOf(hit);
+    const line = strips.indexOf(hit.parentElement);
+    const next = { ArrowRight: () => row[at + 1], ArrowLeft: () => row[at - 1],
+      Home: () => row[0], End: () => row[row.length - 1],
+      ArrowDown: () => strips[line + 1]?.children[at],
+      ArrowUp: () => strips[line - 1]?.children[at] }[event.key]?.();
+    if (!next) return;
+    event.preventDefault();
+    hit.tabIndex = -1; next.tabIndex = 0; next.focus();
+  };
+  tell();
+  const resized = new ResizeObserver(tell);
+  resized.observe(root);
+}
+"""
+
+_grid = st.components.v2.component("playground_results", html=_HTML, css=_CSS, js=_JS)
+
+
+def results_grid(payload: dict[str, Any], key: str) -> dict[str, str] | None:
+    """Draw the strips; ``payload`` is what ``compare.payload`` makes, with a ``key`` of its own.
+
+    Returns:
+        ``{"id": photo id, "row": row id}`` in the run in which a result was clicked, else None.
+    """
+    clicked = _grid(key=key, data=payload, on_open_change=_nothing).open
+    return dict(clicked) if clicked else None
+
+
+def _nothing() -> None:
+    """A trigger needs a callback to exist; the returned value says all."""

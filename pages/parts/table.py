@@ -1,0 +1,136 @@
+"""The comparison table above the results, and its downloads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages.parts import backend, compare
+from pages.parts.compare import Row
+
+
+def frame(rows: Sequence[Row], k: int) -> pd.DataFrame:
+    """The table as a frame, columns as in ``compare.record``."""
+    return pd.DataFrame(compare.records(rows, k))
+
+
+def csv(rows: Sequence[Row], k: int) -> str:
+    """The table for a spreadsheet."""
+    return str(frame(rows, k).to_csv(index=False))
+
+
+def as_json(rows: Sequence[Row], k: int, settings: dict[str, Any]) -> str:
+    """Settings, table and every hit."""
+    return json.dumps(
+        {
+            "settings": settings,
+            "table": compare.records(rows, k),
+            "results": [row.result.to_json() for row in rows],
+        },
+        ensure_ascii=False,
+        indent=1,
+        default=str,
+    )
+
+
+def show(rows: Sequence[Row], k: int, settings: dict[str, Any]) -> None:
+    """Draw the table and the download buttons."""
+    shown = frame(rows, k)
+    shown["extractor"] = [backend.title(name) for name in shown["extractor"]]
+    shown["index"] = [backend.title(name) for name in shown["index"]]
+    known = any(row.truth is not None for row in rows)
+    st.dataframe(
+        shown,
+        hide_index=True,
+        width="stretch",
+        height=min(38 + 35 * len(shown), 38 + 35 * 12) + 2,
+        row_height=35,
+        column_config=_columns(k),
+        column_order=[
+            name
+            for name in shown.columns
+            if name not in ("decode_ms", "crop_ms")
+            and (known or name not in (f"precision@{k}", f"AP@{k}"))
+        ],
+        key="comparison",
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            "CSV",
+            csv(rows, k),
+            "comparison.csv",
+            "text/csv",
+            on_click="ignore",
+            help="The table, with all stages",
+        )
+        st.download_button(
+            "JSON",
+            as_json(rows, k, settings),
+            "comparison.json",
+            "application/json",
+            on_click="ignore",
+            help="The table and every hit",
+        )
+        if st.button(
+            "Measure again",
+            help="Extract and search once more with everything loaded: warm times",
+        ):
+            st.session_state["measure_round"] = st.session_state.get("measure_round", 0) + 1
+            st.rerun()
+    missing = [] if known else ["Precision and AP need a query whose landmark is known."]
+    if any(row.flat_ids is None for row in rows):
+        missing.append("Overlap needs the Flat index of the same extractor.")
+    if missing:
+        st.caption(" ".join(missing))
+
+
+def _columns(k: int) -> dict[str, Any]:
+    number = st.column_config.NumberColumn
+    bar = st.column_config.ProgressColumn
+
+    def ms(label: str, what: str) -> Any:
+        return number(label, format="%.2f", help=what, width=84)
+
+    return {
+        "extractor": st.column_config.TextColumn("Extractor", width=110, pinned=True),
+        "index": st.column_config.TextColumn("Index", width=84),
+        "total_ms": ms("Total ms", "From the crop to the hits; decoding the photo is part of it"),
+        "preprocess_ms": ms("Prepare ms", "Resizing the crop to what the extractor wants"),
+        "extract_ms": ms("Extract ms", "From pixels to the descriptor"),
+        "search_ms": ms("Search ms", "FAISS alone"),
+        "verify_ms": ms("Verify ms", "RANSAC on local features; 0 where there are none"),
+        "start": st.column_config.TextColumn(
+            "Start", width=64, help="cold: the model had to be loaded for this query"
+        ),
+        f"precision@{k}": bar(
+            f"P@{k}",
+            min_value=0,
+            max_value=1,
+            format="%.2f",
+            width=100,
+            help=f"Share of right landmarks in the first {k}",
+        ),
+        f"AP@{k}": bar(
+            f"AP@{k}",
+            min_value=0,
+            max_value=1,
+            format="%.2f",
+            width=100,
+            help="Average precision: right ones early count more",
+        ),
+        f"overlap@{k}": bar(
+            f"Overlap@{k}",
+            min_value=0,
+            max_value=1,
+            format="%.2f",
+            width=110,
+            help="Photos shared with exact search (Flat) of the same extractor",
+        ),
+        "bytes_per_vector": number("Bytes / vector", format="%.0f", width=100),
+        "build_s": number("Build s", format="%.2f", width=76, help="Building the index"),
+        "weights": st.column_config.TextColumn("Weights", width=92),
+    }

@@ -1,0 +1,119 @@
+"""Build a collection's descriptors and indexes.
+
+    python -m scripts.build --collection demo --extractors all --indexes all
+
+Stop it at any moment, kill included, and start it again: it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from data.errors import PlaygroundError
+from extractors import registry as extractor_registry
+from indexing import registry as index_registry
+from indexing.build import Outcome, build, planned_stages
+from indexing.jobs import JobProgress
+from indexing.progress import Silent, Terminal
+from scripts.console import counted, print_json, print_table, run
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(prog="python -m scripts.build", description=__doc__)
+    result.add_argument("--collection", default="demo")
+    result.add_argument(
+        "--extractors", default="all", help="all, or specs between commas: hog,resnet50:pooling=mac"
+    )
+    result.add_argument(
+        "--indexes", default="all", help="all (flat,ivf,lsh,pq), or specs: flat,factory:HNSW32"
+    )
+    result.add_argument(
+        "--weights", default="auto", help="auto, bundled, imagenet, untrained or file:PATH"
+    )
+    result.add_argument("--force", action="store_true", help="build again what is up to date")
+    result.add_argument("--json", action="store_true", help="print a machine-readable summary")
+    result.add_argument("--quiet", action="store_true", help="no progress bars")
+    result.add_argument("--job", help=argparse.SUPPRESS)  # used by the pages
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    extractors = extractor_registry.expand(arguments.extractors)
+    indexes = index_registry.expand(arguments.indexes)
+    if arguments.job:
+        return _as_job(arguments, extractors, indexes)
+    quiet = arguments.quiet or not sys.stderr.isatty()
+    outcomes = build(
+        arguments.collection,
+        extractors,
+        indexes,
+        weights=arguments.weights,
+        force=arguments.force,
+        progress=Silent() if quiet else Terminal(),
+    )
+    if arguments.json:
+        print_json(_summary(arguments.collection, outcomes))
+    else:
+        print_table(
+            ["extractor", "index", "action", "seconds", "described"],
+            [[o.extractor, o.index or "", o.action, o.seconds, o.described] for o in outcomes],
+        )
+        for outcome in outcomes:
+            for note in outcome.notes:
+                print(f"{outcome.extractor} {outcome.index or ''}: {note}")
+        described = sum(outcome.described for outcome in outcomes)
+        print(f"{counted(described, 'photo')} described in this run.")
+    return 0
+
+
+def _as_job(arguments: argparse.Namespace, extractors: list[str], indexes: list[str]) -> int:
+    """The build behind a page: low priority, progress in a file, errors as its last word."""
+    if hasattr(os, "nice"):
+        os.nice(10)  # searches and the page come first
+    progress = JobProgress(
+        arguments.job, arguments.collection, planned_stages(extractors, indexes)
+    )
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        build(
+            arguments.collection,
+            extractors,
+            indexes,
+            weights=arguments.weights,
+            force=arguments.force,
+            progress=progress,
+        )
+    except PlaygroundError as error:
+        progress.end("failed", str(error))
+        raise
+    except KeyboardInterrupt:
+        progress.end("cancelled")
+        raise
+    except BaseException as error:
+        progress.end("failed", f"{type(error).__name__}: {error}. The job's log has the details.")
+        raise
+    progress.end("done")
+    return 0
+
+
+def _summary(collection: str, outcomes: list[Outcome]) -> dict[str, Any]:
+    return {
+        "collection": collection,
+        "seconds": sum(outcome.seconds for outcome in outcomes),
+        "built": [dataclasses.asdict(outcome) for outcome in outcomes],
+    }
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,265 @@
+"""Import, list, show, change and delete collections of photos.
+
+python -m scripts.collections import --source folder --path DIR --name NAME
+python -m scripts.collections import --source glr21 --path DIR --name NAME --landmarks 20
+python -m scripts.collections import --source zip --path FILE --name NAME
+python -m scripts.collections import --source demo
+python -m scripts.collections list | show NAME | add NAME … | remove NAME ID… | delete NAME --yes
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from data import glr21, names, store
+from data.archive import ZipSource
+from data.base import PackedSource, Skipped, Source
+from data.demo import DemoSource
+from data.errors import PlaygroundError
+from data.folder import FolderSource
+from scripts import console
+
+_KINDS = ("folder", "glr21", "zip", "demo")
+_LISTED = 100  # skipped files that an import prints; ``show`` prints all
+_GLR21 = ("split", "landmarks", "min_photos", "max_photos", "seed", "queries")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command; returns the exit code."""
+    args = _parser().parse_args(argv)
+    run = {
+        "import": _import,
+        "add": _add,
+        "list": _list,
+        "show": _show,
+        "remove": _remove,
+        "delete": _delete,
+    }[args.command]
+    run(args)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.collections",
+        description="Import, list, show, change and delete collections of photos.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    command = commands.add_parser("import", help="make a collection of photos")
+    _source_arguments(command)
+    command.add_argument("--name", help="the collection's name (demo: its own)")
+    command.add_argument("--title", help="words for people; the name where omitted")
+    command.add_argument(
+        "--exists",
+        choices=get_args(store.OnExists),
+        help="with a collection of this name: refuse (default); add photos to it; refresh it, "
+        "dropping photos of the same folder that are gone (demo: default); replace it",
+    )
+
+    command = commands.add_parser("add", help="add photos to a collection")
+    command.add_argument("name", metavar="NAME")
+    _source_arguments(command)
+
+    command = commands.add_parser("list", help="list the collections")
+    _json_argument(command)
+
+    command = commands.add_parser("show", help="show a collection and what its import skipped")
+    command.add_argument("name", metavar="NAME")
+    _json_argument(command)
+
+    command = commands.add_parser("remove", help="take photos out of a collection")
+    command.add_argument("name", metavar="NAME")
+    command.add_argument("ids", metavar="ID", nargs="+", help="of a photo or query")
+    _json_argument(command)
+
+    command = commands.add_parser(
+        "delete", help="delete a collection with its vectors (never the photos it names)"
+    )
+    command.add_argument("name", metavar="NAME")
+    command.add_argument("--yes", action="store_true", help="really")
+    _json_argument(command)
+    return parser
+
+
+def _json_argument(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _source_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--source", choices=_KINDS, required=True, help="what --path is")
+    command.add_argument("--path", help="the folder or zip file (demo: the bundled one)")
+    _json_argument(command)
+    group = command.add_argument_group("only with --source glr21")
+    group.add_argument("--split", choices=get_args(glr21.Split), help="default: index")
+    group.add_argument("--landmarks", type=int, help="how many to draw; default: all")
+    group.add_argument("--min-photos", type=int, help="of a landmark; default: 1")
+    group.add_argument("--max-photos", type=int, help="draw so many of a landmark; default: all")
+    group.add_argument("--seed", type=int, help="of both draws; default: 0")
+    group.add_argument(
+        "--queries", action=argparse.BooleanOptionalAction, help="default: with the split index"
+    )
+
+
+def _source(args: argparse.Namespace) -> Source | PackedSource:
+    given = {key: getattr(args, key) for key in _GLR21 if getattr(args, key) is not None}
+    if args.source == "glr21":
+        return glr21.Glr21Source(_path(args), **given)
+    if given:
+        flags = ", ".join(f"--{key.replace('_', '-')}" for key in given)
+        raise PlaygroundError(f"{flags} belong to --source glr21, not to --source {args.source}.")
+    if args.source == "demo":
+        return DemoSource(args.path)
+    if args.source == "zip":
+        return ZipSource(_path(args))
+    return FolderSource(_path(args))
+
+
+def _path(args: argparse.Namespace) -> str:
+    if not args.path:
+        raise PlaygroundError(
+            f"--source {args.source} needs --path: the "
+            f"{'zip file' if args.source == 'zip' else 'folder'} to import from."
+        )
+    return str(args.path)
+
+
+def _import(args: argparse.Namespace) -> None:
+    source = _source(args)
+    name = args.name
+    if name is None and isinstance(source, DemoSource):
+        name = source.name()
+    if name is None:
+        raise PlaygroundError("--name is missing: how the collection is to be called.")
+    exists: store.OnExists = args.exists or ("refresh" if args.source == "demo" else "refuse")
+    with console.Progress(quiet=args.json) as progress:
+        report = store.import_collection(
+            name, source, title=args.title, progress=progress, on_exists=exists
+        )
+    _print_report(name, report, args.json)
+
+
+def _add(args: argparse.Namespace) -> None:
+    source = _source(args)
+    with console.Progress(quiet=args.json) as progress:
+        report = store.add(args.name, source, progress=progress)
+    _print_report(args.name, report, args.json)
+
+
+def _print_report(name: str, report: store.Report, as_json: bool) -> None:
+    summary = store.summary(name)
+    if as_json:
+        counts = {key: summary[key] for key in ("photos", "queries", "landmarks", "fingerprint")}
+        console.print_json({"collection": name, **dataclasses.asdict(report), **counts})
+        return
+    print(
+        f"{name}: {report.added:,} added, {report.replaced:,} replaced, {report.unchanged:,} "
+        f"unchanged, {len(report.skipped):,} skipped. It has {_contents(summary)} now."
+    )
+    _print_skipped(report.skipped[:_LISTED])
+    if len(report.skipped) > _LISTED:
+        print(f"  and {len(report.skipped) - _LISTED:,} more; all: show {name}")
+
+
+def _print_skipped(skipped: Sequence[Skipped]) -> None:
+    if skipped:
+        print("Skipped:")
+    for entry in skipped:
+        print(f"  {entry.file}: {entry.reason}")
+
+
+def _contents(summary: dict[str, Any]) -> str:
+    return (
+        f"{console.counted(summary['photos'], 'photo')} of "
+        f"{console.counted(summary['landmarks'], 'landmark')} and "
+        f"{console.counted(summary['queries'], 'query', 'queries')}"
+    )
+
+
+def _list(args: argparse.Namespace) -> None:
+    found: list[dict[str, Any]] = []
+    for name in store.list_collections():
+        try:
+            found.append(store.summary(name))
+        except PlaygroundError as error:
+            # A damaged collection must not hide the others.
+            found.append({"name": name, "error": str(error)})
+    if args.json:
+        console.print_json({"collections": found})
+        return
+    if not found:
+        print(
+            "There are no collections. Import the bundled one: "
+            "python -m scripts.collections import --source demo"
+        )
+        return
+    sound = [summary for summary in found if "error" not in summary]
+    keys = ("name", "photos", "landmarks", "queries", "title")
+    console.print_table(keys, [[summary[key] for key in keys] for summary in sound])
+    for summary in found:
+        if "error" in summary:
+            print(f"{summary['name']}: damaged. {summary['error']}")
+
+
+def _show(args: argparse.Namespace) -> None:
+    collection = store.load(args.name)
+    summary = store.summary(args.name)
+    skipped = store.skipped(args.name)
+    if args.json:
+        console.print_json(
+            {
+                **summary,
+                "skipped": [dataclasses.asdict(entry) for entry in skipped],
+                "photos": [dataclasses.asdict(photo) for photo in collection.photos],
+                "queries": [dataclasses.asdict(query) for query in collection.queries],
+            }
+        )
+        return
+    print(f"{collection.name}: {collection.title}")
+    print(f"  contents     {_contents(summary)}")
+    for field in ("description", "licence", "author"):
+        if summary[field]:
+            print(f"  {field:<12} {names.printable(summary[field])}")
+    for source in collection.sources:
+        words = " ".join(f"{k}={v}" for k, v in source.items() if k not in ("kind", "content"))
+        print(f"  source       {source['kind']} {words}".rstrip())
+    print(f"  folder       {collection.folder}")
+    print(f"  fingerprint  {collection.fingerprint}")
+    if collection.labels:
+        print()
+        rows = [
+            [label, len(collection.relevant(label)), names.printable(collection.titles[label])]
+            for label in collection.labels
+        ]
+        console.print_table(("landmark", "photos", "title"), rows)
+    _print_skipped(skipped)
+
+
+def _remove(args: argparse.Namespace) -> None:
+    removed = store.remove(args.name, args.ids)
+    summary = store.summary(args.name)
+    if args.json:
+        counts = {key: summary[key] for key in ("photos", "queries", "landmarks", "fingerprint")}
+        console.print_json({"collection": args.name, "removed": removed, **counts})
+        return
+    print(f"{args.name}: {removed:,} removed. It has {_contents(summary)} now.")
+
+
+def _delete(args: argparse.Namespace) -> None:
+    if store.exists(args.name) and not args.yes:
+        raise PlaygroundError(
+            f"Nothing was deleted. To delete the collection {args.name} and its vectors: "
+            f"python -m scripts.collections delete {args.name} --yes"
+        )
+    store.delete(args.name)
+    if args.json:
+        console.print_json({"collection": args.name, "deleted": True})
+        return
+    print(f"{args.name}: deleted, with its vectors. Photos that it only named are where they were.")
+
+
+if __name__ == "__main__":
+    console.run(main)

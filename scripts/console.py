@@ -1,0 +1,107 @@
+"""What every command-line entry point shares: exit codes, JSON output and progress.
+
+Exit codes: 0 done, 1 a defect of ours (traceback), 2 wrong arguments or a ``PlaygroundError``,
+130 stopped with Ctrl-C. Results go to stdout; progress and errors go to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, NoReturn
+
+from tqdm import tqdm
+
+from data.errors import PlaygroundError
+
+Main = Callable[[Sequence[str] | None], int | None]
+"""A script's ``main(argv)``: None stands for ``sys.argv[1:]``; it returns the exit code."""
+
+
+def call(main: Main, argv: Sequence[str] | None = None) -> int:
+    """Run ``main`` and return its exit code; a ``PlaygroundError`` becomes one line on stderr."""
+    try:
+        return main(argv) or 0
+    except PlaygroundError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; what was already saved is untouched", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (such as ``head``) went away. Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def run(main: Main, argv: Sequence[str] | None = None) -> NoReturn:
+    """``call``, then end the process. For ``if __name__ == "__main__": run(main)``."""
+    sys.exit(call(main, argv))
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object to stdout, as the scripts' ``--json`` promises."""
+    print(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=str))
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """``1 photo``, ``1,234 photos``."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print columns: numbers to the right, everything else to the left."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max(len(line[i]) for line in [list(header), *cells]) for i in range(len(header))]
+    right = [
+        bool(rows) and all(isinstance(row[i], int | float) for row in rows)
+        for i in range(len(header))
+    ]
+    for line in [list(header), *cells]:
+        padded = [
+            text.rjust(width) if flush else text.ljust(width)
+            for text, width, flush in zip(line, widths, right, strict=True)
+        ]
+        print("  ".join(padded).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "-"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+class Progress:
+    """A progress bar on stderr that is called as ``progress(done, total, text)``.
+
+    ``total`` 0 means unknown. Silent where stderr is no terminal, or with ``quiet``.
+    """
+
+    def __init__(self, unit: str = "photo", quiet: bool = False) -> None:
+        self._bar: tqdm[NoReturn] = tqdm(
+            unit=f" {unit}s", disable=True if quiet else None, dynamic_ncols=True, leave=False
+        )
+
+    def __call__(self, done: int, total: int, text: str = "") -> None:
+        if self._bar.disable:
+            return
+        self._bar.total = max(total, done) if total else None
+        # tqdm redraws by itself at most ten times a second.
+        self._bar.set_postfix_str(text[-40:], refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()

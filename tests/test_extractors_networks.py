@@ -1,0 +1,352 @@
+"""The network extractors: contract, geometry, weights and runtimes, on seeded random weights."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+import torchvision
+from numpy.typing import NDArray
+
+from data.errors import PlaygroundError
+from extractors import registry
+from extractors.base import crop_and_shrink
+from extractors.cnn import MIN_SIDE, rescale, to_tensor
+from extractors.delf import STRIDE, Delf, DelfConfig
+from extractors.pooling import gem, l2n
+from extractors.runtime import Network, fold_batchnorm
+from extractors.trunks import MEAN, STD, trunk
+from extractors.weights import Weights, load_into, read_state, resolve
+
+NETWORKS = ["resnet50", "vgg16", "gem-siamese", "delf"]
+SMALL = {"resnet50": 96, "vgg16": 64, "gem-siamese": 96, "delf": 96}
+
+
+@pytest.fixture(autouse=True)
+def _no_weights_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever lies in the caches of the machine, these tests use seeded random weights."""
+    monkeypatch.setenv("PLAYGROUND_HOME", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+
+def photo(height: int = 150, width: int = 200, seed: int = 0) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+@functools.cache  # extractors do not change, and loading them is what takes time here
+def make(name: str, extra: str = ""):  # type: ignore[no-untyped-def]
+    return fresh(name, extra)
+
+
+def fresh(name: str, extra: str = ""):  # type: ignore[no-untyped-def]
+    return registry.create(f"{name}:image_size={SMALL[name]}{extra}", weights="untrained")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_smoke_and_determinism(name: str) -> None:
+    extractor = make(name)
+    raw = extractor.describe(extractor.prepare(photo()))
+    again = fresh(name)
+    raw2 = again.describe(again.prepare(photo()))
+    assert raw.keys() == raw2.keys()
+    assert all(np.array_equal(raw[k], raw2[k]) for k in raw)
+    assert extractor.weights_identity()["source"] == "untrained"
+
+
+@pytest.mark.parametrize("name", ["resnet50", "vgg16", "gem-siamese"])
+def test_global_vectors_are_normalised_float32(name: str) -> None:
+    extractor = make(name)
+    vectors = extractor.extract(photo(), (10, 20, 150, 140)).vectors
+    assert vectors.shape == (1, extractor.dim)
+    assert vectors.dtype == np.float32
+    assert np.linalg.norm(vectors) == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_tiny_crops_work(name: str) -> None:
+    extractor = make(name)
+    extractor.describe(extractor.prepare(photo(), (50, 50, 58, 58)))
+
+
+@pytest.mark.parametrize("pooling", ["gem", "mac", "spoc", "rmac"])
+def test_pooling_is_a_parameter(pooling: str) -> None:
+    vectors = make("resnet50", f",pooling={pooling}").extract(photo()).vectors
+    assert vectors.shape == (1, 2048)
+
+
+def test_unknown_pooling_names_the_legal_ones() -> None:
+    with pytest.raises(PlaygroundError, match="gem, mac, spoc, rmac"):
+        registry.create("resnet50:pooling=max")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", ["fc6", "fc7"])
+def test_neural_codes(layer: str) -> None:
+    extractor = registry.create(f"vgg16:layer={layer}", weights="untrained")
+    vectors = extractor.extract(photo()).vectors
+    assert vectors.shape == (1, 4096)
+    assert (vectors >= 0).all()  # after the ReLU
+
+
+def test_resnet50_parity_with_torchvision() -> None:
+    """The same photo through torchvision's own forward, cut by a hook, and GeM in numpy."""
+    extractor = make("resnet50")
+    prepared = extractor.prepare(photo())
+    ours = extractor.describe(prepared)["vectors"][0]
+    reference = torchvision.models.resnet50(weights=None).eval()
+    state = trunk("resnet50", resolve("resnet50", "untrained")).state_dict()
+    reference.load_state_dict(state, strict=False)
+    kept = {}
+    reference.layer4.register_forward_hook(lambda m, i, o: kept.update(map=o))
+    x = torch.from_numpy(prepared.pixels.transpose(2, 0, 1).copy()).float()[None] / 255
+    x = (x - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
+    with torch.inference_mode():
+        reference(x)
+    feature_map = kept["map"].numpy()[0]
+    expected = np.mean(np.maximum(feature_map, 1e-6) ** 3, axis=(1, 2)) ** (1 / 3)
+    expected /= np.linalg.norm(expected)
+    assert float(ours @ expected) > 0.999
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_runtimes_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO and torch give the same descriptors to a cosine of 0.999."""
+    pytest.importorskip("openvino")
+    found = {}
+    for runtime in ("openvino", "torch"):
+        monkeypatch.setenv("PLAYGROUND_RUNTIME", runtime)
+        extractor = fresh(name)
+        found[runtime] = extractor.describe(extractor.prepare(photo()))
+        assert extractor.runtime().startswith(runtime)
+    key = "descriptors" if name == "delf" else "vectors"
+    a, b = (found[r][key].astype(np.float64) for r in ("openvino", "torch"))
+    if name == "delf":
+        # Near-equal scores may change places: compare the features of the same place.
+        places = {tuple(row[:3]): i for i, row in enumerate(found["torch"]["geometry"])}
+        pairs = [
+            (i, places[tuple(row[:3])])
+            for i, row in enumerate(found["openvino"]["geometry"])
+            if tuple(row[:3]) in places
+        ]
+        assert len(pairs) > 0.9 * len(a)
+        a, b = a[[i for i, _ in pairs]], b[[j for _, j in pairs]]
+    cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    assert cosine.min() > 0.999
+
+
+def test_unknown_runtime_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAYGROUND_RUNTIME", "tpu")
+    with pytest.raises(PlaygroundError, match="auto, openvino, torch"):
+        Network(torch.nn.Identity())
+
+
+def test_batchnorm_folds_without_changing_the_result() -> None:
+    torch.manual_seed(0)
+    module = torchvision.models.resnet50(weights=None)
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.running_mean.uniform_(-0.1, 0.1)
+            layer.running_var.uniform_(0.5, 1.5)
+    features = torch.nn.Sequential(*list(module.children())[:6]).eval()
+    x = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        before = features(x)
+        after = fold_batchnorm(features)(x)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in features.modules())
+    assert torch.allclose(before, after, rtol=1e-3, atol=1e-3)
+
+
+def test_batches_on_a_gpu_would_equal_single_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+    extractor = make("resnet50")
+    photos = [photo(seed=1), photo(200, 150, seed=2), photo(seed=3)]
+    prepared = [extractor.prepare(p) for p in photos]
+    single = [extractor.describe(p)["vectors"] for p in prepared]
+    monkeypatch.setattr(Network, "batches", property(lambda self: True))
+    together = extractor.describe_batch(prepared)
+    for one, other in zip(single, together, strict=True):
+        assert float((one * other["vectors"]).sum()) > 0.9999
+
+
+def test_query_crop_gets_the_scale_of_the_full_photo() -> None:
+    prepared = crop_and_shrink(photo(300, 400), (100, 60, 300, 260), 200)
+    assert prepared.pixels.shape == (100, 100, 3)  # 200 px at a factor of 200/400
+    assert prepared.origin == (100, 60)
+    corner = prepared.to_photo(np.array([[-0.5, -0.5], [99.5, 99.5]], np.float32))
+    assert np.allclose(corner, [[99.5, 59.5], [299.5, 259.5]])
+
+
+def test_nothing_is_enlarged() -> None:
+    assert crop_and_shrink(photo(60, 80), None, 1024).pixels.shape == (60, 80, 3)
+
+
+def test_small_sides_are_padded_not_enlarged() -> None:
+    tensor = to_tensor([photo(10, 50)])
+    assert tensor.shape == (1, 3, MIN_SIDE, 50)
+    assert torch.equal(tensor[:, :, 9], tensor[:, :, 31])
+    assert rescale(tensor, 0.5).shape == (1, 3, MIN_SIDE, MIN_SIDE)
+
+
+# DELF
+
+
+def test_delf_geometry_lies_in_the_crop_and_scores_descend() -> None:
+    extractor = make("delf", ",max_features=50")
+    raw = extractor.describe(extractor.prepare(photo(300, 400), (100, 50, 350, 250)))
+    geometry = raw["geometry"]
+    assert raw["descriptors"].shape == (50, 1024)
+    assert geometry.shape == (50, 4)
+    assert (geometry[:, 0] >= 95).all()
+    assert (geometry[:, 0] <= 350).all()
+    assert (geometry[:, 1] >= 45).all()
+    assert (geometry[:, 1] <= 250).all()
+    assert (np.diff(geometry[:, 3]) <= 0).all()
+    assert np.allclose(np.linalg.norm(raw["descriptors"].astype(float), axis=1), 1, atol=1e-2)
+
+
+def test_delf_cells_lie_on_the_stride() -> None:
+    extractor = registry.create(
+        "delf:image_size=96,scales=1.0,max_features=10000", weights="untrained"
+    )
+    raw = extractor.describe(extractor.prepare(photo(72, 96)))
+    xy = raw["geometry"][:, :2]
+    assert np.allclose(xy % STRIDE, 0, atol=1e-3)
+    assert len(np.unique(xy, axis=0)) == len(xy) == 6 * 5
+
+
+def test_delf_pca_equals_numpys() -> None:
+    extractor = fresh("delf", ",dim=8")
+    raws = [extractor.describe(extractor.prepare(photo(seed=s))) for s in range(3)]
+    with pytest.raises(PlaygroundError, match="no PCA"):
+        extractor.encode(raws[0])
+    extractor.fit(raws)
+    x = np.concatenate([r["descriptors"] for r in raws]).astype(np.float64)
+    _, _, vt = np.linalg.svd(x - x.mean(0), full_matrices=False)
+    state = extractor.state()
+    assert np.allclose(np.abs(vt[:8] @ state["components"].T), np.eye(8), atol=5e-3)
+    features = extractor.encode(raws[0])
+    assert features.vectors.shape[1] == 8
+    assert np.allclose(np.linalg.norm(features.vectors, axis=1), 1, atol=1e-3)
+    other = fresh("delf", ",dim=8")
+    other.load_state(state)
+    assert np.array_equal(other.encode(raws[0]).vectors, features.vectors)
+
+
+def test_delf_refuses_a_state_of_another_shape() -> None:
+    with pytest.raises(PlaygroundError, match="mean"):
+        Delf(DelfConfig()).load_state({"mean": np.zeros(3, np.float32)})
+
+
+# Weights
+
+
+def test_untrained_weights_do_not_touch_the_global_generator() -> None:
+    torch.manual_seed(1)
+    before = torch.rand(3)
+    torch.manual_seed(1)
+    a = trunk("resnet50", resolve("resnet50", "untrained")).state_dict()["conv1.weight"]
+    assert torch.equal(before, torch.rand(3))
+    b = trunk("resnet50", resolve("resnet50", "untrained")).state_dict()["conv1.weight"]
+    assert torch.equal(a, b)
+
+
+def test_auto_falls_back_to_untrained() -> None:
+    assert resolve("resnet50", "auto").source == "untrained"
+
+
+def test_missing_imagenet_weights_name_the_command() -> None:
+    with pytest.raises(PlaygroundError, match=r"scripts\.weights download imagenet"):
+        resolve("resnet50", "imagenet")
+
+
+def test_unknown_source_names_the_legal_ones() -> None:
+    with pytest.raises(PlaygroundError, match="imagenet"):
+        resolve("resnet50", "places365")
+
+
+def test_a_checkpoint_of_the_users_is_used(tmp_path: Path) -> None:
+    state = trunk("resnet50", resolve("resnet50", "untrained")).state_dict()
+    state = {k: v + 0.01 if v.is_floating_point() else v for k, v in state.items()}
+    for path in (tmp_path / "w.safetensors", tmp_path / "w.pth"):
+        if path.suffix == ".pth":
+            torch.save({"state_dict": {**state, "fc.weight": torch.zeros(1000, 2048)}}, path)
+        else:
+            safetensors.torch.save_file(state, path)
+        loaded = trunk("resnet50", resolve("resnet50", f"file:{path}")).state_dict()
+        assert torch.allclose(loaded["conv1.weight"], state["conv1.weight"])
+
+
+def test_a_mismatching_checkpoint_names_file_and_tensors(tmp_path: Path) -> None:
+    state = trunk("resnet50", resolve("resnet50", "untrained")).state_dict()
+    state["conv1.weight"] = torch.zeros(64, 1, 7, 7)
+    del state["bn1.weight"]
+    state["surprise"] = torch.zeros(1)
+    path = tmp_path / "other.safetensors"
+    safetensors.torch.save_file(state, path)
+    with pytest.raises(PlaygroundError) as caught:
+        trunk("resnet50", resolve("resnet50", f"file:{path}"))
+    message = str(caught.value)
+    for part in ("other.safetensors", "conv1.weight", "(64, 1, 7, 7)", "bn1.weight", "surprise"):
+        assert part in message
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_damaged_checkpoints_are_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"broken{suffix}"
+    path.write_bytes(b"not a checkpoint at all")
+    with pytest.raises(PlaygroundError, match="broken"):
+        read_state(path)
+
+
+class _Code:
+    def __reduce__(self):  # type: ignore[no-untyped-def]
+        return (Path.touch, (Path("should-not-exist"),))
+
+
+def test_a_checkpoint_never_runs_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": {"x": _Code()}}, tmp_path / "evil.pth")
+    with pytest.raises(PlaygroundError):
+        read_state(tmp_path / "evil.pth")
+    assert not Path("should-not-exist").exists()
+
+
+def test_a_damaged_imagenet_file_is_recognised_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "weights" / "resnet50-0676ba61.pth"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"cut short")
+    with pytest.raises(PlaygroundError, match="damaged"):
+        resolve("resnet50", "imagenet")
+
+
+def test_load_into_accepts_what_fits() -> None:
+    layer = torch.nn.Linear(2, 3)
+    load_into(layer, {"weight": torch.ones(3, 2), "bias": torch.zeros(3)}, "here")
+    assert torch.equal(layer.weight, torch.ones(3, 2))
+
+
+def test_siamese_network_is_what_training_would_run() -> None:
+    """forward = trunk, GeM, L2, whitening, L2; extraction averages it over the scales."""
+    extractor = make("gem-siamese", ",scales=1.0")
+    prepared = extractor.prepare(photo())
+    ours = extractor.describe(prepared)["vectors"]
+    module = extractor._module()
+    x = to_tensor([prepared.pixels])
+    x = (x - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
+    with torch.inference_mode():
+        expected = module(x)
+        by_hand = l2n(module.whiten(l2n(gem(module.trunk(x), 3.0))))
+    assert torch.allclose(expected, by_hand, atol=1e-6)
+    assert float((expected[0].numpy() * ours[0]).sum()) > 0.999
+
+
+def test_weights_record_says_what_is_untrained() -> None:
+    extractor = registry.create("gem-siamese", weights="untrained")
+    assert extractor.weights_identity()["source"] == "untrained"
+    assert isinstance(extractor.weights, Weights)

@@ -1,0 +1,380 @@
+"""Every page in process, without a browser: custom components yield their defaults here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from ui_fakes import NAME, FakeEngine, FakeIndexStatus, FakeJob, FakeStatus, ToySource, draw, faked
+
+from data import store
+from data.errors import PlaygroundError
+from data.paths import PROJECT_ROOT
+from indexing.progress import Stage
+
+READY = [
+    FakeStatus("hog"),
+    FakeStatus("bovw"),
+    FakeStatus("resnet50", weights="untrained"),
+    FakeStatus("delf", state="missing", indexes=()),
+]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty place for artefacts with the toy collection in it."""
+    import streamlit
+
+    monkeypatch.setenv("PLAYGROUND_HOME", str(tmp_path / "home"))
+    streamlit.cache_data.clear()
+    streamlit.cache_resource.clear()
+    store.import_collection(NAME, ToySource(tmp_path / "photos"))
+    return tmp_path
+
+
+@pytest.fixture
+def fake(home: Path) -> Iterator[tuple[FakeEngine, dict[str, mock.Mock]]]:
+    with faked(READY) as both:
+        yield both
+
+
+def app(page: str | None = None, **params: Any) -> AppTest:
+    test = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=30)
+    for name, value in params.items():
+        test.query_params[name] = value
+    test.run()
+    if page is not None:
+        test.switch_page(f"pages/{page}.py").run()
+    return test
+
+
+def fine(test: AppTest) -> AppTest:
+    assert not test.exception, [one.value for one in test.exception]
+    assert not test.error, [one.value for one in test.error]
+    return test
+
+
+def rows(test: AppTest) -> list[tuple[str, str]]:
+    frame = test.dataframe[0].value
+    return list(zip(frame["extractor"], frame["index"], strict=True))
+
+
+def captions(test: AppTest) -> str:
+    return "\n".join(one.value for one in test.caption)
+
+
+def test_search_smoke(fake: Any) -> None:
+    test = fine(app())
+    assert test.title[0].value == "Search"
+    assert rows(test) == [
+        (extractor, index) for extractor in ("HOG", "BoVW", "ResNet50") for index in ("Flat", "IVF")
+    ]
+    assert "260 x 200 px of 360 x 260" in captions(test)  # the query's own box
+
+
+def test_the_box_goes_to_the_engine_in_photo_px(fake: Any) -> None:
+    engine, _ = fake
+    fine(app(extractors="hog"))
+    assert engine.described == [("hog", (40, 20, 300, 220), (260, 360, 3), mock.ANY)]
+
+
+def test_a_drawn_box_reaches_the_engine(fake: Any) -> None:
+    engine, _ = fake
+    rect = {"left": 0, "top": 0, "width": 220, "height": 159}
+    with mock.patch("pages.parts.cropper.st_cropper", return_value=rect):
+        test = fine(app(extractors="hog"))
+    box = engine.described[0][1]
+    assert box == (0, 0, 182, 131)  # shown 436 px wide
+    assert test.query_params["box"] == "0,0,182,131"
+
+
+def test_whole_photo_and_reset(fake: Any) -> None:
+    engine, _ = fake
+    test = fine(app(extractors="hog"))
+    fine(test.button(key="whole").click().run())
+    assert engine.described[-1][1] is None
+    assert test.query_params["box"] == "whole"
+    fine(test.button(key="reset").click().run())
+    assert test.query_params["box"] == "40,20,300,220"
+
+
+def test_k_and_index_changes_do_not_describe_again(fake: Any) -> None:
+    engine, _ = fake
+    test = fine(app(extractors="hog"))
+    keys = {described[3] for described in engine.described}
+    test.slider(key="w_k").set_value(5)
+    test.pills(key="w_indexes").set_value(["flat", "pq", "lsh"])
+    fine(test.run())
+    assert {described[3] for described in engine.described} == keys
+    assert rows(test) == [("HOG", "Flat"), ("HOG", "LSH"), ("HOG", "PQ")]
+
+
+def test_a_link_is_taken_over_and_written_back(fake: Any) -> None:
+    given: dict[str, Any] = {
+        "collection": NAME,
+        "source": "photo",
+        "query": "tower-1",
+        "box": "10,20,200,240",
+        "extractors": ["bovw", "resnet50"],
+        "indexes": ["pq"],
+        "k": "7",
+    }
+    test = fine(app(**given))
+    assert rows(test) == [("BoVW", "PQ"), ("ResNet50", "PQ")]
+    assert "190 x 220 px" in captions(test)
+    assert {name: test.query_params[name] for name in test.query_params} == given
+
+
+def test_a_photo_of_the_collection_does_not_find_itself(fake: Any) -> None:
+    test = fine(app(source="photo", query="arch-0", extractors="hog", k="100"))
+    kept = test.session_state["kept_results"]
+    assert kept
+    assert all("arch-0" not in [hit.id for hit in one.hits] for one in kept.values())
+    assert "3 photos of the collection show the query's landmark" in captions(test)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"collection": "gone"},
+        {"query": "gone"},
+        {"box": "5000,5000,6000,6000"},
+        {"extractors": "gone"},
+        {"indexes": "gone"},
+        {"k": "-3"},
+        {"source": "photo", "box": "nonsense"},
+    ],
+)
+def test_a_bad_link_never_breaks_the_page(fake: Any, params: dict[str, str]) -> None:
+    fine(app(**params))
+
+
+def test_what_is_not_built_is_said_and_not_offered(fake: Any) -> None:
+    test = fine(app())
+    assert "delf" not in test.pills(key="w_extractors").options
+    assert "Not ready yet: DELF" in captions(test)
+
+
+def test_random_weights_are_said_beside_the_extractor_and_in_the_results(fake: Any) -> None:
+    test = fine(app())
+    words = "random weights: a baseline, not the method's real accuracy"
+    assert words in captions(test)
+    assert any(words in one.value and "ResNet50" in one.value for one in test.warning)
+
+
+def test_a_failing_extractor_does_not_stop_the_others(fake: Any) -> None:
+    engine, _ = fake
+    engine.error = PlaygroundError("The index of bovw is gone. Build it again.")
+    test = app(extractors=["hog", "bovw"])
+    assert not test.exception
+    assert "Build it again" in test.error[0].value.replace("\\", "")
+    assert {name for name, _ in rows(test)} == {"HOG"}
+
+
+def test_a_defect_is_one_sentence_and_no_traceback(
+    fake: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine, _ = fake
+    engine.error = ZeroDivisionError("secret detail")
+    test = app(extractors=["bovw"])
+    assert not test.exception
+    assert "defect of ours" in test.error[0].value
+    assert "secret detail" not in test.error[0].value
+    assert "secret detail" in caplog.text
+
+
+def test_no_extractor_chosen_is_a_hint(fake: Any) -> None:
+    test = fine(app())
+    test.pills(key="w_extractors").set_value([])
+    fine(test.run())
+    assert "at least one" in test.warning[0].value
+
+
+def jpeg(tmp_path: Path) -> bytes:
+    file = tmp_path / "upload.jpg"
+    picture = draw(1, 9, (400, 300))
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.save(file, exif=exif)
+    return file.read_bytes()
+
+
+def test_an_upload_is_turned_upright_and_kept_over_a_page_switch(fake: Any, home: Path) -> None:
+    engine, _ = fake
+    test = fine(app(source="upload", extractors="hog"))
+    assert any("Choose a photo" in one.value for one in test.info)
+    test.file_uploader(key="w_upload").set_value(("a.jpg", jpeg(home), "image/jpeg"))
+    fine(test.run())
+    assert engine.described[-1][2] == (400, 300, 3)
+    fine(test.switch_page("pages/methods.py").run())
+    fine(test.switch_page("pages/search.py").run())
+    assert "Still searching with **a.jpg**" in captions(test)
+    assert "query" not in test.query_params
+
+
+def test_a_bad_upload_is_a_sentence(fake: Any) -> None:
+    test = app(source="upload")
+    test.file_uploader(key="w_upload").set_value(("a.jpg", b"junk", "image/jpeg"))
+    test.run()
+    assert not test.exception
+    assert "not a photo" in test.error[0].value
+
+
+def test_an_upload_is_right_or_wrong_only_when_its_landmark_is_given(fake: Any, home: Path) -> None:
+    test = fine(app(source="upload", extractors="hog"))
+    test.file_uploader(key="w_upload").set_value(("a.jpg", jpeg(home), "image/jpeg"))
+    fine(test.run())
+    assert "need a query whose landmark is known" in captions(test)
+    box = next(one for one in test.selectbox if (one.key or "").startswith("w_label-"))
+    box.set_value("arch")
+    fine(test.run())
+    assert "4 photos of the collection show" in captions(test)
+
+
+def test_settings_survive_a_page_switch(fake: Any) -> None:
+    test = fine(app())
+    test.slider(key="w_k").set_value(33)
+    test.pills(key="w_extractors").set_value(["bovw"])
+    fine(test.run())
+    fine(test.switch_page("pages/collections.py").run())
+    fine(test.switch_page("pages/search.py").run())
+    assert test.slider(key="w_k").value == 33
+    assert test.pills(key="w_extractors").value == ["bovw"]
+
+
+def test_progress_of_a_running_build(home: Path) -> None:
+    stages = (
+        Stage("hog", "extract", None, 12, 12, 1.0, "done"),
+        Stage("delf", "extract", None, 6, 12, 3.0, "running"),
+    )
+    with faked(READY, [FakeJob(stages=stages)]):
+        test = fine(app())
+        assert "Ready: HOG, BoVW, ResNet50. Still to come: DELF" in captions(test)
+        assert "extractors" not in test.query_params  # new ones may still join
+        test = fine(app("collections"))
+        assert test.button(key="cancel_build")
+        assert test.button(key="build").disabled
+
+
+def test_cancel(home: Path) -> None:
+    with faked(READY, [FakeJob()]) as (_, calls):
+        test = fine(app("collections"))
+        test.button(key="cancel_build").click().run()
+    calls["cancel"].assert_called_once_with("job-1")
+
+
+def test_a_failed_build_is_told_once(home: Path) -> None:
+    with faked(READY, [FakeJob(state="failed", error="The disk is full.")]):
+        test = app()
+        assert "The disk is full" in test.error[0].value
+        test.button(key="dismiss_job").click().run()
+        fine(test)
+
+
+def test_nothing_built(home: Path) -> None:
+    with faked([FakeStatus("hog", state="missing", indexes=())]):
+        test = fine(app())
+    assert "Nothing is built" in test.info[0].value
+
+
+def test_no_collection(home: Path) -> None:
+    store.delete(NAME)
+    with faked([]):
+        for page in (None, "collections", "methods"):
+            fine(app(page))
+
+
+def test_collections_build_starts_what_is_chosen(fake: Any) -> None:
+    _, calls = fake
+    test = fine(app("collections"))
+    assert test.pills(key="b_extractors").value == ["delf"]  # what is missing
+    test.text_input(key="b_factory").set_value("HNSW32")
+    test.run()
+    test.button(key="build").click().run()
+    calls["start_build"].assert_called_once_with(
+        NAME, ["delf"], ["flat", "ivf", "lsh", "pq", "factory:HNSW32"], force=False
+    )
+
+
+def test_import_of_a_folder_lists_what_was_skipped(fake: Any, home: Path) -> None:
+    folder = home / "mine" / "castle"
+    folder.mkdir(parents=True)
+    draw(2, 1).save(folder / "good.jpg")
+    (folder / "bad.jpg").write_bytes(b"no photo at all")
+    test = fine(app("collections"))
+    test.segmented_control(key="i_kind").set_value("Folder")
+    test.run()
+    test.text_input(key="i_name").set_value("mine")
+    test.text_input(key="i_folder").set_value(str(home / "mine"))
+    next(one for one in test.button if one.label == "Import").click()
+    fine(test.run())
+    assert "mine" in store.list_collections()
+    assert "1 photo imported" in test.success[0].value
+    skipped = next(one.value for one in test.dataframe if "Why" in one.value)
+    assert list(skipped["File"]) == ["castle/bad.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "says"),
+    [("", ".", "needs a name"), ("a/b", ".", "legal"), ("x", "/nowhere/at/all", "does not exist")],
+)
+def test_a_bad_import_is_a_sentence(fake: Any, name: str, folder: str, says: str) -> None:
+    test = fine(app("collections"))
+    test.segmented_control(key="i_kind").set_value("Folder")
+    test.run()
+    test.text_input(key="i_name").set_value(name)
+    test.text_input(key="i_folder").set_value(folder)
+    next(one for one in test.button if one.label == "Import").click()
+    test.run()
+    assert not test.exception
+    assert says in test.error[0].value
+
+
+def test_removing_photos_asks_first(fake: Any) -> None:
+    test = fine(app("collections"))
+    before = len(store.load(NAME).photos)
+    box = next(one for one in test.multiselect if (one.key or "").startswith("r_photos"))
+    box.set_value(["arch-0", "arch-1"])
+    test.run()
+    test.button(key="remove").click().run()
+    assert test.button(key="remove_sure").label == "Remove"
+    assert len(store.load(NAME).photos) == before
+
+
+def test_deleting_needs_the_name(fake: Any) -> None:
+    test = fine(app("collections"))
+    test.button(key="delete").click().run()
+    assert test.button(key="delete_sure").disabled
+    assert NAME in store.list_collections()
+
+
+@pytest.mark.parametrize("kind", ["Extractors", "Index types"])
+def test_methods_explain_every_method(fake: Any, kind: str) -> None:
+    test = fine(app("methods"))
+    test.segmented_control(key="m_kind").set_value(kind)
+    fine(test.run())
+    key = "m_extractor" if kind == "Extractors" else "m_index"
+    for name in test.pills(key=key).options:
+        assert name
+    from extractors import registry as extractors
+    from indexing import registry as indexes
+
+    names = extractors.names() if kind == "Extractors" else indexes.names()
+    for name in names:
+        test.pills(key=key).set_value(name)
+        fine(test.run())
+        assert test.latex
+        assert test.header
+
+
+def test_methods_show_what_was_measured(home: Path) -> None:
+    index = FakeIndexStatus("ivf", bytes_per_vector=264.0)
+    with faked([FakeStatus("hog", extract_s=1.2, n=12, dim=3780, indexes=(index,))]):
+        test = fine(app("methods"))
+        values = {one.label: one.value for one in test.metric}
+        assert values["Dimension"] == "3780"
+        assert values["Per photo"] == "100.0 ms"

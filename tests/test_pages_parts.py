@@ -1,0 +1,265 @@
+"""The pages' pure parts: boxes, links, the table, the payload of the grid."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+from ui_fakes import FakeHit, FakeResult, FakeStats
+
+from data.base import Photo
+from pages.parts import compare, region, settings, table, text
+from pages.parts.settings import Settings
+
+
+def photo(name: str, label: str | None = None, **more: object) -> Photo:
+    return Photo(name, f"{name}.jpg", 640, 480, "0" * 64, label, **more)  # type: ignore[arg-type]
+
+
+# Boxes
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((1200, 900), (600, 450)),
+        ((900, 1200), (345, 460)),
+        ((100, 50), (400, 200)),
+        ((1, 999), (1, 460)),
+    ],
+)
+def test_fit_keeps_the_shape(size: region.Size, expected: region.Size) -> None:
+    assert region.fit(size, 600, 460) == expected
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((-20, -5, 50, 60), (0, 0, 50, 60)),
+        ((600, 400, 900, 900), (600, 400, 640, 480)),
+        ((10, 10, 14, 200), None),
+        ((700, 10, 800, 200), None),
+        ((0, 0, 640, 480), (0, 0, 640, 480)),
+    ],
+)
+def test_clip(box: region.Box, expected: region.Box | None) -> None:
+    assert region.clip(box, (640, 480)) == expected
+
+
+def test_clip_keeps_narrow_photos_usable() -> None:
+    assert region.clip((0, 0, 5, 300), (5, 300)) == (0, 0, 5, 300)
+
+
+def test_a_box_survives_the_way_to_the_screen_and_back() -> None:
+    size, shown = (4000, 3000), (480, 360)
+    box = (400, 250, 3000, 2500)
+    left, right, top, bottom = region.to_display(box, size, shown)
+    rect = {"left": left, "top": top, "width": right - left, "height": bottom - top}
+    back = region.from_display(rect, size, shown)
+    assert back is not None
+    assert all(abs(a - b) <= size[0] / shown[0] for a, b in zip(back, box, strict=True))
+
+
+def test_a_box_over_the_edge_is_clipped() -> None:
+    # st_cropper clamps left to 0 but keeps the width; right and bottom include the stroke.
+    rect = {"left": 0, "top": 2, "width": 483, "height": 361}
+    assert region.from_display(rect, (960, 720), (480, 360)) == (0, 0, 960, 720)
+
+
+def test_an_empty_box_is_none() -> None:
+    rect = {"left": 100, "top": 100, "width": 0, "height": 0}
+    assert region.from_display(rect, (960, 720), (480, 360)) is None
+
+
+def test_a_whole_photo_is_shown_inside_its_edges() -> None:
+    left, right, top, bottom = region.to_display((0, 0, 640, 480), (640, 480), (320, 240))
+    assert 0 < left < right < 320
+    assert 0 < top < bottom < 240
+    rect = {"left": left, "top": top, "width": right - left, "height": bottom - top}
+    assert region.from_display(rect, (640, 480), (320, 240)) == (0, 0, 640, 480)
+
+
+def test_describe() -> None:
+    assert region.describe((10, 20, 110, 70), (640, 480)) == "100 x 50 px of 640 x 480"
+    assert region.describe(None, (640, 480)) == "whole photo, 640 x 480 px"
+
+
+# Links
+
+
+def listed(params: dict[str, str | list[str]]) -> dict[str, list[str]]:
+    return {k: v if isinstance(v, list) else [v] for k, v in params.items()}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        Settings(),
+        Settings("demo", "query", "q-1", (10, 20, 300, 400), ("hog",), ("flat", "pq"), 20),
+        Settings("demo", "photo", "p-1", "whole", ("hog", "vgg16"), None, 100),
+        Settings("demo", "query", "q", None, ("resnet50:pooling=rmac,p=3",), None, 1),
+        Settings("demo", "query", "q", None, ("hog",), ("factory:OPQ16_64,IVF256,PQ16x4fs",), 1),
+    ],
+)
+def test_a_link_reproduces_the_settings(given: Settings) -> None:
+    assert settings.from_params(listed(settings.to_params(given))) == given
+
+
+def test_a_link_does_not_name_an_upload() -> None:
+    params = settings.to_params(Settings("demo", "upload", "x", (1, 2, 3, 4)))
+    assert "query" not in params
+    assert "box" not in params
+    assert params["source"] == "upload"
+
+
+@pytest.mark.parametrize("box", ["", "1,2,3", "a,b,c,d", "9,9,3,3", "-1,0,5,5", "1;2;3;4"])
+def test_a_box_that_makes_no_sense_is_ignored(box: str) -> None:
+    assert settings.parse_box(box) is None
+
+
+@pytest.mark.parametrize(("k", "expected"), [("0", 1), ("9999", 100), ("x", 12), ("7", 7)])
+def test_k_of_a_link_is_kept_legal(k: str, expected: int) -> None:
+    assert settings.from_params({"k": [k]}).k == expected
+
+
+def test_nonsense_links_give_the_defaults() -> None:
+    odd = {"source": ["<script>"], "extractors": ["", ""], "k": [""], "other": ["1"]}
+    assert settings.from_params(odd) == Settings()
+
+
+# The table
+
+
+def result(ids: str, labels: dict[str, str | None], **more: object) -> FakeResult:
+    hits = [FakeHit(n, one, labels.get(one), n / 10, 1 - n / 10) for n, one in enumerate(ids, 1)]
+    values: dict[str, object] = {
+        "collection": "c",
+        "extractor": "hog",
+        "weights": "",
+        "index": "ivf",
+        "metric": "l2",
+        "k": len(ids),
+        "box": (0, 0, 1, 1),
+        "hits": hits,
+        "timings_ms": {"extract": 12.3456, "search": 0.5, "total": 14.0},
+        "cold": False,
+    }
+    return FakeResult(**(values | more))  # type: ignore[arg-type]
+
+
+LABELS: dict[str, str | None] = {"a": "arch", "b": "bridge", "c": "arch", "d": None}
+PHOTOS = [photo(name, label) for name, label in LABELS.items()]
+
+
+def row(truth: compare.Truth | None, flat: tuple[str, ...] | None = None) -> compare.Row:
+    return compare.Row("hog", "ivf", result("abcd", LABELS), FakeStats(), truth, flat)  # type: ignore[arg-type]
+
+
+def test_truth_by_label() -> None:
+    truth = compare.truth_of(photo("q", "arch"), None, PHOTOS)
+    assert truth is not None
+    assert truth.ids == {"a", "c"}
+    assert row(truth).verdicts() == [True, False, True, None]  # d has no label: nobody knows
+
+
+def test_truth_leaves_the_photo_itself_out() -> None:
+    truth = compare.truth_of(PHOTOS[0], None, PHOTOS)
+    assert truth is not None
+    assert truth.ids == {"c"}
+
+
+def test_truth_by_list() -> None:
+    truth = compare.truth_of(photo("q", relevant=("b", "gone")), None, PHOTOS)
+    assert truth is not None
+    assert truth.ids == {"b"}
+    assert row(truth).verdicts() == [False, True, False, False]
+
+
+def test_nothing_is_wrong_when_the_landmark_is_unknown() -> None:
+    assert compare.truth_of(None, None, PHOTOS) is None
+    assert compare.truth_of(photo("q"), None, PHOTOS) is None
+    assert row(None).verdicts() == [None] * 4
+    figures = row(None).figures(4)
+    assert figures["precision"] is None
+    assert figures["ap"] is None
+
+
+def test_figures_by_hand() -> None:
+    truth = compare.truth_of(None, "arch", PHOTOS)
+    figures = row(truth, flat=("a", "b", "x", "y")).figures(4)
+    assert figures["precision"] == pytest.approx(0.5)
+    assert figures["ap"] == pytest.approx((1 / 1 + 2 / 3) / 2)
+    assert figures["overlap"] == pytest.approx(0.5)
+
+
+def test_no_photo_of_the_landmark_gives_no_ap() -> None:
+    figures = row(compare.truth_of(None, "castle", PHOTOS)).figures(4)
+    assert figures["precision"] == 0
+    assert figures["ap"] is None
+
+
+def test_without_drops_the_photo_and_counts_again() -> None:
+    left = compare.without(result("bac", LABELS), "b", 2)  # type: ignore[arg-type]
+    assert [(hit.rank, hit.id) for hit in left.hits] == [(1, "a"), (2, "c")]
+    assert left.k == 2
+
+
+def test_csv_and_json_hold_every_stage() -> None:
+    rows = [row(compare.truth_of(None, "arch", PHOTOS), ("a", "b", "c", "d"))]
+    lines = list(csv.DictReader(io.StringIO(table.csv(rows, 4))))
+    assert lines[0]["extractor"] == "hog"
+    assert lines[0]["extract_ms"] == "12.346"
+    assert lines[0]["overlap@4"] == "1.0"
+    assert lines[0]["start"] == "warm"
+    whole = json.loads(table.as_json(rows, 4, {"k": 4}))
+    assert whole["settings"] == {"k": 4}
+    assert len(whole["results"][0]["hits"]) == 4
+
+
+def test_payload_sends_each_thumbnail_once_and_marks_what_flat_lacks() -> None:
+    truth = compare.truth_of(None, "arch", PHOTOS)
+    rows = [row(truth, ("a", "b")), row(truth, None)]
+    sent = compare.payload(rows, {one: f"data:{one}" for one in "abcdz"}, {"a": "Arch"}, {})
+    assert set(sent["thumbs"]) == set("abcd")
+    assert sent["labels"] == {"a": "Arch"}
+    assert [hit[3] for hit in sent["rows"][0]["hits"]] == [0, 0, 1, 1]
+    assert [hit[3] for hit in sent["rows"][1]["hits"]] == [0, 0, 0, 0]
+    assert [hit[2] for hit in sent["rows"][0]["hits"]] == [1, 0, 1, -1]
+    json.dumps(sent)
+
+
+def test_payload_says_that_weights_are_random() -> None:
+    found = result("a", LABELS, weights="untrained", cold=True)
+    one = compare.Row("x", "flat", found, None, None, None)  # type: ignore[arg-type]
+    badges = [badge[0] for badge in compare.payload([one], {}, {}, {})["rows"][0]["badges"]]
+    assert "random weights" in badges
+    assert "cold start" in badges
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(None, "–"), (0.04, "0.04 ms"), (3.21, "3.2 ms"), (42.4, "42 ms"), (1530, "1.5 s")],
+)
+def test_milliseconds(value: float | None, expected: str) -> None:
+    assert compare.milliseconds(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(None, "–"), (0.43, "0.4 s"), (42, "42 s"), (200, "3 min 20 s"), (7300, "2 h 1 min")],
+)
+def test_seconds(value: float | None, expected: str) -> None:
+    assert compare.seconds(value) == expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0, "0 B"), (4200, "4.2 kB"), (3.2e9, "3.2 GB")])
+def test_size(value: float, expected: str) -> None:
+    assert compare.size(value) == expected
+
+
+def test_plain_shows_marks_as_they_are() -> None:
+    assert text.plain("a_b*[c](d)") == r"a\_b\*\[c\]\(d\)"
+    assert text.photos(1) == "1 photo"
+    assert text.photos(1204) == "1,204 photos"

@@ -1,0 +1,68 @@
+"""Pooling against hand-computable vectors and an independent formula."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from extractors.pooling import GeM, gem, l2n, mac, pool, r_mac_regions, rmac, spoc
+
+
+def four_cells() -> torch.Tensor:
+    return torch.tensor([[1.0, 2.0], [3.0, 4.0]]).view(1, 1, 2, 2)
+
+
+@pytest.mark.parametrize(("p", "expected"), [(3.0, 2.9240177), (1.0, 2.5)])
+def test_gem_golden_vectors(p: float, expected: float) -> None:
+    assert float(gem(four_cells(), p)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_gem_tends_to_the_maximum() -> None:
+    assert float(gem(four_cells().double(), 300.0)) == pytest.approx(4.0, abs=0.02)
+
+
+def test_gem_of_one_is_spoc_and_mac_is_the_maximum() -> None:
+    x = torch.rand(2, 5, 7, 4)
+    assert torch.allclose(gem(x, 1.0), spoc(x), atol=1e-6)
+    assert torch.equal(mac(x), x.flatten(2).max(dim=2).values)
+
+
+def test_gem_layer_has_one_learnable_exponent_of_three() -> None:
+    layer = GeM()
+    assert layer.p.shape == (1,)
+    assert layer.p.item() == 3.0
+    layer(torch.rand(1, 2, 3, 3)).sum().backward()
+    assert layer.p.grad is not None
+
+
+def test_r_mac_regions_of_a_square_map() -> None:
+    # L = 3 on a square map: 1, 4 and 9 regions of sides 8, 5 and 4.
+    regions = r_mac_regions(8, 8)
+    assert [side for _, _, side in regions] == [8] + [5] * 4 + [4] * 9
+    assert all(0 <= x <= 8 - side and 0 <= y <= 8 - side for x, y, side in regions)
+
+
+@pytest.mark.parametrize(("width", "height"), [(20, 15), (15, 20), (9, 31), (3, 2), (1, 1)])
+def test_r_mac_regions_lie_inside(width: int, height: int) -> None:
+    regions = r_mac_regions(width, height)
+    assert all(x + side <= width and y + side <= height for x, y, side in regions)
+    assert all(x >= 0 and y >= 0 and side >= 1 for x, y, side in regions)
+
+
+def test_r_mac_is_the_sum_of_normalised_maxima() -> None:
+    x = torch.rand(1, 6, 15, 20)
+    array = x[0].numpy()
+    total = np.zeros(6)
+    for left, top, side in [(0, 0, None), *r_mac_regions(20, 15)]:
+        region = array if side is None else array[:, top : top + side, left : left + side]
+        maxima = region.max(axis=(1, 2))
+        total += maxima / (np.linalg.norm(maxima) + 1e-6)
+    assert np.allclose(rmac(x)[0].numpy(), total, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["gem", "mac", "spoc", "rmac"])
+def test_pool_by_name_gives_one_vector(kind: str) -> None:
+    out = l2n(pool(torch.rand(2, 16, 5, 7), kind))
+    assert out.shape == (2, 16)
+    assert torch.allclose(out.norm(dim=1), torch.ones(2), atol=1e-4)

@@ -1,0 +1,241 @@
+"""Stand-ins for the engine, the status and the jobs, so that page tests need no build.
+
+The collection is a real one, made of small drawn photos in a folder of the test's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from data import store
+from data.base import Candidate
+from indexing.progress import Stage
+from pages.parts import backend
+
+LANDMARKS = ("arch", "bridge", "tower")
+PER_LANDMARK = 4
+NAME = "toy"
+
+
+def draw(landmark: int, view: int, size: tuple[int, int] = (360, 260)) -> Image.Image:
+    """A photo of a drawn landmark; equal arguments, equal pixels."""
+    rng = np.random.default_rng(100 * landmark + view)
+    picture = Image.new("RGB", size, tuple(int(v) for v in rng.integers(150, 235, 3)))
+    pen = ImageDraw.Draw(picture)
+    shades = np.random.default_rng(landmark).integers(20, 200, (12, 3))
+    for at, shade in enumerate(shades):
+        x, y = 30 + (at * 71 + 13 * landmark) % 240 + view * 5, 20 + (at * 47) % 160
+        shape = [x, y, x + 50 + 9 * landmark, y + 40]
+        fill = tuple(int(v) for v in shade)
+        (pen.rectangle if (at + landmark) % 2 else pen.ellipse)(shape, fill=fill)
+    return picture
+
+
+class ToySource:
+    """Drawn landmarks with two queries that have boxes, in the shape of any other source."""
+
+    kind = "folder"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for number, landmark in enumerate(LANDMARKS):
+            (folder / landmark).mkdir(parents=True, exist_ok=True)
+            for view in range(PER_LANDMARK + 1):
+                draw(number, view).save(folder / landmark / f"{view}.jpg", quality=88)
+
+    def root(self) -> Path:
+        return self.folder
+
+    def candidates(self) -> Iterator[Candidate]:
+        for landmark in LANDMARKS:
+            for view in range(PER_LANDMARK + 1):
+                file = f"{landmark}/{view}.jpg"
+                query = view == PER_LANDMARK
+                yield Candidate(
+                    id=f"{landmark}-{'query' if query else view}",
+                    path=self.folder / file,
+                    file=file,
+                    label=landmark,
+                    title=f"The {landmark}",
+                    author="A. Tester",
+                    licence="CC0-1.0",
+                    box=(40, 20, 300, 220) if query else None,
+                    query=query,
+                    extra={"scene": {"camera": {"azimuth": 12.345678}}} if not query else {},
+                )
+
+    def count(self) -> int:
+        return len(LANDMARKS) * (PER_LANDMARK + 1)
+
+    def describe(self) -> dict[str, Any]:
+        return {"kind": self.kind, "path": str(self.folder)}
+
+    def about(self) -> dict[str, str]:
+        return {"title": "Toy landmarks", "description": "Drawn for tests.", "licence": "CC0-1.0"}
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeHit:
+    rank: int
+    id: str
+    label: str | None
+    distance: float
+    score: float
+    inliers: int | None = None
+    votes: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeResult:
+    collection: str
+    extractor: str
+    weights: str
+    index: str
+    metric: str
+    k: int
+    box: Any
+    hits: list[FakeHit]
+    timings_ms: dict[str, float]
+    cold: bool
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeStats:
+    n: int = 12
+    dim: int = 64
+    bytes_per_vector: float = 256.0
+    build_s: float = 0.25
+    extract_s: float = 1.5
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeIndexStatus:
+    index: str
+    state: str = "ready"
+    bytes: int = 4096
+    bytes_per_vector: float | None = 256.0
+    build_s: float | None = 0.2
+    notes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeStatus:
+    extractor: str
+    state: str = "ready"
+    weights: str = ""
+    dim: int | None = 64
+    n: int = 12
+    photos: int = 12
+    bytes: int = 3072
+    extract_s: float | None = 1.5
+    indexes: tuple[FakeIndexStatus, ...] = tuple(
+        FakeIndexStatus(name) for name in ("flat", "ivf", "lsh", "pq")
+    )
+    message: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeJob:
+    id: str = "job-1"
+    collection: str = NAME
+    state: str = "running"
+    error: str = ""
+    started: float = 0.0
+    updated: float = dataclasses.field(default_factory=time.time)
+    stages: tuple[Stage, ...] = ()
+    fraction: float = 0.4
+
+
+@dataclasses.dataclass
+class FakeEngine:
+    """Ranks photos by a hash of extractor and id; the right landmark comes first for hog."""
+
+    described: list[tuple[Any, ...]] = dataclasses.field(default_factory=list)
+    weights: dict[str, str] = dataclasses.field(default_factory=lambda: {"resnet50": "untrained"})
+    error: Exception | None = None
+
+    def describe(
+        self,
+        collection: str,
+        extractor: str,
+        photo: Any,
+        box: Any = None,
+        key: str | None = None,
+        decode_ms: float = 0.0,
+    ) -> Any:
+        if self.error is not None and extractor == "bovw":
+            raise self.error
+        self.described.append((extractor, box, photo.shape, key))
+        return (collection, extractor, box, decode_ms)
+
+    def search(
+        self, collection: str, extractor: str, index: str, descriptor: Any, k: int, params: Any = ()
+    ) -> FakeResult:
+        photos = store.load(collection).photos
+
+        def order(photo: Any) -> str:
+            salt = extractor if index == "flat" else extractor + index
+            return hashlib.sha1(f"{salt}{photo.id}".encode()).hexdigest()
+
+        ranked = sorted(photos, key=order)[:k]
+        hits = [
+            FakeHit(
+                rank,
+                photo.id,
+                photo.label,
+                0.1 * rank,
+                1 - 0.05 * rank,
+                12 - rank if extractor == "delf" else None,
+                40 - rank if extractor == "delf" else None,
+            )
+            for rank, photo in enumerate(ranked, start=1)
+        ]
+        times = dict.fromkeys(("decode", "crop", "preprocess", "extract", "search"), 1.25)
+        times |= {"extract": 31.5, "verify": 0.0, "total": 37.0}
+        return FakeResult(
+            collection,
+            extractor,
+            self.weights.get(extractor, "imagenet" if extractor == "vgg16" else ""),
+            index,
+            "l2",
+            k,
+            descriptor[2] or (0, 0, 1, 1),
+            hits,
+            times,
+            len(self.described) == 1,
+        )
+
+    def stats(self, collection: str, extractor: str, index: str) -> FakeStats:
+        return FakeStats()
+
+
+@contextlib.contextmanager
+def faked(
+    statuses: list[FakeStatus], jobs: list[FakeJob] | None = None
+) -> Iterator[tuple[FakeEngine, dict[str, mock.Mock]]]:
+    """Patch the pages' back end; the collections stay real."""
+    engine = FakeEngine()
+    calls = {"start_build": mock.Mock(), "cancel": mock.Mock()}
+    with (
+        mock.patch.object(backend, "engine", return_value=engine),
+        mock.patch.object(backend, "statuses", return_value=list(statuses)),
+        mock.patch.object(backend, "jobs", return_value=list(jobs or [])),
+        mock.patch.object(backend, "start_build", calls["start_build"]),
+        mock.patch.object(backend, "cancel", calls["cancel"]),
+        mock.patch("pages.parts.startup.begin", return_value=""),
+    ):
+        yield engine, calls
