@@ -31,7 +31,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Collection as Container
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from data import artefact, names, paths, photos
 from data.base import Candidate, PackedSource, Photo, Skipped, Source
@@ -46,6 +46,7 @@ _HEADER, _PHOTOS, _QUERIES = "collection.json", "photos.jsonl", "queries.jsonl"
 _COPIES, _THUMBS, _INCOMING = "photos", "thumbs", ".incoming"
 _BIG = 30_000_000  # pixels; photos above it are decoded one at a time, to bound memory
 _SUFFIX = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}  # others: the format in lower case
+T = TypeVar("T")
 _FIELDS = {field.name: field for field in dataclasses.fields(Photo)}
 
 
@@ -279,22 +280,7 @@ def load(name: str) -> Collection:
     Raises:
         PlaygroundError: there is none of this name, or it is damaged.
     """
-    folder = _folder(name)
-    for last in (False, True):
-        manifest = artefact.read_manifest(folder)
-        if manifest is None:
-            known = ", ".join(list_collections()) or "(none)"
-            raise PlaygroundError(
-                f"There is no collection {name!r}. There are: {known}. Make one: "
-                f"{_command('import', '--source', 'folder', '--path', 'DIR', '--name', name)}"
-            )
-        try:
-            return _load(name, folder, manifest)
-        except PlaygroundError:
-            # A save in another process may have replaced the files meanwhile.
-            if last or artefact.read_manifest(folder) == manifest:
-                raise
-    raise AssertionError("unreachable")
+    return _consistently(name, lambda folder, manifest: _load(name, folder, manifest))
 
 
 def summary(name: str) -> dict[str, Any]:
@@ -307,9 +293,7 @@ def summary(name: str) -> dict[str, Any]:
     Raises:
         PlaygroundError: there is none of this name, or it is damaged.
     """
-    if not exists(name):
-        load(name)  # raises, naming what there is
-    return _read_header(_folder(name))
+    return _consistently(name, _read_header)
 
 
 def skipped(name: str) -> list[Skipped]:
@@ -318,8 +302,32 @@ def skipped(name: str) -> list[Skipped]:
     return [Skipped(str(entry["file"]), str(entry["reason"])) for entry in listed]
 
 
+def _consistently(name: str, read: Callable[[Path, dict[str, Any]], T]) -> T:
+    """Read by the manifest; again when a save in another process replaced it meanwhile."""
+    folder = _folder(name)
+    while True:
+        manifest = artefact.read_manifest(folder)
+        if manifest is None:
+            known = ", ".join(list_collections()) or "(none)"
+            raise PlaygroundError(
+                f"There is no collection {name!r}. There are: {known}. Make one: "
+                f"{_command('import', '--source', 'folder', '--path', 'DIR', '--name', name)}"
+            )
+        try:
+            return read(folder, manifest)
+        except (PlaygroundError, FileNotFoundError) as error:
+            if artefact.read_manifest(folder) != manifest:
+                continue
+            if isinstance(error, PlaygroundError):
+                raise
+            raise PlaygroundError(
+                f"The collection {name} is damaged: {error.filename} is missing. "
+                f"Run: {_rebuild(name)}"
+            ) from error
+
+
 def _load(name: str, folder: Path, manifest: dict[str, Any]) -> Collection:
-    mend = f"{_command('delete', name, '--yes')} and import it again"
+    mend = _rebuild(name)
 
     def content(file: str) -> str:
         path = artefact.file_path(folder, manifest, file, mend)
@@ -446,7 +454,7 @@ def remove(name: str, ids: Iterable[str]) -> int:
                 f"collection: {_command('delete', name, '--yes')}"
             )
         queries = [query for query in old.queries if query.id not in unwanted]
-        header = _read_header(folder)
+        header = summary(name)
         _save(folder, header, left, queries, artefact.read_record(folder))
     return len(unwanted)
 
@@ -504,7 +512,7 @@ class _Draft:
         keep_root: bool,
     ) -> None:
         self._name, self._folder, self._source, self._packed = name, folder, source, packed
-        self._header = _read_header(folder) if old is not None else _new_header()
+        self._header = summary(name) if old is not None else _new_header()
         root = {"base": "collection", "path": _COPIES} if packed else _describe_root(source.root())
         if root not in self._header["roots"]:
             self._header["roots"].append(root)
@@ -753,12 +761,8 @@ def _new_header() -> dict[str, Any]:
     return {"title": "", "description": "", "licence": "", "author": "", "sources": [], "roots": []}
 
 
-def _read_header(folder: Path) -> dict[str, Any]:
-    manifest = artefact.read_manifest(folder)
-    if manifest is None:
-        raise PlaygroundError(f"{folder} holds no collection.")
-    mend = f"{_command('delete', folder.name, '--yes')} and import it again"
-    path = artefact.file_path(folder, manifest, _HEADER, mend)
+def _read_header(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    path = artefact.file_path(folder, manifest, _HEADER, _rebuild(folder.name))
     header: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return header
 
@@ -880,6 +884,10 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 def _command(*words: str) -> str:
     return "python -m scripts.collections " + " ".join(shlex.quote(word) for word in words)
+
+
+def _rebuild(name: str) -> str:
+    return f"{_command('delete', name, '--yes')} and import it again"
 
 
 def _import_command(name: str, sources: Iterable[Mapping[str, Any]], photo: Photo) -> str | None:

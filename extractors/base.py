@@ -115,14 +115,14 @@ class Extractor(abc.ABC):
         """``describe`` for several; networks on a GPU override it."""
         return [self.describe(prepared) for prepared in batch]
 
-    def fit(self, raws: Iterable[Raw]) -> None:
+    def fit(self, raws: Iterable[Raw]) -> None:  # noqa: B027 (nothing to learn is the default)
         """Learn from the ``describe`` results of a sample (seeded: same sample, same state)."""
 
     def state(self) -> dict[str, NDArray[Any]]:
         """What ``fit`` learned, as named arrays; empty where nothing is learned."""
         return {}
 
-    def load_state(self, state: dict[str, NDArray[Any]]) -> None:
+    def load_state(self, state: dict[str, NDArray[Any]]) -> None:  # noqa: B027
         """Take over what ``state`` gave; refuse arrays of wrong shapes."""
 
     @abc.abstractmethod
@@ -132,6 +132,11 @@ class Extractor(abc.ABC):
     def weights_identity(self) -> dict[str, str]:
         """``{"source": …, "sha256": …}`` of the network's weights; empty without a network."""
         return {}
+
+    @property
+    def note(self) -> str:
+        """A sentence about what was reduced for this collection; empty where nothing was."""
+        return ""
 
     def runtime(self) -> str:
         """What computes it here, such as "openvino bf16"; information, not identity."""
@@ -188,7 +193,8 @@ def crop_and_shrink(photo: RGB, box: Box | None, longer_side: int) -> Prepared:
     new_w, new_h = max(1, round(width * factor)), max(1, round(height * factor))
     if (new_w, new_h) != (width, height):
         # INTER_AREA is the antialiased reduction; INTER_LINEAR would alias (see docs of cv2).
-        pixels = cv2.resize(pixels, (new_w, new_h), interpolation=cv2.INTER_AREA)
+        resized = cv2.resize(pixels, (new_w, new_h), interpolation=cv2.INTER_AREA)
+        pixels = np.asarray(resized, np.uint8)
     return Prepared(np.ascontiguousarray(pixels), (new_w / width, new_h / height), origin)
 
 

@@ -32,7 +32,7 @@ from extractors.base import (
 SIFT_DIM = 128
 # FAISS recommends 39 points per centroid at least and uses 256 at most. On held-out SIFT, 64, 128
 # and 256 of them gave a mean squared distance of 0.175, 0.171 and 0.171, and the time is
-# proportional to them: 70 CPU seconds for 4,096 words with 64.
+# proportional to them (4,096 words with 128: 137 CPU seconds on a busy 2-core machine).
 MIN_POINTS_PER_WORD = 39
 MAX_POINTS_PER_WORD = 64
 # The BLAS inside FAISS rounds differently with each number of threads, so k-means always gets

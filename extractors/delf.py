@@ -182,7 +182,7 @@ class Delf(NetworkExtractor):
         places = places[best]
         places[:, 2] /= np.float32(np.mean(prepared.scale))
         return {
-            "descriptors": l2_normalise(vectors[best]).astype(np.float16),
+            "descriptors": l2_normalise(vectors[best].astype(np.float32)).astype(np.float16),
             "geometry": places,
         }
 
@@ -230,5 +230,6 @@ class Delf(NetworkExtractor):
         if self._mean is None or self._components is None:
             raise PlaygroundError("delf has no PCA yet: call fit or load_state first.")
         x = raw["descriptors"].astype(np.float32)
-        vectors = l2_normalise((x - self._mean) @ self._components.T)
+        projected = np.asarray((x - self._mean) @ self._components.T, np.float32)
+        vectors = l2_normalise(projected)
         return Features(vectors, raw["geometry"].astype(np.float32))

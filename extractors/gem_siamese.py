@@ -77,7 +77,9 @@ class GemSiamese(GlobalNetwork):
     def __init__(self, config: GemSiameseConfig, weights: str = "auto") -> None:
         check_image_size(config.image_size)
         if not 1 <= config.dim <= CHANNELS[TRUNK]:
-            raise PlaygroundError(f"dim={config.dim} is not possible. Legal: 1 to {CHANNELS[TRUNK]}.")
+            raise PlaygroundError(
+                f"dim={config.dim} is not possible. Legal: 1 to {CHANNELS[TRUNK]}."
+            )
         if not config.scales or not all(0.1 <= s <= 2 for s in config.scales):
             raise PlaygroundError(
                 f"scales={config.scales} are not possible. Legal: one or more of 0.1 to 2."

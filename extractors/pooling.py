@@ -66,9 +66,7 @@ def r_mac_regions(width: int, height: int, levels: int = 3) -> list[tuple[int, i
             stride = (length - side) / (count - 1) if count > 1 else 0.0
             return [math.floor(half + i * stride) - half for i in range(count)]
 
-        regions += [
-            (x, y, side) for y in starts(height, extra_y) for x in starts(width, extra_x)
-        ]
+        regions += [(x, y, side) for y in starts(height, extra_y) for x in starts(width, extra_x)]
     return regions
 
 

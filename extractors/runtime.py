@@ -9,6 +9,7 @@ to 2.1 times; the descriptors agree to a cosine of 0.999.
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import threading
 import warnings
@@ -25,12 +26,10 @@ RUNTIMES = ("auto", "openvino", "torch")
 
 
 def choose() -> str:
-    """"cuda", "openvino" or "torch", by what is installed and ``PLAYGROUND_RUNTIME``."""
+    """ "cuda", "openvino" or "torch", by what is installed and ``PLAYGROUND_RUNTIME``."""
     wanted = os.environ.get("PLAYGROUND_RUNTIME", "auto")
     if wanted not in RUNTIMES:
-        raise PlaygroundError(
-            f"PLAYGROUND_RUNTIME is {wanted!r}. Legal: {', '.join(RUNTIMES)}."
-        )
+        raise PlaygroundError(f"PLAYGROUND_RUNTIME is {wanted!r}. Legal: {', '.join(RUNTIMES)}.")
     has_openvino = importlib.util.find_spec("openvino") is not None
     if wanted == "openvino" and not has_openvino:
         raise PlaygroundError(
@@ -52,7 +51,7 @@ def fold_batchnorm(module: nn.Module) -> nn.Module:
     """Fold every BatchNorm into the convolution before it, in place (evaluation mode only)."""
     for parent in list(module.modules()):
         names = list(parent._modules)
-        for first, second in zip(names, names[1:], strict=False):
+        for first, second in itertools.pairwise(names):
             conv, norm = parent._modules[first], parent._modules[second]
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 parent._modules[first] = fuse_conv_bn_eval(conv, norm)

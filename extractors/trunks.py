@@ -25,7 +25,8 @@ def _vgg16_features() -> nn.Sequential:
     for layer in features:
         if isinstance(layer, nn.Conv2d):  # torchvision's own initialisation of VGG
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
     return features[:-1]  # without the last max-pool
 
 
@@ -75,6 +76,9 @@ def vgg16_classifier(layer: str, weights: Weights) -> nn.Module:
 class Normalised(nn.Module):
     """Takes RGB in [0, 1] and subtracts ImageNet's mean and deviation before ``module``."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
@@ -82,4 +86,5 @@ class Normalised(nn.Module):
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.module((x - self.mean) / self.std)
+        result: Tensor = self.module((x - self.mean) / self.std)
+        return result

@@ -224,7 +224,8 @@ def load_into(module: nn.Module, state: dict[str, Tensor], origin: str) -> None:
     ]
     if missing or extra or misshapen:
         parts = [
-            f"{what}: {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
+            f"{what}: {', '.join(names[:5])}"
+            + (f" and {len(names) - 5} more" if len(names) > 5 else "")
             for what, names in (
                 ("missing", missing),
                 ("not expected", extra),

@@ -141,6 +141,23 @@ def library_versions() -> dict[str, str]:
     return found
 
 
+def describe_photos(
+    extractor: Extractor, collection: Collection, photos: Sequence[Photo]
+) -> list[Raw]:
+    """``describe`` of some photos in their order, decoding ahead in threads."""
+
+    def prepare(photo: Photo) -> Prepared:
+        return extractor.prepare(collection.read(photo))
+
+    if not getattr(extractor, "uses_weights", False):
+        # Without a network the cores are best used by several photos at once.
+        return list(_ahead(photos, lambda photo: extractor.describe(prepare(photo))))
+    prepared = _ahead(photos, prepare)
+    if extractor.load().batches:  # type: ignore[attr-defined]
+        return extractor.describe_batch(list(prepared))
+    return [extractor.describe(item) for item in prepared]
+
+
 class _ExtractorBuild:
     """The vectors of one extractor. ``run`` does it all; the rest are its steps."""
 
@@ -227,20 +244,8 @@ class _ExtractorBuild:
     # -- describe ------------------------------------------------------------------------------
 
     def _described(self, photos: Sequence[Photo]) -> list[Raw]:
-        """``describe`` of some photos, decoding ahead in threads."""
         self.described += len(photos)
-        extractor, read = self.extractor, self.collection.read
-
-        def prepare(photo: Photo) -> Prepared:
-            return extractor.prepare(read(photo))
-
-        if not getattr(extractor, "uses_weights", False):
-            # Without a network the cores are best used by several photos at once.
-            return list(_ahead(photos, lambda photo: extractor.describe(prepare(photo))))
-        prepared = _ahead(photos, prepare)
-        if extractor.load().batches:  # type: ignore[attr-defined]
-            return extractor.describe_batch(list(prepared))
-        return [extractor.describe(item) for item in prepared]
+        return describe_photos(self.extractor, self.collection, photos)
 
     def _raw_block(self, shards: _Shards, photos: Sequence[Photo]) -> list[Raw]:
         key = _key(photos)
@@ -407,7 +412,7 @@ class _ExtractorBuild:
             "local": extractor.local,
             "photos": len(photos),
             "vectors": total,
-            "notes": list(getattr(extractor, "notes", ())),
+            "notes": [extractor.note] if extractor.note else [],
             "libraries": library_versions(),
         }
         measured = record(
@@ -545,7 +550,7 @@ def _write_features(path: Path, features: list[Features], extractor: Extractor) 
                 f"{extractor.name} made vectors of shape {feature.vectors.shape} (expected "
                 f"(n, {extractor.dim}), finite)"
             )
-    tensors = {
+    tensors: dict[str, NDArray[Any]] = {
         "vectors": np.concatenate([f.vectors for f in features]).astype(np.float32),
         "counts": np.array([len(f.vectors) for f in features], np.int64),
     }

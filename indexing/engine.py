@@ -25,8 +25,8 @@ import numpy as np
 from data import artefact, store
 from data.base import Box, Photo
 from data.errors import PlaygroundError
+from data.paths import check_name, collections_root
 from data.store import Collection
-from data.summary import summary
 from extractors import registry as extractor_registry
 from extractors.base import RGB, Extractor, Features, crop
 from indexing import registry as index_registry
@@ -218,7 +218,10 @@ class SearchEngine:
 
     def collection(self, name: str) -> Collection:
         """The collection in its present state."""
-        return self._collections.get((name, summary(name).revision), lambda: store.load(name))
+        check_name(name, "collection")
+        return self._collections.get(
+            (name, _stamp(collections_root() / name)), lambda: store.load(name)
+        )
 
     def _loaded(self, collection: str, spec: str) -> _Loaded:
         members = self.collection(collection)
@@ -349,7 +352,7 @@ class SearchEngine:
         norms = np.linalg.norm(descriptor.features.vectors, axis=1)
         matches: dict[str, Any] = {}
         hits: list[Hit] = []
-        timings = {stage: 0.0 for stage in STAGES}
+        timings = dict.fromkeys(STAGES, 0.0)
         timings.update({s: descriptor.timings_ms[s] for s in STAGES[:4]})
         if len(norms) == 0 or not norms.any():
             notes.append(
@@ -413,7 +416,7 @@ class SearchEngine:
 
 
 def _stamp(folder: Any) -> tuple[int, int]:
-    """Changes whenever the artefact in the folder is replaced."""
+    """Changes whenever the artefact or collection in the folder is replaced."""
     try:
         stat = (folder / artefact.MANIFEST).stat()
     except OSError:

@@ -22,7 +22,7 @@ from indexing.base import (
     SearchParameter,
     check_vectors,
 )
-from indexing.faiss_settings import faiss, reason, search_threads
+from indexing.faiss_settings import faiss, reading, reason, search_threads
 
 _MOST_TIES = 4_096  # neighbours asked for at most while settling a tie at the last place
 
@@ -85,7 +85,13 @@ class FaissIndex(BuiltIndex):
     def _ask(self, queries: Floats, k: int, made: Any) -> tuple[Floats, Ints]:
         if len(queries) == 0:
             return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
-        distances, ids = self._index.search(queries, k, params=made)
+        try:
+            distances, ids = self._index.search(queries, k, params=made)
+        except (RuntimeError, MemoryError) as error:
+            raise PlaygroundError(
+                f"The {self.name} index cannot be searched: {reason(error)}. Its file may be "
+                f"damaged: build the index again."
+            ) from error
         if int(ids.max()) >= self.n:  # only a damaged file can hold such an id
             raise PlaygroundError(
                 f"The {self.name} index names a vector that does not exist: its file is damaged. "
@@ -207,7 +213,8 @@ def read(path: Path) -> Any:
     try:
         with open(path, "rb") as handle:
             size = os.fstat(handle.fileno()).st_size
-            index = faiss.read_index(faiss.PyCallbackIOReader(handle.read))
+            with reading(size):
+                index = faiss.read_index(faiss.PyCallbackIOReader(handle.read))
             rest = size - handle.tell()
     except FileNotFoundError:
         raise PlaygroundError(f"{path} is missing. Build the index again.") from None

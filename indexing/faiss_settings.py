@@ -26,8 +26,9 @@ bytes with 1, 2, 3, 4 and 8 threads and uses all of them.
 **Clustering warnings.** FAISS prints to standard error when there are fewer than 39 vectors per
 centroid. ``min_points_per_centroid = 1`` silences it; the plan's notes tell people instead.
 
-**Untrusted files.** ``read_index`` checks sizes, but a header may ask for up to 1 TiB of memory;
-the limit is set to the machine's memory.
+**Untrusted files.** ``read_index`` checks much, but a damaged header may ask for up to 1 TiB of
+memory, which FAISS then fills. ``reading`` limits every array to the size of the file; the limit is
+global, so files are read one after the other.
 
 **Wrong search parameters.** IndexHNSW and IndexFlat silently ignore a parameter object of the
 wrong class, so the objects are made in ``indexing`` only, from the index's own structure.
@@ -42,10 +43,9 @@ import contextlib
 import importlib
 import os
 import re
+import threading
 from collections.abc import Iterator
 from typing import Any
-
-import psutil
 
 import data  # noqa: F401  (sets the environment of the numeric libraries first)
 
@@ -57,7 +57,7 @@ BLAS_THRESHOLD = 8_192  # queries * d from which FAISS multiplies matrices
 TRAINING_THREADS = 1  # where the thread count would change the bytes
 POINTS_PER_CENTROID = 39  # FAISS's own lower limit for a well-trained k-means
 
-faiss.set_deserialization_vector_byte_limit(int(psutil.virtual_memory().total))
+_READING = threading.Lock()
 
 
 def apply() -> None:
@@ -102,6 +102,18 @@ def building() -> Iterator[None]:
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     with threads(int(wanted) if wanted.isdigit() else os.cpu_count() or 1):
         yield
+
+
+@contextlib.contextmanager
+def reading(size: int) -> Iterator[None]:
+    """While reading an index from a file of ``size`` bytes: no array is larger than the file."""
+    with _READING:
+        before = faiss.get_deserialization_vector_byte_limit()
+        faiss.set_deserialization_vector_byte_limit(max(1, size))
+        try:
+            yield
+        finally:
+            faiss.set_deserialization_vector_byte_limit(before)
 
 
 def quiet_clustering(parameters: Any) -> None:

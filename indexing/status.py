@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from data import artefact
+from data import artefact, store
 from data.errors import PlaygroundError
 from data.paths import vectors_root
-from data.summary import summary
 from extractors import registry as extractor_registry
 from indexing import jobs
 from indexing import registry as index_registry
@@ -60,7 +59,7 @@ class ExtractorStatus:
 
 def collection_status(name: str) -> list[ExtractorStatus]:
     """The registry's extractors, cheapest first, then any other spec that has been built."""
-    found = summary(name)
+    found = store.summary(name)
     specs = extractor_registry.names()
     root = vectors_root(name)
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
@@ -68,7 +67,10 @@ def collection_status(name: str) -> list[ExtractorStatus]:
         if manifest is not None and manifest["extractor"] not in specs:
             specs.append(manifest["extractor"])
     busy = jobs.building(name)
-    return [_extractor_status(name, spec, found.fingerprint, found.photos, spec in busy) for spec in specs]
+    return [
+        _extractor_status(name, spec, found["fingerprint"], found["photos"], spec in busy)
+        for spec in specs
+    ]
 
 
 def _manifest(folder: Any) -> dict[str, Any] | None:
@@ -109,9 +111,7 @@ def _extractor_status(
     indexes = []
     for index in _known_indexes(name, spec):
         indexes.append(_index_status(name, spec, index, manifest))
-    if busy and state != "ready":
-        state = "building"
-    elif busy and any(entry.state != "ready" for entry in indexes):
+    if (busy and state != "ready") or (busy and any(entry.state != "ready" for entry in indexes)):
         state = "building"
     measured = artefact.read_record(folder)
     return ExtractorStatus(
@@ -134,9 +134,7 @@ def _known_indexes(name: str, spec: str) -> list[str]:
     return standard + [i for i in built_indexes(name, spec) if i not in standard]
 
 
-def _index_status(
-    name: str, spec: str, index: str, vectors: dict[str, Any]
-) -> IndexStatus:
+def _index_status(name: str, spec: str, index: str, vectors: dict[str, Any]) -> IndexStatus:
     folder = index_folder(name, spec, index)
     manifest = _manifest(folder)
     if manifest is None:

@@ -106,16 +106,17 @@ def match(
     """(k, 2) int64: query row and its nearest photo row, where their L2 distance is small."""
     if len(query_desc) == 0 or len(photo_desc) == 0:
         return np.empty((0, 2), np.int64)
-    squared = (
-        np.einsum("ij,ij->i", query_desc, query_desc)[:, None]
-        + np.einsum("ij,ij->i", photo_desc, photo_desc)[None]
-        - 2.0 * (query_desc @ photo_desc.T)
-    )
+    # The largest q.p - |p|^2 / 2 is the smallest |q - p|^2: one matrix product and no other pass
+    # over all pairs.
+    half_squares = np.einsum("ij,ij->i", photo_desc, photo_desc) / 2
+    closeness = query_desc @ photo_desc.T - half_squares
     rows = np.arange(len(query_desc), dtype=np.int64)
-    nearest = squared.argmin(axis=1)
-    keep = squared[rows, nearest] < max_distance**2
+    nearest = closeness.argmax(axis=1)
+    distances = np.linalg.norm(query_desc - photo_desc[nearest], axis=1)
+    keep = distances < max_distance
     if mutual:
-        keep &= squared.argmin(axis=0)[nearest] == rows
+        squares = np.einsum("ij,ij->i", query_desc, query_desc)[:, None] / 2
+        keep &= (closeness - squares).argmax(axis=0)[nearest] == rows
     return np.stack([rows[keep], nearest[keep].astype(np.int64)], axis=1)
 
 

@@ -8,6 +8,8 @@ import streamlit as st
 
 from pages.parts import backend, choices, entry, looks
 from pages.parts.compare import UNTRAINED, seconds, size
+from pages.parts.text import photos as count_of
+from pages.parts.text import plain
 
 if TYPE_CHECKING:
     from indexing.status import ExtractorStatus
@@ -20,7 +22,9 @@ _WEIGHTS = {
 
 
 def main() -> None:
-    looks.heading("Methods", "What each method computes, and what it costs on this machine.")
+    beside = looks.heading(
+        "Methods", "What each method computes, and what it costs on this machine."
+    )
     kind = st.segmented_control(
         "Kind",
         ["Extractors", "Index types"],
@@ -31,14 +35,18 @@ def main() -> None:
         label_visibility="collapsed",
     )
     names = backend.collection_names()
+    name = None
+    if names:
+        with beside:
+            name = choices.collection_of(names, key="m_collection")
     with backend.guard("describe this method"):
         if kind == "Extractors":
-            _extractor(names)
+            _extractor(name)
         else:
-            _index(names)
+            _index(name)
 
 
-def _extractor(names: list[str]) -> None:
+def _extractor(collection: str | None) -> None:
     name = _choose(backend.extractor_names(), "m_extractor")
     card = backend.extractor_card(name)
     facts, cost = _page(card, name)
@@ -46,7 +54,7 @@ def _extractor(names: list[str]) -> None:
         st.markdown(f"**Paper**  \n[{card.paper}]({card.url})")
         st.markdown(f"**Licence**  \n{card.licence}")
     with cost:
-        found = _measured(names, card.cost)
+        found = _measured(collection, card.cost)
         one = next((one for one in found if one.extractor == name), None)
         if one is None or one.state == "missing":
             st.caption("Not built for this collection yet, so nothing was measured.")
@@ -68,7 +76,7 @@ def _extractor_cost(one: ExtractorStatus) -> None:
         st.caption(one.message)
 
 
-def _index(names: list[str]) -> None:
+def _index(collection: str | None) -> None:
     name = _choose(backend.index_names(), "m_index")
     card = backend.index_card(name)
     facts, cost = _page(card, name)
@@ -79,7 +87,7 @@ def _index(names: list[str]) -> None:
             st.markdown(f"**When to use it**  \n{when}")
     with cost:
         lines = []
-        for one in _measured(names, card.cost):
+        for one in _measured(collection, card.cost):
             for index in one.indexes:
                 if index.state == "ready" and index.index.partition(":")[0] == name:
                     lines.append(
@@ -130,16 +138,13 @@ def _page(card: Any, name: str) -> tuple[Any, Any]:
     return facts, cost
 
 
-def _measured(names: list[str], words: str) -> list[ExtractorStatus]:
+def _measured(name: str | None, words: str) -> list[ExtractorStatus]:
     st.markdown(words)
-    if not names:
+    if name is None:
         st.caption("There is no collection to measure on yet.")
         return []
-    name = names[0]
-    if len(names) > 1:
-        name = choices.collection_of(names, key="m_collection")
-    photos = len(backend.collection(name).photos)
-    st.caption(f"Measured while building the collection {name} of {photos} photos.")
+    photos = count_of(len(backend.collection(name).photos))
+    st.caption(f"Measured while building the collection {plain(name)} of {photos}:")
     return backend.statuses(name)
 
 

@@ -104,7 +104,11 @@ def _show_crop(chosen: query.Query, box: Box | None) -> None:
     crop = chosen.pixels[y0:y1, x0:x1]
     tall = crop.shape[0] > 0.62 * crop.shape[1]
     shape = min(1.0, 190 / crop.shape[0] * crop.shape[1] / 320) if tall else 1.0
-    st.image(crop, width=max(60, round(320 * shape)), alt="The region that is searched")
+    st.image(
+        backend.picture_url(crop, 640),
+        width=max(60, round(320 * shape)),
+        alt="The region that is searched",
+    )
     about = region.describe(box, chosen.size)
     label = f"**{plain(chosen.name)}**, "
     st.caption(f"Searched region: {label}{about}")

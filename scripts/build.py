@@ -77,9 +77,7 @@ def _as_job(arguments: argparse.Namespace, extractors: list[str], indexes: list[
     """The build behind a page: low priority, progress in a file, errors as its last word."""
     if hasattr(os, "nice"):
         os.nice(10)  # searches and the page come first
-    progress = JobProgress(
-        arguments.job, arguments.collection, planned_stages(extractors, indexes)
-    )
+    progress = JobProgress(arguments.job, arguments.collection, planned_stages(extractors, indexes))
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt

@@ -19,7 +19,7 @@ from scripts.console import print_json, print_table, run
 
 
 def parse_box(text: str) -> Box:
-    """"X0,Y0,X1,Y1" in px of the upright photo, half-open."""
+    """ "X0,Y0,X1,Y1" in px of the upright photo, half-open."""
     try:
         x0, y0, x1, y1 = (int(part) for part in text.split(","))
     except ValueError:
@@ -31,7 +31,7 @@ def parse_box(text: str) -> Box:
 
 
 def parse_params(texts: Sequence[str]) -> dict[str, int]:
-    """"nprobe=4" and the like."""
+    """ "nprobe=4" and the like."""
     params = {}
     for text in texts:
         name, _, value = text.partition("=")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -452,6 +453,34 @@ def test_only_one_process_changes_a_collection(home: Path, folder: Path) -> None
             with pytest.raises(PlaygroundError, match="already running in another process"):
                 change()
         assert len(store.load("mine").photos) == 6  # reading goes on
+
+
+def test_ensure_demo_from_several_threads(home: Path, toy_folder: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: ensure_demo(toy_folder), range(4)))
+    assert {len(collection.photos) for collection in found} == {30}
+
+
+def test_reading_while_another_saves(toy_collection: store.Collection) -> None:
+    """Readers see one whole version or the other, whenever they come."""
+    saving = True
+
+    def read() -> set[int]:
+        seen = set()
+        while saving:
+            seen.add(len(store.load("toy").photos))
+            seen.add(store.summary("toy")["photos"])
+        return seen
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        try:
+            for _ in range(8):
+                store.remove("toy", ["toy-0-00"])
+                store.add("toy", DemoSource(toy_collection.root))
+        finally:
+            saving = False
+        assert all(reader.result() <= {29, 30} for reader in readers)
 
 
 def test_nothing_to_import_leaves_nothing(home: Path, tmp_path: Path) -> None:

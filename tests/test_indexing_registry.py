@@ -36,7 +36,8 @@ def test_every_registered_index_keeps_the_contract() -> None:
     for name in registry.names():
         kind = registry.index_type(name)
         card = registry.card(name)
-        assert isinstance(kind, IndexType) and kind.name == name
+        assert isinstance(kind, IndexType)
+        assert kind.name == name
         assert kind.distance in ("l2", "hamming")
         assert all((card.title, card.idea, card.formula, card.paper, card.cost, card.when_to_use))
         assert card.url.startswith("https://")
@@ -45,7 +46,8 @@ def test_every_registered_index_keeps_the_contract() -> None:
 
 def test_parse() -> None:
     kind, overrides = registry.parse_index_spec(" ivf: nprobe = 4 , nlist=16 ")
-    assert kind.name == "ivf" and overrides == {"nprobe": "4", "nlist": "16"}
+    assert kind.name == "ivf"
+    assert overrides == {"nprobe": "4", "nlist": "16"}
     kind, overrides = registry.parse_index_spec("factory:OPQ16_64,IVF256, PQ16x4fs;nprobe=8")
     assert overrides == {"factory": "OPQ16_64,IVF256,PQ16x4fs", "nprobe": "8"}
     assert registry.canonical("ivf: nprobe=04,nlist=16") == "ivf:nlist=16,nprobe=4"
@@ -59,7 +61,7 @@ def test_parse() -> None:
     "spec", ["", "bogus", "Flat", "ivf:nlist", "ivf:=3", "ivf:nlist=", "ivf:nlist=1,nlist=2"]
 )
 def test_illegal_specs_are_named(spec: str) -> None:
-    with pytest.raises(PlaygroundError, match="Legal|Remove"):
+    with pytest.raises(PlaygroundError, match=r"Legal|Remove"):
         registry.parse_index_spec(spec)
     with pytest.raises(PlaygroundError, match="Legal"):
         registry.parse_index_spec("factory:")
@@ -69,9 +71,11 @@ def test_slugs_are_injective_and_safe() -> None:
     slugs = [registry.slug(spec) for spec in SPECS]
     for one, other in itertools.combinations(slugs, 2):
         assert one != other
-    for spec, slug in zip(SPECS, slugs):
-        assert slug == slug.lower() and len(slug) <= 120
-        assert not set(slug) & set('/\\:*?"<>| ;') and not slug.endswith(".")
+    for spec, slug in zip(SPECS, slugs, strict=False):
+        assert slug == slug.lower()
+        assert len(slug) <= 120
+        assert not set(slug) & set('/\\:*?"<>| ;')
+        assert not slug.endswith(".")
         assert registry.unslug(slug) == registry.canonical(spec)
     assert registry.slug("ivf:nprobe=4,nlist=16") == registry.slug("ivf:nlist=16,nprobe=4")
 
@@ -79,5 +83,6 @@ def test_slugs_are_injective_and_safe() -> None:
 def test_long_slugs_are_shortened_by_a_hash() -> None:
     one, other = (f"factory:{'PQ16,' * 30}{end}" for end in "AB")
     slugs = [registry.slug(one), registry.slug(other)]
-    assert slugs[0] != slugs[1] and max(map(len, slugs)) == 120
+    assert slugs[0] != slugs[1]
+    assert max(map(len, slugs)) == 120
     assert registry.unslug(slugs[0]) is None

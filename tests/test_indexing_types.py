@@ -39,12 +39,14 @@ SPECS = [
 
 def unit(n: int, d: int, seed: int = 0) -> Floats:
     rows = np.random.default_rng(seed).standard_normal((n, d)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows
 
 
 def build(spec: str, vectors: Floats) -> BuiltIndex:
     kind, overrides = parse_index_spec(spec)
-    return kind.build(vectors, kind.plan(*vectors.shape, overrides))
+    n, d = vectors.shape
+    return kind.build(vectors, kind.plan(n, d, overrides))
 
 
 def equal(a: SearchHits, b: SearchHits) -> bool:
@@ -95,7 +97,9 @@ def test_lsh_estimates_the_cosine() -> None:
 @pytest.mark.parametrize("k", [1, 7, 120])
 def test_flat_equals_brute_force(batch: int, k: int) -> None:
     vectors, queries = unit(500, 24), unit(batch, 24, 1)
-    for query, (ids, distances) in zip(queries, build("flat", vectors).search(queries, k)):
+    for query, (ids, distances) in zip(
+        queries, build("flat", vectors).search(queries, k), strict=True
+    ):
         wanted, squared = brute(vectors, query, k)
         assert ids.tolist() == wanted
         assert distances == pytest.approx(squared, abs=1e-5)
@@ -107,7 +111,7 @@ def test_ties_go_to_the_lowest_id(spec: str) -> None:
     vectors = np.random.default_rng(0).integers(0, 2, (400, 5)).astype(np.float32)
     built = build(spec, vectors)
     for k in (1, 3, 20, 150, 400):
-        for query, (ids, _) in zip(vectors[:20], built.search(vectors[:20], k)):
+        for query, (ids, _) in zip(vectors[:20], built.search(vectors[:20], k), strict=True):
             assert ids.tolist() == brute(vectors, query, k)[0]
 
 
@@ -116,7 +120,7 @@ def test_lsh_ties_go_to_the_lowest_id() -> None:
     built = build("lsh:nbits=16", vectors)
     everything = built.search(vectors[:10], 400)
     for k in (1, 5, 120):
-        for (some, _), (ids, _) in zip(built.search(vectors[:10], k), everything):
+        for (some, _), (ids, _) in zip(built.search(vectors[:10], k), everything, strict=True):
             assert some.tolist() == ids[:k].tolist()
 
 
@@ -126,10 +130,11 @@ def test_ivf_with_all_lists_equals_flat() -> None:
     built = build("ivf:nlist=40", vectors)
     assert np.array_equal(built.search(queries, 50, {"nprobe": 40}).ids, exact.ids)
     found = [
-        sum(len(np.intersect1d(a, b)) for (a, _), (b, _) in zip(part, exact))
+        sum(len(np.intersect1d(a, b)) for (a, _), (b, _) in zip(part, exact, strict=True))
         for part in (built.search(queries, 50, {"nprobe": p}) for p in (1, 5, 20, 40))
     ]
-    assert found == sorted(found) and found[-1] == 30 * 50
+    assert found == sorted(found)
+    assert found[-1] == 30 * 50
 
 
 def test_lsh_ignores_lengths() -> None:
@@ -146,11 +151,14 @@ def test_lsh_ignores_lengths() -> None:
 def test_missing_neighbours_are_left_out() -> None:
     vectors = unit(300, 8)
     hits = build("ivf:nlist=30", vectors).search(vectors[:20], 100, {"nprobe": 1})
-    assert (hits.ids >= 0).all() and (hits.ids < 300).all()
+    assert (hits.ids >= 0).all()
+    assert (hits.ids < 300).all()
     counts = np.diff(hits.offsets)
-    assert counts.min() >= 1 and counts.max() < 100
+    assert counts.min() >= 1
+    assert counts.max() < 100
     assert [len(ids) for ids, _ in hits] == counts.tolist()
-    assert np.isfinite(hits.distances).all() and hits.distances.max() < 5
+    assert np.isfinite(hits.distances).all()
+    assert hits.distances.max() < 5
     assert hits.queries.tolist() == np.repeat(np.arange(20), counts).tolist()
     with pytest.raises(IndexError):
         hits[20]
@@ -162,8 +170,10 @@ def test_padding_is_removed_and_rows_are_sorted() -> None:
         np.array([[2, 1, 1, big], [big, big, big, big]], np.float32),
         np.array([[5, 9, 4, -1], [-1, -1, -1, -1]]),
     )
-    assert hits[0][0].tolist() == [4, 9, 5] and hits[0][1].tolist() == [1, 1, 2]
-    assert len(hits) == 2 and hits[1][0].tolist() == []
+    assert hits[0][0].tolist() == [4, 9, 5]
+    assert hits[0][1].tolist() == [1, 1, 2]
+    assert len(hits) == 2
+    assert hits[1][0].tolist() == []
 
 
 @pytest.mark.parametrize("spec", ["flat", "ivf", "lsh", "pq"])
@@ -173,7 +183,8 @@ def test_any_small_number_of_vectors(spec: str, capfd: pytest.CaptureFixture[str
         built = build(spec, vectors)
         hits = built.search(vectors[:3], n + 5)
         assert len(hits) == min(3, n)
-        assert (hits.ids >= 0).all() and (hits.ids < n).all()
+        assert (hits.ids >= 0).all()
+        assert (hits.ids < n).all()
         if spec != "ivf":  # probes a part of its lists
             assert np.diff(hits.offsets).tolist() == [n] * min(3, n)
         if spec == "flat":
@@ -186,14 +197,17 @@ def test_odd_collections(spec: str) -> None:
     duplicates = np.repeat(unit(3, 16), 40, axis=0)
     for vectors in (duplicates, np.zeros((120, 16), np.float32)):
         hits = build(spec, vectors).search(vectors[:2], 5)
-        assert len(hits) == 2 and (hits.ids >= 0).all() and np.isfinite(hits.distances).all()
+        assert len(hits) == 2
+        assert (hits.ids >= 0).all()
+        assert np.isfinite(hits.distances).all()
 
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_no_queries_and_one_query(spec: str) -> None:
     built = build(spec, unit(100, 16))
     nothing = built.search(np.empty((0, 16), np.float32), 3)
-    assert len(nothing) == 0 and nothing.ids.dtype == np.int64
+    assert len(nothing) == 0
+    assert nothing.ids.dtype == np.int64
     both = built.search(unit(2, 16, 1), 3)
     assert built.search(unit(2, 16, 1)[:1], 3)[0][0].tolist() == both[0][0].tolist()
 
@@ -214,7 +228,7 @@ def test_refusals_name_the_value(spec: str) -> None:
     with pytest.raises(PlaygroundError, match="row 7"):
         kind.build(bad, plan)
     with pytest.raises(PlaygroundError, match="float64"):
-        kind.build(unit(100, 16).astype(np.float64), plan)  # type: ignore[arg-type]
+        kind.build(unit(100, 16).astype(np.float64), plan)
     built = kind.build(unit(100, 16), plan)
     with pytest.raises(PlaygroundError, match="16 numbers"):
         built.search(unit(1, 8), 3)
@@ -257,7 +271,7 @@ def test_refusals_name_the_value(spec: str) -> None:
 )
 def test_illegal_parameters(spec: str, words: str) -> None:
     kind, overrides = parse_index_spec(spec)
-    with pytest.raises(PlaygroundError, match="Legal|Examples") as caught:
+    with pytest.raises(PlaygroundError, match=r"Legal|Examples") as caught:
         kind.plan(1000, 16, overrides)
     assert words in str(caught.value)
 
@@ -274,10 +288,13 @@ def test_too_large_for_the_memory() -> None:
 def test_plans_adapt_and_say_so() -> None:
     ivf, _ = parse_index_spec("ivf")
     small = ivf.plan(1000, 128)
-    assert small.build == {"nlist": 25} and small.search == {"nprobe": 4}
+    assert small.build == {"nlist": 25}
+    assert small.search == {"nprobe": 4}
     assert "25 instead of FAISS's guideline 4 sqrt(n) = 126" in small.notes[0]
     large = ivf.plan(1_000_000, 128)
-    assert large.build == {"nlist": 4000} and large.search == {"nprobe": 64} and not large.notes
+    assert large.build == {"nlist": 4000}
+    assert large.search == {"nprobe": 64}
+    assert not large.notes
     assert ivf.plan(1, 128).build == {"nlist": 1}
     assert "39 per list" in ivf.plan(100, 8, {"nlist": 50}).notes[0]
 
@@ -285,7 +302,8 @@ def test_plans_adapt_and_say_so() -> None:
     assert pq.plan(10_000, 512).build == {"m": 64, "nbits": 8}
     assert pq.plan(10_000, 512).notes == ()
     few = pq.plan(1000, 512)
-    assert few.build == {"m": 64, "nbits": 4} and "4 instead of 8" in few.notes[0]
+    assert few.build == {"m": 64, "nbits": 4}
+    assert "4 instead of 8" in few.notes[0]
     assert pq.plan(3000, 512).build["nbits"] == 6
     assert pq.plan(1, 512).build["nbits"] == 1
     assert [pq.plan(10_000, d).build["m"] for d in (40, 7, 13, 3780, 2048)] == [5, 1, 1, 252, 256]
@@ -299,13 +317,15 @@ def test_plans_adapt_and_say_so() -> None:
         2048,
         2048,
     ]
-    assert "rotation" in lsh.plan(10, 512).notes[0] and not lsh.plan(100_000, 512).notes
+    assert "rotation" in lsh.plan(10, 512).notes[0]
+    assert not lsh.plan(100_000, 512).notes
 
     factory, _ = parse_index_spec("factory:x")
     plan = factory.plan(500, 64, {"factory": "OPQ16_32, IVF32,PQ16x4fs,RFlat", "k_factor": "20"})
     assert plan.build == {"factory": "OPQ16_32,IVF32,PQ16x4fs,RFlat"}
     assert plan.search == {"nprobe": 4, "k_factor": 20}
-    assert "500 vectors in 32 lists" in plan.notes[0] and "16 centres" in plan.notes[1]
+    assert "500 vectors in 32 lists" in plan.notes[0]
+    assert "16 centres" in plan.notes[1]
 
 
 # -- sharing -----------------------------------------------------------------------------------
@@ -355,7 +375,7 @@ def test_search_parameters_are_honoured() -> None:
         built = build(spec, vectors)
         assert set(built.search_parameters) >= set(little)
         found = [
-            sum(len(np.intersect1d(a, b)) for (a, _), (b, _) in zip(part, exact))
+            sum(len(np.intersect1d(a, b)) for (a, _), (b, _) in zip(part, exact, strict=True))
             for part in (built.search(queries, 10, p) for p in (little, {**little, **much}))
         ]
         assert found[1] > 1.2 * found[0], spec
@@ -435,7 +455,7 @@ def test_another_plan_is_refused(tmp_path: Path) -> None:
         kind, _ = parse_index_spec(one)
         path = tmp_path / "index.faiss"
         build(one, unit(200, 16)).save(path)
-        with pytest.raises(PlaygroundError, match="not the .* index of its manifest"):
+        with pytest.raises(PlaygroundError, match=r"not the .* index of its manifest"):
             kind.load(path, manifest_of(build(other, unit(200, 16))))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +18,10 @@ HOMOGRAPHY = np.array([[0.9, 0.1, 12.0], [-0.08, 0.95, 30.0], [4e-4, -2e-4, 1.0]
 
 
 def move(transform: NDArray[np.float64], points: Floats) -> Floats:
-    homogeneous = np.c_[points, np.ones(len(points))] @ transform.T
+    moved: NDArray[np.float64] = np.c_[points, np.ones(len(points))] @ transform.T
     if transform.shape[0] == 3:
-        homogeneous = homogeneous[:, :2] / homogeneous[:, 2:]
-    return homogeneous.astype(np.float32)
+        moved = moved[:, :2] / moved[:, 2:]
+    return moved.astype(np.float32)
 
 
 def pair(
@@ -47,13 +48,15 @@ def test_affine_is_found(wrong: int) -> None:
     found = verify(*pair(AFFINE, wrong=wrong), residual_px=3)
     assert 59 <= found.inliers <= 60 + wrong // 40
     assert (found.matches[:59] == np.arange(60)[: len(found.matches[:59]), None]).mean() > 0.97
-    assert found.inliers == len(found.matches) and len(found.putatives) == 60 + wrong
+    assert found.inliers == len(found.matches)
+    assert len(found.putatives) == 60 + wrong
     assert corner_error(found, AFFINE) < 2
 
 
 def test_homography_is_found() -> None:
     found = verify(*pair(HOMOGRAPHY), model="homography", residual_px=3)
-    assert 58 <= found.inliers <= 62 and found.transform is not None
+    assert 58 <= found.inliers <= 62
+    assert found.transform is not None
     assert found.transform.shape == (3, 3)
     assert corner_error(found, HOMOGRAPHY) < 3
 
@@ -76,7 +79,9 @@ def test_three_matches_are_none() -> None:
     query, qd, photo, pd = pair(AFFINE, true=4, wrong=0, noise=0)
     assert verify(query, qd, photo, pd).inliers == 4
     few = verify(query[:3], qd[:3], photo, pd)
-    assert few.inliers == 0 and few.transform is None and len(few.putatives) == 3
+    assert few.inliers == 0
+    assert few.transform is None
+    assert len(few.putatives) == 3
     assert few.matches.shape == (0, 2)
     empty = np.empty((0, 2), np.float32)
     assert verify(empty, np.empty((0, 40), np.float32), photo, pd).inliers == 0
@@ -87,14 +92,15 @@ def test_three_matches_are_none() -> None:
 def test_absurd_transforms_are_rejected(model: str, case: str) -> None:
     rng = np.random.default_rng(0)
     query = rng.uniform(0, 300, (50, 2)).astype(np.float32)
-    photo = {
+    cases: dict[str, NDArray[Any]] = {
         "mirrored": query * [-1, 1] + [300, 0],
         "collapsed": np.full_like(query, 7),
         "one point": query * 0.01,
         "line": query[:, :1] * [1, 1],
         "huge": query * 100,
         "flat": query * [1, 0.02],
-    }[case].astype(np.float32)
+    }
+    photo = cases[case].astype(np.float32)
     pairs = np.stack([np.arange(50)] * 2, axis=1)
     found = verify_matches(query, photo, pairs, model, 2.0)  # type: ignore[arg-type]
     # A collapsed photo leaves a chance fit of a few points at most.
@@ -115,7 +121,8 @@ def test_the_seed_decides_also_in_threads() -> None:
         worker.start()
     for worker in workers:
         worker.join()
-    assert wanted.transform is not None and len(results) == 40
+    assert wanted.transform is not None
+    assert len(results) == 40
     for result in results:
         assert result.transform is not None
         assert result.transform.tobytes() == wanted.transform.tobytes()
@@ -123,7 +130,8 @@ def test_the_seed_decides_also_in_threads() -> None:
 
 
 def test_residual_follows_the_photo() -> None:
-    assert residual_for(1024, 768) == 10 and residual_for(600, 4096) == 40
+    assert residual_for(1024, 768) == 10
+    assert residual_for(600, 4096) == 40
     query, qd, photo, pd = pair(AFFINE, wrong=20)
     small = verify(query, qd, photo, pd, residual_px=residual_for(257, 339))
     large = verify(query, qd, photo * 8, pd, residual_px=residual_for(257 * 8, 339 * 8))

@@ -7,12 +7,12 @@ import time
 import numpy as np
 import pytest
 
-from indexing.base import Floats
+from indexing.base import BuiltIndex, Floats
 from indexing.registry import parse_index_spec
 from indexing.voting import default_neighbours, photo_of_rows, vote
 
 
-def flat(vectors: Floats):  # type: ignore[no-untyped-def]
+def flat(vectors: Floats) -> BuiltIndex:
     kind, _ = parse_index_spec("flat")
     return kind.build(vectors, kind.plan(*vectors.shape))
 
@@ -32,24 +32,29 @@ def test_by_hand() -> None:
     # 10.4's third is row 3 (8.4^2 = 70.56). Photo 0 gets one vote of each, by its nearest row.
     assert result.photos.tolist() == [0, 2, 3]
     assert result.votes.tolist() == [2, 2, 1]
-    assert result.mean_distance.tolist() == pytest.approx([0.16, (2.56 + 70.56) / 2, 0.36])
+    assert result.mean_distance.tolist() == pytest.approx(
+        [0.16, (2.56 + 70.56) / 2, 0.36], abs=1e-5
+    )
     matches = result.tentatives(0)
     assert matches.query_rows.tolist() == [0, 1]
     assert matches.database_rows.tolist() == [0, 2]
     assert matches.distances.tolist() == pytest.approx([0.16, 0.16], abs=1e-5)
     assert result.tentatives(3).database_rows.tolist() == [5]
-    assert len(result.tentatives(1).query_rows) == 0 and len(result) == 3
+    assert len(result.tentatives(1).query_rows) == 0
+    assert len(result) == 3
 
 
 def test_ties_go_to_the_smaller_distance_then_the_position() -> None:
     rows = column(5, 1, -1)
     result = vote(flat(rows), column(0), np.array([0, 1, 2, 3]), neighbours=3)
-    assert result.photos.tolist() == [1, 2, 0] and result.votes.tolist() == [1, 1, 1]
+    assert result.photos.tolist() == [1, 2, 0]
+    assert result.votes.tolist() == [1, 1, 1]
 
 
 def test_nothing_to_vote() -> None:
     result = vote(flat(ROWS), np.empty((0, 1), np.float32), OFFSETS)
-    assert len(result) == 0 and result.votes.dtype == np.int64
+    assert len(result) == 0
+    assert result.votes.dtype == np.int64
 
 
 def test_neighbours_scale_with_the_collection() -> None:
@@ -76,7 +81,7 @@ def test_equals_plain_loops_and_is_fast() -> None:
 
     wanted: dict[int, dict[int, float]] = {}
     for q, (ids, distances) in enumerate(built.search(queries, 60)):
-        for row, distance in zip(ids, distances):
+        for row, distance in zip(ids, distances, strict=True):
             photo = next(p for p in range(300) if offsets[p] <= row < offsets[p + 1])
             wanted.setdefault(photo, {}).setdefault(q, float(distance))
     order = sorted(wanted, key=lambda p: (-len(wanted[p]), np.mean([*wanted[p].values()]), p))

@@ -120,7 +120,7 @@ def test_a_link_is_taken_over_and_written_back(fake: Any) -> None:
         "query": "tower-1",
         "box": "10,20,200,240",
         "extractors": ["bovw", "resnet50"],
-        "indexes": ["pq"],
+        "indexes": "pq",
         "k": "7",
     }
     test = fine(app(**given))

@@ -221,6 +221,13 @@ def decode_upload(digest: str, _data: bytes) -> tuple[RGB, float]:
     return pixels, spent
 
 
+def picture_url(pixels: RGB, longer_side: int) -> str:
+    """A picture as a data URL. Streamlit's own media files can vanish when a run is cut short."""
+    small = photo_files.make_thumbnail(pixels, longer_side)
+    jpeg = photo_files.encode_jpeg(small, quality=88)
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+
+
 def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 

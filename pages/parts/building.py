@@ -28,8 +28,11 @@ def progress_strip(name: str, detailed: bool = False) -> None:
     The page is drawn again when an extractor or index becomes ready and when the build ends.
     """
     job = backend.running_job(name)
+    before = st.session_state.get(_SEEN)
     st.session_state[_SEEN] = (name, ready_signature(name), job is not None)
     if job is None:
+        if before is not None and before[0] == name and before[2]:
+            st.toast(f"The build of {plain(name)} has ended.")
         _say_how_it_ended(name)
         return
     st.fragment(_strip, run_every=EVERY)(name, detailed)
@@ -40,7 +43,6 @@ def _strip(name: str, detailed: bool) -> None:
         job = backend.running_job(name)
         now = (name, ready_signature(name), job is not None)
         if now != st.session_state.get(_SEEN):
-            st.session_state[_SEEN] = now
             st.rerun(scope="app")
         if job is None:
             return

@@ -25,7 +25,7 @@ from streamlit_cropper import st_cropper
 
 from data.base import Box
 from extractors.base import RGB
-from pages.parts import region
+from pages.parts import backend, region
 
 MAX_WIDTH, MAX_HEIGHT = 600, 460  # px on the screen
 PHONE_WIDTH = 300  # px, until the page has told its width
@@ -100,7 +100,7 @@ def pick_region(photo: RGB, image_id: str, default: Box | None, width: int) -> B
     size = (photo.shape[1], photo.shape[0])
     everything = region.whole(size)
     if min(size) < TOO_SMALL:
-        st.image(photo, width=120)
+        st.image(backend.picture_url(photo, 120), width=120)
         st.caption("This photo is too small to crop; all of it is searched.")
         return None
     box = remembered(image_id) or default or everything

@@ -40,7 +40,8 @@ def show_photo(
         pixels, _ = backend.read_photo(members, photo)
         with st.container(horizontal_alignment="center"):
             tall = pixels.shape[0] > pixels.shape[1]
-            st.image(pixels, width=380 if tall else "stretch", alt=photo.label or photo.id)
+            shown = backend.picture_url(pixels, 1400)
+            st.image(shown, width=380 if tall else "stretch", alt=photo.label or photo.id)
         if hit is not None:
             _place(hit, where, verdict)
         _facts(photo)

@@ -17,6 +17,7 @@ iframe { border-radius: .4rem; }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding: 4rem .9rem 3rem; }
   .stMainBlockContainer h1 { font-size: 1.5rem; }
+  .stMainBlockContainer .stHorizontalBlock { row-gap: .7rem; }
 }
 </style>
 """

@@ -123,7 +123,7 @@ def _photos(collection: Collection) -> None:
             photos = [p for p in photos if p.label == landmark]
         pages = max(1, -(-len(photos) // _PER_PAGE))
         if st.session_state.get("c_page", 1) > pages:
-            st.session_state["c_page"] = 1
+            del st.session_state["c_page"]
         page = st.pagination(pages, key="c_page", max_visible_pages=5) if pages > 1 else 1
     st.caption(f"{count_of(len(photos))}. Click one for its details.")
     shown = photos[(page - 1) * _PER_PAGE : page * _PER_PAGE]

@@ -105,6 +105,8 @@ export default function ({ parentElement, data, setTriggerValue }) {
 
   const strips = [];
   let left = Number(root.dataset.left || 0), moving = false;
+  // The page scrolls inside an element: a margin counts only for that root.
+  const scroller = root.getRootNode().host?.closest('[data-testid=stMain]') || null;
   const seen = new IntersectionObserver((entries) => {
     for (const entry of entries) {
       if (!entry.isIntersecting) continue;
@@ -112,7 +114,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       img.src = data.thumbs[img.dataset.id] || '';
       seen.unobserve(img);
     }
-  }, { rootMargin: '300px 400px' });
+  }, { root: scroller, rootMargin: '400px' });
 
   const draw = (row) => {
     const box = make('section', 'row'), head = make('div', 'head'), name = make('span', 'name');

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import streamlit as st
@@ -10,6 +11,8 @@ from data.errors import PlaygroundError
 from pages.parts import backend
 
 DEMO = "demo"
+SWITCH = "PLAYGROUND_DEMO"
+"""Set to ``off`` in the environment, the app starts without preparing the demo collection."""
 
 
 def begin() -> str:
@@ -22,6 +25,8 @@ def begin() -> str:
 def _once() -> str:
     from data import demo
 
+    if os.environ.get(SWITCH, "").lower() == "off":
+        return ""
     try:
         demo.ensure_demo()
         if _lacks_something():

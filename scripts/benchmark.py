@@ -1,0 +1,317 @@
+"""Measure what the README and the closing notes claim.
+
+    python -m scripts.benchmark build   photos/s of each extractor, beside a plain PyTorch loop
+    python -m scripts.benchmark query   our time beside the bare model and FAISS calls
+    python -m scripts.benchmark kill    a build killed many times ends with the same bytes
+
+Every figure comes with the machine it was measured on; ``--json`` for machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import platform
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+
+from data import artefact, paths, store
+from data.base import Box
+from data.demo import ensure_demo
+from data.errors import PlaygroundError
+from data.store import Collection
+from extractors import registry as extractor_registry
+from extractors.base import RGB
+from extractors.cnn import NetworkExtractor
+from extractors.trunks import MEAN, STD, Normalised
+from indexing import registry as index_registry
+from indexing.artefacts import load_index, load_vectors
+from indexing.build import describe_photos, library_versions
+from indexing.engine import SearchEngine
+from indexing.voting import default_neighbours
+from scripts.console import print_json, print_table, run
+
+
+def environment() -> dict[str, Any]:
+    """What the figures were measured on."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=paths.PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "bfloat16": bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()),
+        "load": [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else [],
+        "libraries": library_versions(),
+        "commit": commit,
+    }
+
+
+def collection_of(name: str) -> Collection:
+    return ensure_demo() if name == "demo" else store.load(name)
+
+
+# build
+
+
+def plain_loop(extractor: NetworkExtractor, collection: Collection, count: int) -> float:
+    """Photos/s of what anybody would write: decode, resize, fp32 PyTorch, one after another."""
+    module = extractor.build_network().eval()
+    assert isinstance(module, Normalised)
+    trunk = module.module
+    mean = torch.tensor(MEAN).view(1, 3, 1, 1)
+    std = torch.tensor(STD).view(1, 3, 1, 1)
+    side = extractor.config.image_size
+
+    def one(photo: RGB) -> None:
+        factor = min(1.0, side / max(photo.shape[:2]))
+        size = (round(photo.shape[1] * factor), round(photo.shape[0] * factor))
+        pixels = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+        x = torch.from_numpy(pixels.transpose(2, 0, 1).copy()).float()[None] / 255
+        features = trunk((x - mean) / std)
+        pooled = features.clamp(min=1e-6).pow(3).mean(dim=(2, 3)).pow(1 / 3)
+        (pooled / pooled.norm()).numpy()
+
+    with torch.no_grad():
+        one(collection.read(collection.photos[0]))
+        start = time.perf_counter()
+        for photo in collection.photos[:count]:
+            one(collection.read(photo))
+        return count / (time.perf_counter() - start)
+
+
+def our_loop(spec: str, collection: Collection, count: int, weights: str) -> float:
+    """Photos/s of the build's own describe step, decoding ahead as it does."""
+    extractor = extractor_registry.create(spec, weights=weights)
+    describe_photos(extractor, collection, collection.photos[:1])
+    start = time.perf_counter()
+    describe_photos(extractor, collection, collection.photos[:count])
+    return count / (time.perf_counter() - start)
+
+
+def bench_build(arguments: argparse.Namespace) -> dict[str, Any]:
+    collection = collection_of(arguments.collection)
+    count = min(arguments.photos, len(collection.photos))
+    rows = []
+    for spec in extractor_registry.expand(arguments.extractors):
+        extractor = extractor_registry.create(spec, weights=arguments.weights)
+        comparable = isinstance(extractor, NetworkExtractor) and spec.partition(":")[0] in (
+            "resnet50",
+            "vgg16",
+        )
+        ours, plain = [], []
+        for _ in range(arguments.rounds):  # A B A B, so that a change of load hits both
+            ours.append(our_loop(spec, collection, count, arguments.weights))
+            if comparable:
+                assert isinstance(extractor, NetworkExtractor)
+                plain.append(plain_loop(extractor, collection, count))
+        row: dict[str, Any] = {
+            "extractor": spec,
+            "photos": count,
+            "photos_per_s": statistics.median(ours),
+            "runtime": extractor.runtime(),
+        }
+        if plain:
+            row["plain_torch_photos_per_s"] = statistics.median(plain)
+            row["speedup"] = statistics.median(a / b for a, b in zip(ours, plain, strict=True))
+        rows.append(row)
+    return {"benchmark": "build", "environment": environment(), "rows": rows}
+
+
+# query
+
+
+class Pair:
+    """One extractor and one index: the engine's answer, and the two bare calls behind it."""
+
+    def __init__(self, collection: Collection, spec: str, index: str, k: int) -> None:
+        self.name, self.spec, self.index = collection.name, spec, index
+        self.engine = SearchEngine()
+        vectors, self.extractor = load_vectors(collection, spec)
+        self.built = load_index(collection.name, spec, index, vectors).built
+        self.k = k
+        # Local descriptors: the neighbours that vote are what FAISS is asked for.
+        self.wanted = default_neighbours(len(collection.photos)) if self.extractor.local else k
+
+    def ours(self, photo: RGB, box: Box | None, key: str) -> float:
+        """ms of the engine, from the photo to the hits; verification is not FAISS's work."""
+        start = time.perf_counter()
+        query = self.engine.describe(self.name, self.spec, photo, box, key=key)
+        result = self.engine.search(self.name, self.spec, self.index, query, self.k)
+        return 1e3 * (time.perf_counter() - start) - result.timings_ms["verify"]
+
+    def bare(self, photo: RGB, box: Box | None) -> float:
+        """ms of the model call and of the index call alone."""
+        prepared = self.extractor.prepare(photo, box)
+        start = time.perf_counter()
+        features = self.extractor.encode(self.extractor.describe(prepared))
+        self.built.search(features.vectors, self.wanted)
+        return 1e3 * (time.perf_counter() - start)
+
+
+def bench_query(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The engine beside the bare calls, warm and in pairs."""
+    collection = collection_of(arguments.collection)
+    queries = (collection.queries or collection.photos)[: arguments.queries]
+    photos = [(collection.read(query), query.box) for query in queries]
+    rows = []
+    for spec in extractor_registry.expand(arguments.extractors):
+        for index in index_registry.expand(arguments.indexes):
+            pair = Pair(collection, spec, index, arguments.k)
+            for photo, box in photos:  # warm: every shape has been seen once
+                pair.ours(photo, box, "warm")
+                pair.bare(photo, box)
+            times = []
+            for number in range(arguments.rounds):
+                for i, (photo, box) in enumerate(photos):
+                    if (number + i) % 2:  # either one goes first
+                        bare = pair.bare(photo, box)
+                        times.append((pair.ours(photo, box, f"{number}/{i}"), bare))
+                    else:
+                        ours = pair.ours(photo, box, f"{number}/{i}")
+                        times.append((ours, pair.bare(photo, box)))
+            rows.append(
+                {
+                    "extractor": spec,
+                    "index": index,
+                    "ours_ms": statistics.median(ours for ours, _ in times),
+                    "bare_ms": statistics.median(bare for _, bare in times),
+                    "overhead_percent": 100
+                    * (statistics.median(ours / bare for ours, bare in times) - 1),
+                }
+            )
+    return {"benchmark": "query", "environment": environment(), "rows": rows}
+
+
+# kill
+
+
+def artefact_digests(root: Path) -> dict[str, str]:
+    """SHA-256 of every artefact file; records of times and locks aside."""
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.name not in (artefact.RECORD, ".lock")
+    }
+
+
+def bench_kill(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Build undisturbed, then build again under kill -9, and compare every byte."""
+    command = [sys.executable, "-m", "scripts.build", "--collection", arguments.collection]
+    command += ["--extractors", arguments.extractors, "--indexes", arguments.indexes]
+    command += ["--weights", arguments.weights, "--quiet"]
+    rng = random.Random(arguments.seed)
+    with tempfile.TemporaryDirectory(prefix="playground-kill-") as folder:
+        homes = {name: Path(folder) / name for name in ("undisturbed", "killed")}
+        collection_of(arguments.collection)
+        digests, kills, described = {}, 0, 0.0
+        for name, home in homes.items():
+            shutil.copytree(
+                paths.collections_root() / arguments.collection,
+                home / "collections" / arguments.collection,
+            )
+            env = os.environ | {"PLAYGROUND_HOME": str(home)}
+
+            def start(env: dict[str, str] = env) -> subprocess.Popen[bytes]:
+                return subprocess.Popen(
+                    command, cwd=paths.PROJECT_ROOT, env=env, stdout=subprocess.DEVNULL
+                )
+
+            began = time.perf_counter()
+            if name == "undisturbed":
+                if start().wait():
+                    raise PlaygroundError("The undisturbed build failed; see its message above.")
+                described = time.perf_counter() - began
+            else:
+                # Spread over the whole build: each run may get a few seconds further.
+                longest = max(3.0, 2.0 * described / arguments.kills + 6.0)
+                while kills < arguments.kills:
+                    process = start()
+                    try:
+                        process.wait(rng.uniform(0.5, longest))
+                        break  # it ended before it could be killed
+                    except subprocess.TimeoutExpired:
+                        process.kill()
+                        process.wait()
+                        kills += 1
+                if start().wait():
+                    raise PlaygroundError("The build after the kills failed.")
+            digests[name] = artefact_digests(home / "vectors")
+        same = digests["undisturbed"] == digests["killed"]
+        differing = [
+            key
+            for key in digests["undisturbed"].keys() | digests["killed"].keys()
+            if digests["undisturbed"].get(key) != digests["killed"].get(key)
+        ]
+    return {
+        "benchmark": "kill",
+        "environment": environment(),
+        "rows": [
+            {
+                "kills": kills,
+                "files": len(digests["undisturbed"]),
+                "same_bytes": same,
+                "undisturbed_s": described,
+                "differing": sorted(differing),
+            }
+        ],
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.benchmark",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, work in (("build", bench_build), ("query", bench_query), ("kill", bench_kill)):
+        command = commands.add_parser(name)
+        command.set_defaults(work=work)
+        command.add_argument("--collection", default="demo")
+        command.add_argument("--extractors", default="all")
+        command.add_argument("--weights", default="auto")
+        command.add_argument("--json", action="store_true")
+        if name == "build":
+            command.add_argument("--photos", type=int, default=40)
+            command.add_argument("--rounds", type=int, default=3)
+        else:
+            command.add_argument("--indexes", default="all")
+        if name == "query":
+            command.add_argument("--queries", type=int, default=8)
+            command.add_argument("--rounds", type=int, default=3)
+            command.add_argument("--k", type=int, default=20)
+        if name == "kill":
+            command.add_argument("--kills", type=int, default=20)
+            command.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args(argv)
+    result = arguments.work(arguments)
+    if arguments.json:
+        print_json(result)
+        return 0
+    rows = result["rows"]
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    print_table(keys, [[row.get(key) for key in keys] for row in rows])
+    env = result["environment"]
+    print(f"{env['date']}, {env['machine']}, load {env['load']}, commit {env['commit']}")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,298 @@
+"""The pages in a real browser, on a real build of a small collection."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import Tab, chrome, serving  # noqa: F401  (fixtures)
+from ui_fakes import draw
+
+from data.paths import PROJECT_ROOT
+
+pytestmark = pytest.mark.browser
+
+IMPORT = """
+import sys
+from pathlib import Path
+from data import store
+from data.demo import DemoSource
+for name in ("toy", "other"):
+    store.import_collection(name, DemoSource(Path(sys.argv[1])), title=name)
+"""
+
+
+@pytest.fixture(scope="session")
+def server(chrome: Any, toy_folder: Path, tmp_path_factory: Any) -> Iterator[str]:  # noqa: F811
+    """A server with two collections; ``toy`` is built with hog and bovw, ``other`` is not."""
+    home = tmp_path_factory.mktemp("browser") / "home"
+    environment = os.environ | {"PLAYGROUND_HOME": str(home)}
+
+    def python(*arguments: str) -> None:
+        subprocess.run(
+            [sys.executable, *arguments], cwd=PROJECT_ROOT, env=environment, check=True, timeout=300
+        )
+
+    python("-c", IMPORT, str(toy_folder))
+    python(
+        *("-m", "scripts.build", "--collection", "toy"),
+        *("--extractors", "hog,bovw", "--indexes", "all"),
+    )
+    with serving(home) as url:
+        yield url
+
+
+@pytest.fixture
+def tab(chrome: Any, server: str) -> Iterator[Tab]:  # noqa: F811
+    one = Tab(chrome, server)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def phone(chrome: Any, server: str) -> Iterator[Tab]:  # noqa: F811
+    one = Tab(chrome, server, 390, 844)
+    yield one
+    one.close()
+
+
+def region(tab: Tab) -> str:
+    found = tab.page.locator("[data-testid=stCaptionContainer]", has_text="Searched region")
+    return str(found.inner_text())
+
+
+def drag(tab: Tab, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drag on the cropper, in fractions of its canvas; the box gets its handles first."""
+    canvas = tab.page.frame_locator("iframe").locator("canvas.upper-canvas")
+    box = canvas.bounding_box()
+    assert box is not None
+
+    def at(point: tuple[float, float]) -> tuple[float, float]:
+        return box["x"] + point[0] * box["width"], box["y"] + point[1] * box["height"]
+
+    tab.page.mouse.click(*at((0.5, 0.5)))
+    tab.settle()
+    tab.page.mouse.move(*at(start))
+    tab.page.mouse.down()
+    tab.page.mouse.move(*at(end), steps=8)
+    tab.page.mouse.up()
+    tab.settle()
+
+
+def test_a_deep_link_works_as_the_first_request(tab: Tab) -> None:
+    tab.open("/collections?any=thing")
+    assert tab.page.get_by_role("heading", name="Collections").is_visible()
+    assert tab.page.get_by_role("link", name="Search").is_visible()
+
+
+def test_search_shows_rows_table_and_badges(tab: Tab) -> None:
+    tab.open("/?collection=toy")
+    page = tab.page
+    assert page.locator(".row").count() == 4  # hog and bovw on flat and ivf
+    assert page.locator(".row .hit").count() > 40
+    assert page.get_by_text("extract", exact=False).first.is_visible()
+    assert "160 x 130 px of 200 x 150" in region(tab)
+    assert page.locator(".hit.ok").count() > 0
+    assert page.locator(".hit.no").count() > 0
+    first = page.locator(".row .hit").first
+    assert re.match(r"Rank 1, Toy landmark \d, score ", first.get_attribute("aria-label") or "")
+    first.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    assert first.locator("img").evaluate("img => img.naturalWidth") > 0
+
+
+def test_ranks_stay_aligned_when_one_row_is_scrolled(tab: Tab) -> None:
+    tab.open("/?collection=toy&k=30")
+    strips = tab.page.locator(".rows .strip")
+    strips.nth(2).evaluate("node => { node.scrollLeft = 700; }")
+    tab.page.wait_for_timeout(500)
+    places = strips.evaluate_all("nodes => nodes.map((node) => Math.round(node.scrollLeft))")
+    assert len(set(places)) == 1
+    assert places[0] > 600
+    tab.page.get_by_role("button", name="Earlier ranks").click()
+    tab.page.wait_for_timeout(1000)
+    assert strips.nth(0).evaluate("node => node.scrollLeft") == 0
+
+
+def test_arrow_keys_walk_through_the_results(tab: Tab) -> None:
+    tab.open("/?collection=toy")
+    tab.page.locator(".hit").first.focus()
+    tab.page.keyboard.press("ArrowRight")
+    tab.page.keyboard.press("ArrowDown")
+    label = tab.page.evaluate(
+        "() => { let n = document.activeElement;"
+        " while (n.shadowRoot?.activeElement) n = n.shadowRoot.activeElement;"
+        " return n.getAttribute('aria-label') + n.dataset.row; }"
+    )
+    assert label.startswith("Rank 2,")
+    assert label.endswith("hog|ivf")
+
+
+def test_dragging_a_corner_changes_box_crop_and_link(tab: Tab) -> None:
+    tab.open("/?collection=toy&extractors=hog")
+    drag(tab, (0.9, 0.933), (0.5, 0.5))
+    found = re.search(r"(\d+) x (\d+) px of 200 x 150", region(tab))
+    assert found is not None
+    assert abs(int(found[1]) - 80) <= 4
+    assert abs(int(found[2]) - 65) <= 4
+    box = re.search(r"box=(\d+)%2C(\d+)%2C(\d+)%2C(\d+)", tab.page.url)
+    assert box is not None
+    assert int(box[3]) - int(box[1]) == int(found[1])
+    tab.page.get_by_role("button", name="Whole photo").click()
+    tab.settle()
+    assert "whole photo, 200 x 150 px" in region(tab)
+    tab.page.get_by_role("button", name="Reset box").click()
+    tab.settle()
+    assert "160 x 130 px" in region(tab)
+
+
+def test_a_box_dragged_over_the_edge_stays_inside(tab: Tab) -> None:
+    tab.open("/?collection=toy&extractors=hog")
+    drag(tab, (0.5, 0.5), (0.1, 0.1))
+    box = re.search(r"box=(\d+)%2C(\d+)%2C(\d+)%2C(\d+)", tab.page.url)
+    assert box is not None
+    assert box[1] == box[2] == "0"
+    assert int(box[3]) < 170
+
+
+def test_the_box_survives_a_resized_window_and_a_page_switch(tab: Tab) -> None:
+    tab.open("/?collection=toy&extractors=hog")
+    drag(tab, (0.9, 0.933), (0.5, 0.5))
+    before = region(tab)
+    tab.page.set_viewport_size({"width": 800, "height": 900})
+    tab.settle()
+    tab.settle()
+    assert region(tab) == before
+    tab.page.set_viewport_size({"width": 1400, "height": 1000})
+    tab.settle()
+    tab.page.get_by_role("link", name="Methods").click()
+    tab.page.get_by_role("heading", name="Methods").wait_for()
+    tab.settle()
+    tab.page.get_by_role("link", name="Search").click()
+    tab.page.get_by_role("heading", name="Search").wait_for()
+    tab.settle()
+    assert region(tab) == before
+
+
+def test_a_link_brings_everything_back(tab: Tab) -> None:
+    tab.open("/?collection=toy&source=photo&query=toy-1-02&box=10,20,110,120&k=5")
+    assert "100 x 100 px of 200 x 150" in region(tab)
+    tab.page.get_by_test_id("stButtonGroup").filter(has_text="Flat").get_by_text("PQ").click()
+    tab.settle()
+    assert tab.page.url.count("indexes=") == 3
+    url, rows = tab.page.url, tab.page.locator(".row .name").all_inner_texts()
+    tab.page.goto("about:blank")
+    tab.page.goto(url)
+    tab.page.locator(".row").first.wait_for()
+    tab.settle()
+    assert tab.page.locator(".row .name").all_inner_texts() == rows
+    assert "100 x 100 px of 200 x 150" in region(tab)
+
+
+def test_a_result_opens_and_becomes_the_query(tab: Tab) -> None:
+    tab.open("/?collection=toy&extractors=hog&indexes=flat")
+    tab.page.locator(".hit").nth(2).click()
+    dialog = tab.page.get_by_role("dialog")
+    dialog.wait_for()
+    tab.settle()
+    assert dialog.get_by_text("rank 3 in HOG · Flat").is_visible()
+    assert dialog.get_by_text("200 x 150 px").is_visible()
+    dialog.get_by_role("button", name="Use as query").click()
+    tab.settle()
+    assert tab.page.get_by_role("dialog").count() == 0
+    assert "source=photo" in tab.page.url
+    assert "whole photo" in region(tab)
+
+
+def test_upload_and_downloads(tab: Tab, tmp_path: Path) -> None:
+    tab.open("/?collection=toy&extractors=hog&extractors=bovw&indexes=flat&k=20")
+    tab.page.get_by_test_id("stButtonGroup").first.get_by_text("Upload").click()
+    tab.settle()
+    picture = draw(1, 9, (400, 300))
+    exif = picture.getexif()
+    exif[0x0112] = 6  # lies on its side
+    picture.save(tmp_path / "mine.jpg", exif=exif)
+    tab.page.locator("input[type=file]").set_input_files(tmp_path / "mine.jpg")
+    tab.page.get_by_text("whole photo, 300 x 400 px").wait_for()
+    tab.settle()
+    assert tab.page.locator(".hit.no").count() == 0  # nobody knows the landmark
+    with tab.page.expect_download() as given:
+        tab.page.get_by_role("button", name="CSV", exact=True).click()
+    lines = Path(given.value.path()).read_text().splitlines()
+    assert given.value.suggested_filename == "comparison.csv"
+    assert len(lines) == 3
+    with tab.page.expect_download() as given:
+        tab.page.get_by_role("button", name="JSON", exact=True).click()
+    whole = json.loads(Path(given.value.path()).read_text())
+    assert [len(one["hits"]) for one in whole["results"]] == [20, 20]
+
+
+def test_camera(tab: Tab) -> None:
+    tab.open("/?collection=toy&extractors=hog&source=camera")
+    tab.page.get_by_role("button", name="Take Photo").click()
+    tab.page.get_by_text("Searched region").wait_for()
+    tab.settle()
+    assert tab.page.locator(".row").count() > 0
+
+
+def test_build_from_the_page_makes_an_extractor_choosable(tab: Tab) -> None:
+    tab.open("/?collection=other")
+    assert tab.page.get_by_text("Nothing is built for this collection").is_visible()
+    tab.page.get_by_role("link", name="Collections").click()
+    tab.page.get_by_role("tab", name="Built").click()
+    pills = tab.page.locator(".st-key-b_extractors")
+    for name in ("BoVW", "ResNet50", "GeM Siamese", "DELF", "VGG16"):
+        pills.get_by_text(name, exact=True).click()
+        tab.settle()
+    tab.page.get_by_role("button", name="Build", exact=True).click()
+    tab.page.get_by_role("link", name="Search").click()
+    tab.page.locator(".row").first.wait_for(timeout=120_000)
+    assert tab.page.locator(".row .name").first.inner_text().startswith("HOG")
+
+
+@pytest.mark.parametrize("path", ["/?collection=toy", "/collections", "/methods"])
+def test_phone_width_needs_no_sideways_scrolling(phone: Tab, path: str) -> None:
+    phone.open(path)
+    scroll, client = phone.frame_size()
+    assert scroll <= client
+
+
+def test_the_cropper_fits_a_phone(phone: Tab) -> None:
+    phone.open("/?collection=toy&extractors=hog")
+    canvas = phone.page.frame_locator("iframe").locator("canvas.upper-canvas")
+    box = canvas.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+    drag(phone, (0.9, 0.933), (0.5, 0.5))
+    assert "160 x 130" not in region(phone)
+
+
+def test_delete_asks_twice(tab: Tab) -> None:
+    tab.open("/collections")
+    tab.page.locator(".st-key-c_collection").get_by_role("combobox").click()
+    tab.page.get_by_role("option", name="other").click()
+    tab.settle()
+    tab.page.get_by_role("tab", name="Change").click()
+    tab.page.get_by_role("button", name="Delete the collection").click()
+    dialog = tab.page.get_by_role("dialog")
+    dialog.wait_for()
+    assert dialog.get_by_role("button", name="Delete", exact=True).is_disabled()
+    dialog.get_by_role("textbox").fill("other")
+    dialog.get_by_role("textbox").press("Enter")
+    tab.settle()
+    dialog.get_by_role("button", name="Delete", exact=True).click()
+    tab.page.get_by_text("other was deleted").wait_for()
+
+
+def test_methods_page_shows_a_formula(tab: Tab) -> None:
+    tab.open("/methods")
+    assert tab.page.locator(".katex").first.is_visible()
+    assert tab.page.get_by_text("What it costs here").is_visible()
