@@ -71,6 +71,8 @@ def region(tab: Tab) -> str:
 def drag(tab: Tab, start: tuple[float, float], end: tuple[float, float]) -> None:
     """Drag on the cropper, in fractions of its canvas; the box gets its handles first."""
     canvas = tab.page.frame_locator("iframe").locator("canvas.upper-canvas")
+    canvas.wait_for()
+    tab.settle()
     box = canvas.bounding_box()
     assert box is not None
 
@@ -88,16 +90,17 @@ def drag(tab: Tab, start: tuple[float, float], end: tuple[float, float]) -> None
 
 def test_a_deep_link_works_as_the_first_request(tab: Tab) -> None:
     tab.open("/collections?any=thing")
-    assert tab.page.get_by_role("heading", name="Collections").is_visible()
-    assert tab.page.get_by_role("link", name="Search").is_visible()
+    tab.page.get_by_role("heading", name="Collections").wait_for()
+    tab.page.get_by_role("link", name="Search").wait_for()
 
 
 def test_search_shows_rows_table_and_badges(tab: Tab) -> None:
     tab.open("/?collection=toy")
     page = tab.page
+    page.locator(".row").nth(3).wait_for()
     assert page.locator(".row").count() == 4  # hog and bovw on flat and ivf
     assert page.locator(".row .hit").count() > 40
-    assert page.get_by_text("extract", exact=False).first.is_visible()
+    page.get_by_text("extract", exact=False).first.wait_for()
     assert "160 x 130 px of 200 x 150" in region(tab)
     assert page.locator(".hit.ok").count() > 0
     assert page.locator(".hit.no").count() > 0
@@ -111,6 +114,7 @@ def test_search_shows_rows_table_and_badges(tab: Tab) -> None:
 def test_ranks_stay_aligned_when_one_row_is_scrolled(tab: Tab) -> None:
     tab.open("/?collection=toy&k=30")
     strips = tab.page.locator(".rows .strip")
+    strips.nth(3).wait_for()
     strips.nth(2).evaluate("node => { node.scrollLeft = 700; }")
     tab.page.wait_for_timeout(500)
     places = strips.evaluate_all("nodes => nodes.map((node) => Math.round(node.scrollLeft))")
@@ -202,12 +206,13 @@ def test_a_result_opens_and_becomes_the_query(tab: Tab) -> None:
     dialog = tab.page.get_by_role("dialog")
     dialog.wait_for()
     tab.settle()
-    assert dialog.get_by_text("rank 3 in HOG · Flat").is_visible()
-    assert dialog.get_by_text("200 x 150 px").is_visible()
+    dialog.get_by_text("rank 3 in HOG · Flat").wait_for()
+    dialog.get_by_text("200 x 150 px").wait_for()
     dialog.get_by_role("button", name="Use as query").click()
     tab.settle()
-    assert tab.page.get_by_role("dialog").count() == 0
-    assert "source=photo" in tab.page.url
+    tab.page.get_by_role("dialog").wait_for(state="detached")
+    tab.page.wait_for_url(re.compile("source=photo"))
+    tab.settle()
     assert "whole photo" in region(tab)
 
 
@@ -238,13 +243,12 @@ def test_camera(tab: Tab) -> None:
     tab.open("/?collection=toy&extractors=hog&source=camera")
     tab.page.get_by_role("button", name="Take Photo").click()
     tab.page.get_by_text("Searched region").wait_for()
-    tab.settle()
-    assert tab.page.locator(".row").count() > 0
+    tab.page.locator(".row").first.wait_for()
 
 
 def test_build_from_the_page_makes_an_extractor_choosable(tab: Tab) -> None:
     tab.open("/?collection=other")
-    assert tab.page.get_by_text("Nothing is built for this collection").is_visible()
+    tab.page.get_by_text("Nothing is built for this collection").wait_for()
     tab.page.get_by_role("link", name="Collections").click()
     tab.page.get_by_role("tab", name="Built").click()
     pills = tab.page.locator(".st-key-b_extractors")
@@ -267,6 +271,7 @@ def test_phone_width_needs_no_sideways_scrolling(phone: Tab, path: str) -> None:
 def test_the_cropper_fits_a_phone(phone: Tab) -> None:
     phone.open("/?collection=toy&extractors=hog")
     canvas = phone.page.frame_locator("iframe").locator("canvas.upper-canvas")
+    canvas.wait_for()
     box = canvas.bounding_box()
     assert box is not None
     assert box["x"] >= 0
@@ -294,5 +299,5 @@ def test_delete_asks_twice(tab: Tab) -> None:
 
 def test_methods_page_shows_a_formula(tab: Tab) -> None:
     tab.open("/methods")
-    assert tab.page.locator(".katex").first.is_visible()
-    assert tab.page.get_by_text("What it costs here").is_visible()
+    tab.page.locator(".katex").first.wait_for()
+    tab.page.get_by_text("What it costs here").wait_for()

@@ -378,3 +378,39 @@ def test_methods_show_what_was_measured(home: Path) -> None:
         values = {one.label: one.value for one in test.metric}
         assert values["Dimension"] == "3780"
         assert values["Per photo"] == "100.0 ms"
+
+
+ALL_BUILT = [
+    FakeStatus(name) for name in ("hog", "bovw", "resnet50", "gem-siamese", "delf", "vgg16")
+]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "job", "starts"),
+    [
+        (READY, [], True),
+        (ALL_BUILT, [], False),
+        (READY, [FakeJob(collection="demo")], False),
+        ([FakeStatus("hog", indexes=(FakeIndexStatus("flat"),)), *ALL_BUILT[1:]], [], True),
+    ],
+)
+def test_the_start_builds_what_the_demo_lacks(
+    home: Path, statuses: list[FakeStatus], job: list[FakeJob], starts: bool
+) -> None:
+    from pages.parts import startup
+
+    begin = startup.begin
+    with faked(statuses, job) as (_, calls), mock.patch("data.demo.ensure_demo") as ensure:
+        assert begin() == ""
+        assert begin() == ""  # once per process
+    ensure.assert_called_once_with()
+    assert calls["start_build"].call_count == int(starts)
+
+
+def test_a_demo_that_cannot_be_made_is_a_sentence(home: Path) -> None:
+    from pages.parts import startup
+
+    begin = startup.begin
+    broken = PlaygroundError("The demo is incomplete. Restore it.")
+    with faked(READY), mock.patch("data.demo.ensure_demo", side_effect=broken):
+        assert begin() == "The demo is incomplete. Restore it."

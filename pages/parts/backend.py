@@ -191,7 +191,7 @@ def thumbnail_url(members: Collection, photo: Photo) -> str:
 def _thumbnail_url(sha256: str, _members: Collection, _photo: Photo) -> str:
     del sha256  # the content is the cache's key
     small = photo_files.decode(_members.thumbnail(_photo), longer_side=GRID_SIDE)
-    jpeg = photo_files.encode_jpeg(small, quality=78)
+    jpeg = photo_files.encode_jpeg(small, quality=72)
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 

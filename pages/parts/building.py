@@ -46,7 +46,7 @@ def _strip(name: str, detailed: bool) -> None:
             st.rerun(scope="app")
         if job is None:
             return
-        with st.container(border=True, key="strip"):
+        with st.container(border=True, key="strip", gap="xsmall"):
             st.progress(min(1.0, max(0.0, job.fraction)), text=_headline(job))
             ready = list(now[1])
             waiting = list(dict.fromkeys(s.extractor for s in job.stages))
@@ -65,7 +65,9 @@ def _headline(job: Job) -> str:
     stages = [stage for stage in job.stages if stage.state == "running"]
     left = [stage.eta_s for stage in stages if stage.eta_s is not None]
     if not stages:
-        return "Building: getting ready …"
+        coming = next((stage for stage in job.stages if stage.state == "waiting"), None)
+        name = f" **{backend.title(coming.extractor)}**" if coming else ""
+        return f"Building{name}: getting ready …"
     stage = stages[0]
     doing = {
         "fit": "learning from a sample",
@@ -78,7 +80,7 @@ def _headline(job: Job) -> str:
 
 
 def _details(job: Job) -> None:
-    mark = {"done": "✅", "running": "⏳", "failed": "⚠️", "waiting": "·"}
+    mark = {"done": "✓", "running": "▸", "failed": "✗", "waiting": "·"}
     by_extractor: dict[str, list[str]] = {}
     for stage in job.stages:
         name = {"fit": "learn", "extract": "describe"}.get(stage.stage)

@@ -27,8 +27,7 @@ from data.base import Box
 from extractors.base import RGB
 from pages.parts import backend, region
 
-MAX_WIDTH, MAX_HEIGHT = 600, 460  # px on the screen
-PHONE_WIDTH = 300  # px, until the page has told its width
+MAX_WIDTH, MAX_HEIGHT = 600, 400  # px on the screen
 TOO_SMALL = 24  # px; there is nothing to crop in a smaller photo
 
 _WIDTH_JS = """
@@ -61,15 +60,13 @@ def _nothing() -> None:
     """A state needs a callback to exist; the returned value says all."""
 
 
-def column_width(key: str) -> int:
-    """Width in px of the column this is called in; a guess until the browser has told."""
-    agent = st.context.headers.get("User-Agent", "") or ""
-    last = st.session_state.get("column_width")
-    guess = last or (PHONE_WIDTH if "Mobi" in agent else 440)
+def column_width(key: str) -> int | None:
+    """Width in px of the column this is called in; None until the browser has told."""
     told = _width(key=key, on_width_change=_nothing, height=1).width
-    width = int(told) if told else int(guess)
-    st.session_state["column_width"] = width
-    return width
+    if told:
+        st.session_state["column_width"] = int(told)
+    known: int | None = st.session_state.get("column_width")
+    return known
 
 
 def remember(image_id: str, box: Box | None) -> None:
@@ -88,14 +85,14 @@ def remembered(image_id: str) -> Box | None:
     return boxes.get(image_id)
 
 
-def pick_region(photo: RGB, image_id: str, default: Box | None, width: int) -> Box | None:
+def pick_region(photo: RGB, image_id: str, default: Box | None, width: int | None) -> Box | None:
     """Draw the cropper and return the chosen box, None for the whole photo.
 
     Args:
         photo: the upright photo.
         image_id: the same photo has the same id, in every session.
         default: the box to begin with, None for the whole photo.
-        width: px that the column offers.
+        width: px that the column offers; None shows the photo alone, until it is known.
     """
     size = (photo.shape[1], photo.shape[0])
     everything = region.whole(size)
@@ -105,6 +102,10 @@ def pick_region(photo: RGB, image_id: str, default: Box | None, width: int) -> B
         return None
     box = remembered(image_id) or default or everything
     box = region.clip(box, size) or everything
+
+    if width is None:
+        st.image(backend.picture_url(photo, MAX_WIDTH), width="stretch")
+        return None if box == everything else box
 
     shown = region.fit(size, min(MAX_WIDTH, max(160, width - 4)), MAX_HEIGHT)
     key = f"crop-{image_id}-{shown[0]}-{st.session_state.get('crop_counter', 0)}"

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from indexing.engine import Hit
 
 
-@st.dialog("Photo", width="large")
 def show_photo(
     members: Collection,
     photo: Photo,
@@ -25,7 +24,7 @@ def show_photo(
     verdict: bool | None = None,
     after: Callable[[], None] | None = None,
 ) -> None:
-    """Open the dialog.
+    """Open the dialog; see ``_body`` for what is in it.
 
     Args:
         members: the photo's collection.
@@ -35,17 +34,43 @@ def show_photo(
         verdict: whether it shows the query's landmark.
         after: what to do once the photo was made the query; None: draw this page again.
     """
+    opened = st.dialog(plain(backend.caption(members, photo)), width="large")(_body)
+    opened(members, photo, hit, where, verdict, after)
+
+
+def _body(
+    members: Collection,
+    photo: Photo,
+    hit: Hit | None,
+    where: str,
+    verdict: bool | None,
+    after: Callable[[], None] | None,
+) -> None:
     with backend.guard("show this photo"):
-        st.subheader(plain(backend.caption(members, photo)), anchor=False)
+        left, right = st.columns([3, 2], gap="medium")
         pixels, _ = backend.read_photo(members, photo)
-        with st.container(horizontal_alignment="center"):
-            tall = pixels.shape[0] > pixels.shape[1]
-            shown = backend.picture_url(pixels, 1400)
-            st.image(shown, width=380 if tall else "stretch", alt=photo.label or photo.id)
-        if hit is not None:
-            _place(hit, where, verdict)
-        _facts(photo)
-        clicked = st.button(
+        with left:
+            height, width = pixels.shape[:2]
+            # The dialog is 1,200 px wide at most; a tall photo should not fill two screens.
+            fits = round(min(680.0, 560 * width / height))
+            st.image(backend.picture_url(pixels, 1400), width=fits, alt=photo.label or photo.id)
+        with right:
+            if hit is not None:
+                _place(hit, where, verdict)
+            _facts(members, photo)
+            clicked = _use_button(members, photo)
+        if photo.extra:
+            with st.expander("How this picture came about"):
+                st.table([{"What": key, "Value": value} for key, value in flat(photo.extra)])
+        if clicked:
+            if after is not None:
+                after()
+            st.rerun()
+
+
+def _use_button(members: Collection, photo: Photo) -> bool:
+    return bool(
+        st.button(
             "Use as query",
             type="primary",
             key="use_as_query",
@@ -53,10 +78,7 @@ def show_photo(
             args=(members.name, photo.id),
             kwargs={"is_query": photo not in members.photos},
         )
-        if clicked:
-            if after is not None:
-                after()
-            st.rerun()
+    )
 
 
 def _place(hit: Hit, where: str, verdict: bool | None) -> None:
@@ -75,19 +97,17 @@ def _place(hit: Hit, where: str, verdict: bool | None) -> None:
             )
 
 
-def _facts(photo: Photo) -> None:
+def _facts(members: Collection, photo: Photo) -> None:
     lines = [f"**Photo** {plain(photo.id)}, {photo.width} x {photo.height} px"]
     lines.append(f"**Landmark** {plain(photo.label) if photo.label else 'unknown'}")
     if photo.title and photo.title != photo.label:
         lines.append(f"**Title** {plain(photo.title)}")
-    rights = [plain(part) for part in (photo.author, photo.licence) if part]
+    named = (photo.author or members.author, photo.licence or members.licence)
+    rights = [plain(part) for part in named if part]
     lines.append("**By** " + (", ".join(rights) if rights else "author and licence unknown"))
     if photo.url and photo.url.startswith(("http://", "https://")):
         lines.append(f"**Source** <{photo.url}>")
     st.markdown("  \n".join(lines))
-    if photo.extra:
-        with st.expander("How this picture came about"):
-            st.table([{"": key, "value": value} for key, value in flat(photo.extra)])
 
 
 def flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:

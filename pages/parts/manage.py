@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 _PER_PAGE = 48
 _ALL = "All landmarks"
 _STATES = {
-    "ready": "✅ ready",
-    "stale": "🔁 out of date",
-    "missing": "· not built",
-    "building": "⏳ building",
+    "ready": "ready",
+    "stale": "out of date",
+    "missing": "not built",
+    "building": "building",
 }
 _ZIP, _FOLDER, _GLR, _DEMO = "Zip file", "Folder", "GLR21 / GLDv2", "Demo"
 
@@ -124,7 +124,7 @@ def _photos(collection: Collection) -> None:
         pages = max(1, -(-len(photos) // _PER_PAGE))
         if st.session_state.get("c_page", 1) > pages:
             del st.session_state["c_page"]
-        page = st.pagination(pages, key="c_page", max_visible_pages=5) if pages > 1 else 1
+        page = st.pagination(pages, key="c_page", max_visible_pages=7) if pages > 1 else 1
     st.caption(f"{count_of(len(photos))}. Click one for its details.")
     shown = photos[(page - 1) * _PER_PAGE : page * _PER_PAGE]
     items = [
@@ -160,7 +160,7 @@ def _built(name: str) -> None:
                 "Seconds": one.extract_s,
                 "Vectors": one.n or None,
                 "Weights": one.weights,
-                "Note": one.message,
+                "Note": "" if one.state == "missing" else one.message,
             }
         )
         for index in one.indexes:
@@ -181,9 +181,10 @@ def _built(name: str) -> None:
         lines,
         hide_index=True,
         width="stretch",
+        placeholder="–",
         height=min(38 + 35 * max(1, len(lines)), 460) + 2,
         column_config={
-            "Extractor": st.column_config.TextColumn(pinned=True),
+            "Extractor": st.column_config.TextColumn(pinned=True, width=110),
             "Seconds": st.column_config.NumberColumn(
                 format="%.2f", help="Extracting all photos, or building the index"
             ),
@@ -256,7 +257,7 @@ def _import(names: list[str] | None) -> None:
     if kind == _DEMO:
         _import_demo(names or [])
         return
-    with st.form("import_form", border=True):
+    with st.form("import_form", border=True, width=760):
         name = st.text_input(
             "Name", key="i_name", max_chars=100, help="A-Z, a-z, 0-9, dot, underscore, hyphen"
         )

@@ -149,7 +149,7 @@ def _page_of(photos: Sequence[Photo], chosen: Photo, key: str) -> list[Photo]:
     if st.session_state.get(key, 1) > pages:
         del st.session_state[key]
     place = next((i for i, photo in enumerate(photos) if photo.id == chosen.id), 0)
-    page = st.pagination(pages, default=place // _PER_STRIP + 1, key=key, max_visible_pages=5)
+    page = st.pagination(pages, default=place // _PER_STRIP + 1, key=key, max_visible_pages=7)
     return list(photos[(page - 1) * _PER_STRIP : page * _PER_STRIP])
 
 

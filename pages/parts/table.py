@@ -49,6 +49,7 @@ def show(rows: Sequence[Row], k: int, settings: dict[str, Any]) -> None:
         width="stretch",
         height=min(38 + 35 * len(shown), 38 + 35 * 12) + 2,
         row_height=35,
+        placeholder="–",
         column_config=_columns(k),
         column_order=[
             name
