@@ -31,6 +31,11 @@ class Photo:
     size: int = 0  # bytes of the file; 0 where not recorded
     root: int = 0  # which of the collection's photo roots ``file`` is relative to
 
+    @property
+    def absent(self) -> bool:
+        """Whether it is an entry of a list without a file; its ``sha256`` is of the name then."""
+        return self.width == 0
+
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:
@@ -57,6 +62,7 @@ class Candidate:
     query: bool = False
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
     sha256: str | None = None  # what the file must have, where the source knows it
+    absent: bool = False  # listed without a file, for imported descriptors (see Photo.absent)
 
 
 class Source(Protocol):

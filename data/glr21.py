@@ -32,6 +32,7 @@ from data.errors import PlaygroundError
 
 Split = Literal["index", "train"]
 SOLUTION = "retrieval_solution_v2.1.csv"
+PROTOCOL = "gldv2"  # how its queries are judged, see evaluation.registry
 LABELS = {"index": "index_image_to_landmark.csv", "train": "train.csv"}
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,63}")
 _NO_ATTRIBUTION: dict[str, str] = {}
@@ -120,7 +121,16 @@ class Glr21Source:
         subset = {photo for found in self._choose().photos.values() for photo in found}
         return photos + sum(1 for _ in self._solution(subset))
 
+    def _expected(self) -> dict[str, int] | None:
+        """What the listed data set has; None for a subset that was chosen."""
+        if (self.landmarks, self.min_photos, self.max_photos) != (None, 1, None):
+            return None
+        listed = {photo for photo, _ in self._labels() if _ID.fullmatch(photo)}
+        queries = sum(1 for _ in self._solution(listed)) if self._wants_queries() else 0
+        return {"photos": len(listed), "queries": queries}
+
     def describe(self) -> dict[str, Any]:
+        expected = self._expected()
         return {
             "kind": self.kind,
             "path": str(self.root()),
@@ -130,6 +140,8 @@ class Glr21Source:
             "max_photos": self.max_photos,
             "seed": self.seed,
             "queries": self._wants_queries(),
+            **({"protocol": PROTOCOL} if self._wants_queries() else {}),
+            **({"expected": expected} if expected is not None else {}),
         }
 
     def about(self) -> dict[str, str]:
@@ -274,18 +286,19 @@ class Glr21Source:
             return self.split == "index" and self._find(SOLUTION) is not None
         return self.queries
 
-    def _solution(self, subset: set[str] | dict[str, str]) -> Iterator[tuple[str, list[str]]]:
+    def _solution(self, subset: set[str] | dict[str, str]) -> Iterator[tuple[str, list[str], str]]:
+        """Queries with their relevant photos of the subset, and Public or Private."""
         for query, images, usage in _rows(self._csv(SOLUTION), ("id", "images", "Usage")):
             if usage == "Ignored" or not _ID.fullmatch(query):
                 continue
             relevant = sorted({photo for photo in images.split() if photo in subset})
             if relevant:
-                yield query, relevant
+                yield query, relevant, names.printable(usage)[:20]
 
     def _queries(
         self, root: Path, label_of: dict[str, str], titles: dict[str, str]
     ) -> Iterator[Candidate]:
-        for query, relevant in sorted(self._solution(label_of)):
+        for query, relevant, usage in sorted(self._solution(label_of)):
             labels = {label_of[photo] for photo in relevant}
             # A query whose relevant photos bear several labels keeps its list and has no label.
             label = labels.pop() if len(labels) == 1 else None
@@ -298,6 +311,7 @@ class Glr21Source:
                 title=titles.get(label) if label else None,
                 relevant=tuple(relevant),
                 query=True,
+                extra={"usage": usage} if usage else {},
             )
 
 

@@ -47,6 +47,8 @@ _COPIES, _THUMBS, _INCOMING = "photos", "thumbs", ".incoming"
 _BIG = 30_000_000  # pixels; photos above it are decoded one at a time, to bound memory
 _SUFFIX = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}  # others: the format in lower case
 T = TypeVar("T")
+# Of a source's description: what was found at its import, not what would make it again.
+_FOUND = ("content", "protocol", "expected", "listed", "partial")
 _FIELDS = {field.name: field for field in dataclasses.fields(Photo)}
 
 
@@ -201,6 +203,12 @@ class Collection:
         """
         photo = self.find(photo_or_id)
         path = self.path(photo)
+        if photo.absent:
+            raise PlaygroundError(
+                f"The photo {photo.id} of the collection {self.name} has no file: its list was "
+                f"imported with --no-photos, for descriptors that were computed elsewhere. Put the "
+                f"photos on this disk and import them without --no-photos under another name."
+            )
         try:
             size = path.stat().st_size
         except OSError as error:
@@ -455,6 +463,15 @@ def remove(name: str, ids: Iterable[str]) -> int:
             )
         queries = [query for query in old.queries if query.id not in unwanted]
         header = summary(name)
+        first = header["sources"][0]
+        if "expected" in first:
+            # Only the first import's photos are told from others, by their root.
+            gone = [p for p in (*old.photos, *old.queries) if p.id in unwanted and p.root == 0]
+            were = first.get("partial", {"photos_missing": 0, "queries_missing": 0})
+            removed = len({p.id for p in gone} & set(old.ids))
+            first |= _partial(
+                were["photos_missing"] + removed, were["queries_missing"] + len(gone) - removed
+            )
         _save(folder, header, left, queries, artefact.read_record(folder))
     return len(unwanted)
 
@@ -480,6 +497,14 @@ def delete(name: str) -> None:
         (folder / artefact.MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(vectors, ignore_errors=True)
         _clear(folder)
+
+
+def _partial(photos_missing: int, queries_missing: int) -> dict[str, Any]:
+    missing = {
+        "photos_missing": max(0, photos_missing),
+        "queries_missing": max(0, queries_missing),
+    }
+    return {"partial": missing} if any(missing.values()) else {}
 
 
 def fingerprint(collection_photos: Iterable[Photo]) -> str:
@@ -573,6 +598,10 @@ class _Draft:
         def no(reason: str) -> Skipped:
             return Skipped(names.printable(candidate.file), reason)
 
+        if candidate.absent:
+            # Of the file's name: a query and the photo that it is must stay recognisable as one.
+            name = hashlib.sha256(f"no file: {candidate.file}".encode()).hexdigest()
+            return _Measured(photos.Header(0, 0, ""), name, 0)
         try:
             size = candidate.path.stat().st_size
             if size > MAX_FILE_BYTES:
@@ -627,7 +656,8 @@ class _Draft:
         width, height = measured.header.width, measured.header.height
         if candidate.box is not None:
             x0, y0, x1, y1 = candidate.box
-            if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+            inside = candidate.absent or (x1 <= width and y1 <= height)
+            if not (0 <= x0 < x1 and 0 <= y0 < y1 and inside):
                 return f"has the box {x0},{y0},{x1},{y1}, outside its {width} x {height} px."
         return None
 
@@ -670,7 +700,8 @@ class _Draft:
             return
         # The same photo from another place is no change, as long as the old place still has it.
         here = dataclasses.replace(before, file=photo.file, root=photo.root)
-        if here == photo and self._old is not None and self._old.path(before).is_file():
+        there = self._old is not None and (before.absent or self._old.path(before).is_file())
+        if here == photo and there:
             stays_put = before.root != self._root
             self._after[photo.id] = before if stays_put else photo
             self._unchanged += 1
@@ -692,6 +723,7 @@ class _Draft:
             else:
                 queries.append(query)
         described = self._source.describe()
+        described |= self._partial(described, kept, queries)
         if not kept:
             first = "; ".join(f"{s.file} {s.reason}" for s in self._skipped[:3])
             raise PlaygroundError(
@@ -710,7 +742,7 @@ class _Draft:
                 header[field] = value
         if title:
             header["title"] = title
-        # The demo's parameters hold its content's hash; only the latest stays true.
+        # A content's hash and what is missing: only the latest stays true.
         same = _without_content(described)
         places = [i for i, s in enumerate(header["sources"]) if _without_content(s) == same]
         if places:
@@ -724,6 +756,17 @@ class _Draft:
         }
         header["skipped"] = len(self._skipped)
         _save(self._folder, header, kept.values(), queries, record)
+
+    def _partial(
+        self, described: dict[str, Any], kept: Mapping[str, Photo], queries: Iterable[Photo]
+    ) -> dict[str, Any]:
+        """What is missing of a source that knows how much it should have; empty: nothing."""
+        expected = described.get("expected")
+        if expected is None:
+            return {}
+        photos_here = sum(photo_id in kept for photo_id in self._seen)
+        queries_here = sum(query.id in self._seen for query in queries)
+        return _partial(expected["photos"] - photos_here, expected["queries"] - queries_here)
 
     def _is_first_source(self, described: dict[str, Any]) -> bool:
         return bool(_without_content(self._header["sources"][0]) == _without_content(described))
@@ -892,21 +935,22 @@ def _rebuild(name: str) -> str:
 
 def _import_command(name: str, sources: Iterable[Mapping[str, Any]], photo: Photo) -> str | None:
     for described in sources:
-        if described.get("kind") == "folder":
-            return _command("add", name, "--source", "folder", "--path", str(described.get("path")))
+        kind = described.get("kind")
+        if kind == "folder" or (kind != "glr21" and "expected" in described):
+            return _command("add", name, "--source", str(kind), "--path", str(described["path"]))
         if described.get("kind") == "glr21":
             words = ["add", name, "--source", "glr21"]
             for key, value in described.items():
-                if key not in ("kind", "queries") and value is not None:
+                if key not in ("kind", "queries", *_FOUND) and value is not None:
                     words += [f"--{key.replace('_', '-')}", str(value)]
             return _command(*words, "--queries" if described.get("queries") else "--no-queries")
     return None
 
 
 def _short(described: Mapping[str, Any]) -> str:
-    parts = (f"{k} {v}" for k, v in described.items() if k not in ("kind", "content"))
+    parts = (f"{k} {v}" for k, v in described.items() if k not in ("kind", *_FOUND))
     return " ".join([f"source {described.get('kind')}", *parts])
 
 
 def _without_content(described: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in described.items() if key != "content"}
+    return {key: value for key, value in described.items() if key not in _FOUND}

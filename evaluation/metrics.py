@@ -49,6 +49,14 @@ def precision_at_k(flags: Sequence[bool], k: int) -> float:
     return sum(map(bool, flags[:k])) / k
 
 
+def recall_at_k(flags: Sequence[bool], n_relevant: int, k: int) -> float:
+    """Share of the relevant photos that are in the first k ranks; NaN when there is none."""
+    _check_k(k)
+    found = sum(map(bool, flags[:k]))
+    _check_positives(found, n_relevant)
+    return found / n_relevant if n_relevant else math.nan
+
+
 def average_precision_at_k(flags: Sequence[bool], n_relevant: int, k: int) -> float:
     """AP@k of the Google Landmarks v2 retrieval challenge; its mean over queries is mAP@k.
 
@@ -99,17 +107,24 @@ def trapezoid_ap(ranks0: Sequence[int], nres: int) -> float:
     return area / nres
 
 
-def revisited_precision_at_k(ranks0: Sequence[int], k: int) -> float:
+def revisited_precision_at_k(ranks0: Sequence[int], k: int, nres: int | None = None) -> float:
     """P@k of ROxford and RParis: over the first min(k, rank of the last positive) ranks.
 
     Args:
-        ranks0: 0-based ranks of all positives, ascending, junk removed; an empty list gives NaN.
+        ranks0: 0-based ranks of the positives found, ascending, junk removed.
+        nres: positives in the ground truth; None: as many as were found. A positive that was
+            never found has no rank, so its last one lies beyond any k.
+
+    Returns:
+        A value from 0 to 1; NaN when there is no positive.
     """
     _check_k(k)
     _check_ranks(ranks0)
-    if len(ranks0) == 0:
+    expected = len(ranks0) if nres is None else nres
+    _check_positives(len(ranks0), expected)
+    if expected == 0:
         return math.nan
-    depth = min(k, ranks0[-1] + 1)
+    depth = min(k, ranks0[-1] + 1) if len(ranks0) == expected else k
     return sum(rank < depth for rank in ranks0) / depth
 
 
@@ -142,6 +157,56 @@ def recall_vs_exact(found: Sequence[Id], exact: Sequence[Id], k: int) -> float:
     _check_k(k)
     truth = set(exact[:k])
     return len(truth & set(found[:k])) / len(truth) if truth else math.nan
+
+
+def recall_by_distance(
+    found: Sequence[float], exact: Sequence[float], k: int, eps: float = 1e-6
+) -> float:
+    """Recall@k of an approximate index by distance: a photo as near as the k-th exact one counts.
+
+    As in ann-benchmarks and ``faiss.contrib.evaluation``: of photos that are equally near, it
+    does not matter which one an index names.
+
+    Args:
+        found: distances of what the index returned (the exact measure, not the index's estimate).
+        exact: those of the exact search, ascending.
+        eps: tolerance for rounding, in the unit of the distances.
+
+    Returns:
+        A value from 0 to 1; NaN when the exact search found nothing.
+    """
+    _check_k(k)
+    if len(exact) == 0:
+        return math.nan
+    wanted = min(k, len(exact))
+    limit = exact[wanted - 1] + eps
+    return min(sum(distance <= limit for distance in found[:k]), wanted) / wanted
+
+
+def precision_recall(ranks0: Sequence[int], nres: int, levels: Sequence[float]) -> list[float]:
+    """Interpolated precision at each recall level: the best precision at that recall or more.
+
+    Manning et al., Introduction to Information Retrieval, chapter 8.4. A recall that the ranking
+    never reaches has precision 0.
+
+    Args:
+        ranks0: 0-based ranks of the positives found, ascending, junk removed.
+        nres: positives in the ground truth, found or not.
+        levels: recalls from 0 to 1.
+
+    Returns:
+        One value per level; NaN where there is no positive.
+    """
+    _check_ranks(ranks0)
+    _check_positives(len(ranks0), nres)
+    if nres == 0:
+        return [math.nan] * len(levels)
+    best = [(found + 1) / (rank + 1) for found, rank in enumerate(ranks0)]
+    for i in range(len(best) - 2, -1, -1):
+        best[i] = max(best[i], best[i + 1])
+    # The recall of found + 1 photos reaches a level from its ceiling on.
+    needed = (max(1, math.ceil(level * nres - 1e-9)) for level in levels)
+    return [best[count - 1] if count <= len(best) else 0.0 for count in needed]
 
 
 def mean(values: Iterable[float]) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, ClassVar
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from data.base import Box
 from data.errors import PlaygroundError
-from extractors.base import RGB, Extractor, Features, Prepared, Raw, crop_and_shrink
+from extractors.base import RGB, Extractor, Features, Prepared, Raw, crop, crop_and_shrink
 from extractors.runtime import Network
 from extractors.weights import Weights, resolve
 
@@ -43,6 +44,14 @@ def rescale(x: Tensor, factor: float) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
+def squash(photo: RGB, box: Box | None, side: int) -> Prepared:
+    """Crop, then resize to ``side`` x ``side`` px: fully connected layers accept no other size."""
+    pixels, origin = crop(photo, box)
+    resized = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
+    scale = (side / pixels.shape[1], side / pixels.shape[0])
+    return Prepared(np.ascontiguousarray(resized), scale, origin)
+
+
 def check_image_size(image_size: int) -> None:
     if not MIN_SIDE <= image_size <= MAX_SIDE:
         raise PlaygroundError(
@@ -54,7 +63,8 @@ class NetworkExtractor(Extractor):
     """Base of the extractors that run a network; loads it at the first use, once."""
 
     uses_weights: ClassVar[bool] = True
-    network_name: ClassVar[str]  # row of the weights table
+    network_name: str  # row of the weights table
+    untrained_fallback: ClassVar[bool] = True  # where "auto" finds no weights; else it refuses
 
     def __init__(self, config: Any, weights: str = "auto") -> None:
         super().__init__(config)
@@ -63,7 +73,7 @@ class NetworkExtractor(Extractor):
 
     @functools.cached_property
     def weights(self) -> Weights:
-        return resolve(self.network_name, self._wanted)
+        return resolve(self.network_name, self._wanted, self.untrained_fallback)
 
     def weights_identity(self) -> dict[str, str]:
         return self.weights.identity

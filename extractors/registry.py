@@ -2,8 +2,9 @@
 
 A spec is a name, then optionally ``:`` and overrides ``field=value`` between commas; elements of
 a tuple stand between ``+`` (``scales=1+0.5``). To add a method, write its module and add its line
-to ``METHODS``. Its class takes ``(config)``, or ``(config, weights)`` where it sets
-``uses_weights = True``; ``config`` is annotated with the method's frozen dataclass.
+to ``METHODS``, or to ``FURTHER`` where it needs files that others published. Its class takes
+``(config)``, or ``(config, weights)`` where it sets ``uses_weights = True``; ``config`` is
+annotated with the method's frozen dataclass.
 """
 
 from __future__ import annotations
@@ -30,14 +31,33 @@ METHODS: dict[str, str] = {
     "delf": "extractors.delf:Delf",
     "vgg16": "extractors.vgg16:Vgg16",
 }
+# By name only, not in "all": published networks, whose checkpoints are downloaded or imported, and
+# descriptors that others computed.
+FURTHER: dict[str, str] = {
+    "neural-codes": "extractors.neural_codes:NeuralCodes",
+    "gem-vgg16": "extractors.cirtorch:GemVgg16",
+    "gem-resnet101": "extractors.cirtorch:GemResNet101",
+    "gem-tl-resnet50": "extractors.cirtorch:GemTlResNet50",
+    "gem-tl-resnet101": "extractors.cirtorch:GemTlResNet101",
+    "gem-tl-resnet152": "extractors.cirtorch:GemTlResNet152",
+    "solar": "extractors.solar:Solar",
+    "sir": "extractors.sir:Sir",
+}
+# No network: descriptors that scripts.descriptors imports; in no list of methods.
+IMPORTED: dict[str, str] = {"imported": "extractors.imported:Imported"}
 
 _SLUG_LENGTH = 120  # characters; file systems allow 255 bytes, and other parts are added to it
 _SLUG_SAFE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.,=+")
 
 
 def names() -> list[str]:
-    """All methods, cheapest first."""
+    """The basic methods, cheapest first: what ``all`` stands for and the demo is built with."""
     return list(METHODS)
+
+
+def further() -> list[str]:
+    """Methods used by name only: they need files that this project does not ship."""
+    return list(FURTHER)
 
 
 def card(name: str) -> Card:
@@ -112,7 +132,7 @@ def slug(spec: str) -> str:
 
 
 def expand(text: str) -> list[str]:
-    """The specs of a list between commas, or every name for ``all``; repetitions are dropped.
+    """The specs of a list between commas, or ``names()`` for ``all``; repetitions are dropped.
 
     A part such as ``p=2`` belongs to the spec before it: ``hog,resnet50:pooling=gem,p=2,bovw``.
     """
@@ -131,16 +151,21 @@ def expand(text: str) -> list[str]:
 
 
 def _check_name(name: str) -> None:
-    if name not in METHODS:
+    if name not in METHODS | FURTHER | IMPORTED:
         raise PlaygroundError(
-            f"There is no extractor '{name}'. Legal: {', '.join(METHODS)}, or all for every one."
+            f"There is no extractor '{name}'. Legal: {', '.join(METHODS)}, or all for these; "
+            f"by name only: {', '.join(FURTHER)}."
         )
+
+
+def _location(name: str) -> str:
+    return (METHODS | FURTHER | IMPORTED)[name]
 
 
 @functools.cache
 def _class(name: str) -> type[Extractor]:
     _check_name(name)
-    module, _, attribute = METHODS[name].partition(":")
+    module, _, attribute = _location(name).partition(":")
     try:
         return cast(type[Extractor], getattr(importlib.import_module(module), attribute))
     except ModuleNotFoundError as error:
@@ -157,7 +182,7 @@ def _class(name: str) -> type[Extractor]:
 def _config_class(name: str) -> type[Any]:
     annotation = typing.get_type_hints(_class(name).__init__)["config"]
     if not dataclasses.is_dataclass(annotation):
-        raise TypeError(f"{METHODS[name]}: 'config' must be annotated with a dataclass")
+        raise TypeError(f"{_location(name)}: 'config' must be annotated with a dataclass")
     return cast(type[Any], annotation)
 
 

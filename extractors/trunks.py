@@ -6,6 +6,7 @@ The cuts end in a ReLU, so that feature maps are non-negative (Radenovic et al.)
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 import torchvision
@@ -18,7 +19,8 @@ STD = (0.229, 0.224, 0.225)
 CHANNELS = {"resnet50": 2048, "vgg16": 512}
 
 
-def _vgg16_features() -> nn.Sequential:
+def vgg16_features() -> nn.Sequential:
+    """VGG16's convolutions without the last max-pool; torchvision's names and initialisation."""
     features = torchvision.models.vgg.make_layers(
         torchvision.models.vgg.cfgs["D"], batch_norm=False
     )
@@ -44,7 +46,7 @@ def trunk(network: str, weights: Weights) -> nn.Module:
         module = seeded(_resnet50_features)
         prefix = ""
     else:
-        module = seeded(_vgg16_features)
+        module = seeded(vgg16_features)
         prefix = "features."
     if weights.path is not None:
         state = read_state(weights.path)
@@ -74,16 +76,18 @@ def vgg16_classifier(layer: str, weights: Weights) -> nn.Module:
 
 
 class Normalised(nn.Module):
-    """Takes RGB in [0, 1] and subtracts ImageNet's mean and deviation before ``module``."""
+    """Takes RGB in [0, 1]; (x - mean) / std goes to ``module``. ImageNet's unless given."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(
+        self, module: nn.Module, mean: Sequence[float] = MEAN, std: Sequence[float] = STD
+    ) -> None:
         super().__init__()
         self.module = module
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.module((x - self.mean) / self.std)

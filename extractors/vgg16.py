@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-import cv2
-import numpy as np
 from torch import Tensor, nn
 
 from data.base import Box
 from data.errors import PlaygroundError
-from extractors.base import RGB, Card, Prepared, crop
+from extractors.base import RGB, Card, Prepared
+from extractors.cnn import squash
 from extractors.pooling import l2n
 from extractors.resnet50 import PooledTrunk, ResNet50Config
 from extractors.trunks import Normalised, vgg16_classifier
@@ -73,10 +72,7 @@ class Vgg16(PooledTrunk):
     def prepare(self, photo: RGB, box: Box | None = None) -> Prepared:
         if not self._code:
             return super().prepare(photo, box)
-        pixels, origin = crop(photo, box)
-        resized = cv2.resize(pixels, (FC_SIDE, FC_SIDE), interpolation=cv2.INTER_AREA)
-        scale = (FC_SIDE / pixels.shape[1], FC_SIDE / pixels.shape[0])
-        return Prepared(np.ascontiguousarray(resized), scale, origin)
+        return squash(photo, box, FC_SIDE)
 
     def head(self, tensor: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
         return l2n(run(tensor)) if self._code else super().head(tensor, run)

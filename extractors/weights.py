@@ -1,9 +1,10 @@
 """Where the networks' weights come from: one table, one way of reading them.
 
-Sources: ``bundled`` (ours, shipped with the project), ``imagenet`` (torchvision's, downloaded
-only when asked), ``untrained`` (seeded random numbers), ``file:PATH`` (a checkpoint of the
-user's). ``auto`` takes the first of bundled, imagenet and untrained that is on this machine.
-Checkpoints are untrusted: safetensors, or ``torch.load(weights_only=True)``.
+Sources: ``bundled`` (ours, shipped with the project), ``published`` (a retrieval network's own, by
+its authors) and ``imagenet`` (torchvision's), both downloaded or imported only when asked
+(``extractors.downloads``), ``untrained`` (seeded random numbers), ``file:PATH`` (a checkpoint of
+the user's). ``auto`` takes the first of bundled, published, imagenet and untrained that is on this
+machine. Checkpoints are untrusted; ``extractors.checkpoints`` reads them.
 """
 
 from __future__ import annotations
@@ -11,22 +12,20 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
+import torchvision
 from torch import Tensor, nn
 
 from data.artefact import file_sha256
 from data.errors import PlaygroundError
 from data.paths import weights_root
+from extractors import checkpoints
 
 SEED = 20211021  # of the untrained networks
-SOURCES = ("auto", "bundled", "imagenet", "untrained", "file:PATH")
+SOURCES = ("auto", "bundled", "published", "imagenet", "untrained", "file:PATH")
 BUNDLED_ROOT = Path(__file__).resolve().parent / "bundled"
 
 
@@ -37,36 +36,67 @@ class WeightFile:
     network: str
     source: str
     file: str
-    url: str  # empty for bundled files
-    hash_prefix: str  # start of the file's SHA-256
+    url: str  # empty for bundled files and for those that a person has to fetch
+    hash_prefix: str  # start of the file's SHA-256; empty where it is not known
     licence: str
     note: str
+    page: str = ""  # where a person finds a file without a URL
+    extractor: str = ""  # of a published checkpoint: the spec that reads it
+
+    @property
+    def mend(self) -> str:
+        """What to do where the file is missing: a sentence with the command."""
+        if self.url:
+            name = "imagenet" if self.network in IMAGENET and self.source == "imagenet" else None
+            return f"Run: python -m scripts.weights download {name or self.network}"
+        if self.source == "bundled":
+            return "This version of the project does not ship it; use imagenet or untrained."
+        where = f"Get the file ({self.page})" if self.page else "If you have such a file, import it"
+        return f"{where}. Run: python -m scripts.weights import {self.network} FILE"
 
 
-_TORCHVISION = "https://download.pytorch.org/models/"
+IMAGENET = ("resnet50", "vgg16")  # what ``download imagenet`` gets: the basic extractors' trunks
 _IMAGENET_NOTE = (
     "torchvision's ImageNet-1k classification weights (version 1); trained on photographs "
     "that are for non-commercial research"
 )
+
+
+def _torchvision(network: str, weights: str) -> WeightFile:
+    url: str = torchvision.models.get_weight(f"{weights}.IMAGENET1K_V1").url
+    return _hashed(network, "imagenet", url, "BSD-3-Clause (code)", _IMAGENET_NOTE)
+
+
+def _hashed(
+    network: str, source: str, url: str, licence: str, note: str, extractor: str = ""
+) -> WeightFile:
+    """A file whose name ends in the start of its SHA-256: ``…-0676ba61.pth``."""
+    file = url.rpartition("/")[2]
+    prefix = file.rpartition("-")[2].partition(".")[0]
+    return WeightFile(network, source, file, url, prefix, licence, note, extractor=extractor)
+
+
+def _radenovic(network: str, path: str, extractor: str) -> WeightFile:
+    note = _GL18_NOTE if path.startswith("gl18") else _SFM_NOTE
+    url = f"http://cmp.felk.cvut.cz/cnnimageretrieval/data/networks/{path}"
+    return _hashed(network, "published", url, "MIT (code)", note, extractor)
+
+
+_SFM_NOTE = (
+    "Radenovic, Tolias, Chum (cirtorch); trained on retrieval-SfM-120k, photographs from Flickr"
+)
+_GL18_NOTE = (
+    "Radenovic, Tolias, Chum (cirtorch); trained on Google Landmarks 2018, photographs with their "
+    "owners' terms"
+)
+# The paths of cirtorch's ``examples/test.py``, under its data folder.
+_SFM = "retrieval-SfM-120k/"
 TABLE: tuple[WeightFile, ...] = (
-    WeightFile(
-        "resnet50",
-        "imagenet",
-        "resnet50-0676ba61.pth",
-        _TORCHVISION + "resnet50-0676ba61.pth",
-        "0676ba61",
-        "BSD-3-Clause (code)",
-        _IMAGENET_NOTE,
-    ),
-    WeightFile(
-        "vgg16",
-        "imagenet",
-        "vgg16-397923af.pth",
-        _TORCHVISION + "vgg16-397923af.pth",
-        "397923af",
-        "BSD-3-Clause (code)",
-        _IMAGENET_NOTE,
-    ),
+    _torchvision("resnet50", "ResNet50_Weights"),
+    _torchvision("vgg16", "VGG16_Weights"),
+    _torchvision("alexnet", "AlexNet_Weights"),
+    _torchvision("resnet101", "ResNet101_Weights"),
+    _torchvision("resnet152", "ResNet152_Weights"),
     *(
         WeightFile(
             name,
@@ -78,6 +108,42 @@ TABLE: tuple[WeightFile, ...] = (
             "trained by this project on rendered landmarks",
         )
         for name in ("resnet50", "vgg16", "gem-siamese", "delf")
+    ),
+    _radenovic("gem-vgg16", f"{_SFM}retrievalSfM120k-vgg16-gem-b4dcdc6.pth", "gem-vgg16"),
+    _radenovic(
+        "gem-resnet101", f"{_SFM}retrievalSfM120k-resnet101-gem-b80fb85.pth", "gem-resnet101"
+    ),
+    *(
+        _radenovic(f"{data}-tl-{trunk}", path, f"gem-tl-{trunk}:checkpoint={data}")
+        for data, trunk, path in (
+            ("gl18", "resnet50", "gl18/gl18-tl-resnet50-gem-w-83fdc30.pth"),
+            ("gl18", "resnet101", "gl18/gl18-tl-resnet101-gem-w-a4d43db.pth"),
+            ("gl18", "resnet152", "gl18/gl18-tl-resnet152-gem-w-21278d5.pth"),
+            ("sfm120k", "resnet50", f"{_SFM}rSfM120k-tl-resnet50-gem-w-97bf910.pth"),
+            ("sfm120k", "resnet101", f"{_SFM}rSfM120k-tl-resnet101-gem-w-a155e54.pth"),
+            ("sfm120k", "resnet152", f"{_SFM}rSfM120k-tl-resnet152-gem-w-f39cada.pth"),
+        )
+    ),
+    WeightFile(
+        "solar",
+        "published",
+        "resnet101-solar-best.pth",
+        "",
+        "",
+        "MIT (code)",
+        "Ng, Balntas, Tian, Mikolajczyk; trained on Google Landmarks 2018. By hand: import",
+        "resnet101-solar-best.pth, linked from https://github.com/tonyngjichun/SOLAR",
+        "solar",
+    ),
+    WeightFile(
+        "sir",
+        "published",
+        "sir-resnet152-fc1024.pth",
+        "",
+        "",
+        "that of the file you import",
+        "a ResNet152 whose last layer has 1,024 outputs, in torchvision's names. By hand: import",
+        extractor="sir",
     ),
 )
 
@@ -121,23 +187,25 @@ def _sha256(path: Path, size: int, mtime_ns: int) -> str:
     return file_sha256(path)
 
 
-def _checked_sha256(path: Path, prefix: str) -> str:
+def checked_sha256(path: Path, row: WeightFile) -> str:
+    """The SHA-256 (hex) of a row's file, after comparing it with what the row promises."""
     stat = path.stat()
     sha256 = _sha256(path, stat.st_size, stat.st_mtime_ns)
-    if not sha256.startswith(prefix):
+    if not sha256.startswith(row.hash_prefix):
         raise PlaygroundError(
-            f"{path} is damaged: its SHA-256 starts with {sha256[:8]}, its name promises {prefix}. "
-            f"Delete the file and run: python -m scripts.weights download imagenet"
+            f"{path} is damaged: its SHA-256 starts with {sha256[:8]}, its name promises "
+            f"{row.hash_prefix}. Delete the file. {row.mend}"
         )
     return sha256
 
 
-def resolve(network: str, source: str = "auto") -> Weights:
+def resolve(network: str, source: str = "auto", fallback: bool = True) -> Weights:
     """Choose the weights of a network.
 
     Args:
         network: a name of the table, such as "resnet50".
         source: one of ``SOURCES``.
+        fallback: whether ``auto`` ends with untrained weights, or refuses where none are here.
 
     Raises:
         PlaygroundError: unknown source, or the file is not on this machine or is damaged.
@@ -147,64 +215,34 @@ def resolve(network: str, source: str = "auto") -> Weights:
         if not path.is_file():
             raise PlaygroundError(f"There is no weights file {path}.")
         return Weights(network, source, path, file_sha256(path))
+    rows = sorted(known(network), key=lambda row: SOURCES.index(row.source))
     if source == "auto":
-        for row in sorted(known(network), key=lambda row: SOURCES.index(row.source)):
+        for row in rows:
             path_or_none = find(row)
             if path_or_none is not None:
-                sha256 = _checked_sha256(path_or_none, row.hash_prefix)
-                return Weights(network, row.source, path_or_none, sha256)
-        source = "untrained"
+                return Weights(network, row.source, path_or_none, checked_sha256(path_or_none, row))
+        source = "untrained" if fallback or not rows else rows[0].source
     if source == "untrained":
         sha256 = hashlib.sha256(f"untrained {network} {SEED}".encode()).hexdigest()
         return Weights(network, "untrained", None, sha256)
-    for row in known(network):
+    for row in rows:
         if row.source == source:
             path_or_none = find(row)
             if path_or_none is None:
-                mend = (
-                    "Run: python -m scripts.weights download imagenet"
-                    if row.url
-                    else "This version of the project does not ship it; use imagenet or untrained."
-                )
                 raise PlaygroundError(
                     f"The {source} weights of {network} ({row.file}) are not on this machine. "
-                    f"{mend}"
+                    f"{row.mend}"
                 )
-            sha256 = _checked_sha256(path_or_none, row.hash_prefix)
-            return Weights(network, source, path_or_none, sha256)
-    legal = ["auto", *(row.source for row in known(network)), "untrained", "file:PATH"]
+            return Weights(network, source, path_or_none, checked_sha256(path_or_none, row))
+    legal = ["auto", *(row.source for row in rows), "untrained", "file:PATH"]
     raise PlaygroundError(
         f"{source!r} are no weights for {network}. Legal: {', '.join(dict.fromkeys(legal))}."
     )
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Tensors of a checkpoint by name, without running code from it.
-
-    Accepts safetensors, a plain state dict, and ``{"state_dict": …}``.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return {k: v.float() for k, v in safetensors.torch.load_file(path).items()}
-        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        RuntimeError,
-        ValueError,
-        EOFError,
-        OSError,
-        pickle.UnpicklingError,
-        safetensors.SafetensorError,
-    ) as error:
-        raise PlaygroundError(
-            f"{path} cannot be read as a checkpoint ({type(error).__name__}: "
-            f"{str(error).splitlines()[0][:200] if str(error) else 'no details'}). It is damaged "
-            f"or of another kind; legal: .safetensors, or .pth with nothing but tensors in it."
-        ) from None
-    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
-        loaded = loaded["state_dict"]
-    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise PlaygroundError(f"{path} holds no state dict of tensors.")
-    return {str(k): v for k, v in loaded.items()}
+    """Tensors of a checkpoint by name, without running code from it (``checkpoints.read``)."""
+    return checkpoints.read(path).state
 
 
 def load_into(module: nn.Module, state: dict[str, Tensor], origin: str) -> None:
@@ -213,6 +251,12 @@ def load_into(module: nn.Module, state: dict[str, Tensor], origin: str) -> None:
     Raises:
         PlaygroundError: naming the file and the tensors that are missing, left over or misshapen.
     """
+    check_fits(module, state, origin)
+    module.load_state_dict(state, strict=False)
+
+
+def check_fits(module: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
+    """Refuse a state dict that is not this module's. The module may be on the "meta" device."""
     wanted = module.state_dict()
     # Old checkpoints lack BatchNorm's counter, which inference does not use.
     missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
@@ -237,7 +281,6 @@ def load_into(module: nn.Module, state: dict[str, Tensor], origin: str) -> None:
             f"{origin} does not fit the network {type(module).__name__}. Tensors "
             f"{'; '.join(parts)}. Use a checkpoint of this architecture."
         )
-    module.load_state_dict(state, strict=False)
 
 
 def seeded(build: Callable[[], nn.Module]) -> nn.Module:

@@ -39,6 +39,12 @@ def index_folder(collection: str, extractor: str, index: str) -> Path:
 
 def build_command(collection: str, extractor: str, index: str = "all") -> str:
     """The command that builds (again) what is missing or wrong."""
+    name, _, fields = extractor.partition(":name=")
+    if name == "imported" and index == "all":  # the vectors themselves
+        return (
+            f"python -m scripts.descriptors import --collection {collection} "
+            f"--name '{fields or 'NAME'}' --file FILE"
+        )
     return (
         f"python -m scripts.build --collection {collection} --extractors '{extractor}' "
         f"--indexes '{index}'"

@@ -93,8 +93,8 @@ def build(
             f"python -m scripts.collections add {collection_name} --source folder --path FOLDER"
         )
     extractors = [extractor_registry.canonical(spec) for spec in extractors]
-    for spec in extractors:  # a wrong config is told before hours of work
-        extractor_registry.create(spec, weights=weights)
+    for spec in extractors:  # a wrong config or a missing checkpoint is told before hours of work
+        extractor_registry.create(spec, weights=weights).weights_identity()
     for spec in indexes:
         index_registry.parse_index_spec(spec)
     outcomes = []
@@ -215,6 +215,9 @@ class _ExtractorBuild:
 
     def _reusable(self) -> Vectors | None:
         """What is there already, if this extractor made it; None to start afresh."""
+        if self.extractor.name == "imported":
+            # Nothing can be computed again: it is there and fits, or has to be imported again.
+            return load_vectors(self.collection, self.spec)[0]
         if self.force:
             return None
         manifest = artefact.read_manifest(self.folder)

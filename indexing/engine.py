@@ -21,6 +21,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data import artefact, store
 from data.base import Box, Photo
@@ -106,6 +107,7 @@ class SearchResult:
     timings_ms: dict[str, float]
     cold: bool
     notes: tuple[str, ...] = ()
+    load_ms: float = 0.0  # of a cold start: reading the vectors and the network; not in the total
     matches: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -133,6 +135,7 @@ class SearchResult:
             "hits": hits,
             "timings_ms": self.timings_ms,
             "cold": self.cold,
+            "load_ms": self.load_ms,
             "notes": list(self.notes),
         }
 
@@ -204,11 +207,17 @@ class SearchEngine:
         max_extractors: loaded extractors kept at the same time (some 100 MB each with a network).
         max_indexes: loaded indexes kept.
         max_queries: described queries kept.
+        max_k: largest legal ``k``; the evaluation raises it, as it ranks whole collections.
     """
 
     def __init__(
-        self, max_extractors: int = 12, max_indexes: int = 96, max_queries: int = 256
+        self,
+        max_extractors: int = 12,
+        max_indexes: int = 96,
+        max_queries: int = 256,
+        max_k: int = MAX_K,
     ) -> None:
+        self._max_k = max_k
         self._collections: _Cache[Collection] = _Cache(16)
         self._extractors: _Cache[_Loaded] = _Cache(max_extractors)
         self._indexes: _Cache[LoadedIndex] = _Cache(max_indexes)
@@ -325,15 +334,15 @@ class SearchEngine:
         """Rank the collection's photos for a described query.
 
         Args:
-            k: results wanted, 1 to ``MAX_K``; a smaller collection gives what it has.
+            k: results wanted, 1 to ``max_k``; a smaller collection gives what it has.
             params: search parameters of the index type, such as ``{"nprobe": 4}``.
 
         Raises:
             PlaygroundError: nothing is built, the descriptor is of something else, or illegal
                 values.
         """
-        if not 1 <= k <= MAX_K:
-            raise PlaygroundError(f"k = {k} is not possible. Legal: 1 to {MAX_K}.")
+        if not 1 <= k <= self._max_k:
+            raise PlaygroundError(f"k = {k} is not possible. Legal: 1 to {self._max_k}.")
         spec = extractor_registry.canonical(extractor)
         kind, overrides = index_registry.parse_index_spec(index)
         chosen = {name: overrides[name] for name in kind.search_names if name in overrides}
@@ -383,8 +392,44 @@ class SearchEngine:
             timings,
             descriptor.cold,
             tuple(notes),
+            descriptor.timings_ms["load"],
             matches,
         )
+
+    def neighbour_distances(
+        self,
+        collection: str,
+        extractor: str,
+        index: str,
+        descriptor: QueryDescriptor,
+        k: int,
+    ) -> list[NDArray[np.float64]]:
+        """How near the k vectors are that an index names, by exact distances (for recall@k).
+
+        Returns:
+            For each vector of the query the exact squared L2 distances, ascending; fewer than k
+            where the index found fewer. Empty for a query in which nothing was found to describe.
+
+        Raises:
+            PlaygroundError: like ``search``.
+        """
+        spec = extractor_registry.canonical(extractor)
+        kind, overrides = index_registry.parse_index_spec(index)
+        chosen: dict[str, Any] = {
+            name: overrides[name] for name in kind.search_names if name in overrides
+        }
+        vectors = self._loaded(collection, spec).vectors
+        queries = descriptor.features.vectors
+        if not queries.any():
+            return []
+        found = self._index(collection, spec, index, vectors)
+        distances = []
+        hits = found.built.search(queries, k, chosen)
+        for query, (ids, _) in zip(queries, hits, strict=True):
+            rows = ids if found.rows is None else found.rows[ids]
+            apart = np.asarray(vectors.vectors[rows], np.float64) - query
+            distances.append(np.sort((apart * apart).sum(axis=1)))
+        return distances
 
     def stats(self, collection: str, extractor: str, index: str) -> IndexStats:
         """What the vectors and the index cost, from their manifests and build records."""

@@ -48,13 +48,12 @@ class ExtractorStatus:
     runtime: str = ""
     indexes: tuple[IndexStatus, ...] = ()
     message: str = ""
+    current: bool = False  # the vectors fit the collection as it is, whatever is being built
 
     @property
     def searchable(self) -> bool:
         """Whether at least one index can be searched now."""
-        return self.state in ("ready", "building") and any(
-            index.state == "ready" for index in self.indexes
-        )
+        return self.current and any(index.state == "ready" for index in self.indexes)
 
 
 def collection_status(name: str) -> list[ExtractorStatus]:
@@ -97,7 +96,7 @@ def _extractor_status(
         if difference is not None:
             state, message = "stale", f"Built otherwise: {difference}. Run: {mend}"
         else:
-            best = extractor_registry.create(spec).weights_identity().get("source", "")
+            best = _best_source(spec) or source
             if best != source:
                 message = f"Built with {source} weights; {best} ones are here now. Run: {mend}"
     except PlaygroundError as error:
@@ -108,6 +107,7 @@ def _extractor_status(
             f"The collection has changed since ({manifest['photos']} photos then, {photos} now). "
             f"Run: {mend}"
         )
+    current = state == "ready"
     indexes = []
     for index in _known_indexes(name, spec):
         indexes.append(_index_status(name, spec, index, manifest))
@@ -126,7 +126,16 @@ def _extractor_status(
         str(measured.get("runtime", "")),
         tuple(indexes),
         message,
+        current,
     )
+
+
+def _best_source(spec: str) -> str:
+    """Where a build would take the weights from now; empty where it would refuse."""
+    try:
+        return extractor_registry.create(spec).weights_identity().get("source", "")
+    except PlaygroundError:
+        return ""
 
 
 def _known_indexes(name: str, spec: str) -> list[str]:

@@ -44,10 +44,7 @@ def main() -> None:
     with beside:
         name = choices.collection_of(names)
     collection = backend.collection(name)
-    found = backend.statuses(name)
-    ready = backend.ready_indexes(found)
-    building.progress_strip(name)
-
+    strip = st.container()
     left, right = st.columns([6, 6], gap="large")
     with left:
         chosen = query.choose(collection)
@@ -55,7 +52,12 @@ def main() -> None:
     with right:
         if chosen is not None:
             _show_crop(chosen, box)
+        # After a start this can take seconds, so the query is drawn before.
+        found = backend.statuses(name)
+        ready = backend.ready_indexes(found)
         extractors, indexes, k = choices.methods(name, found, ready)
+    with strip:
+        building.progress_strip(name)
     # While a build runs, what nobody chose stays open, so that new extractors join by themselves.
     settled = backend.running_job(name) is None
     state.write_link(

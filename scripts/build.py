@@ -34,7 +34,9 @@ def parser() -> argparse.ArgumentParser:
         "--indexes", default="all", help="all (flat,ivf,lsh,pq), or specs: flat,factory:HNSW32"
     )
     result.add_argument(
-        "--weights", default="auto", help="auto, bundled, imagenet, untrained or file:PATH"
+        "--weights",
+        default="auto",
+        help="auto, bundled, published, imagenet, untrained or file:PATH",
     )
     result.add_argument("--force", action="store_true", help="build again what is up to date")
     result.add_argument("--json", action="store_true", help="print a machine-readable summary")

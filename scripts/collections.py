@@ -3,6 +3,7 @@
 python -m scripts.collections import --source folder --path DIR --name NAME
 python -m scripts.collections import --source glr21 --path DIR --name NAME --landmarks 20
 python -m scripts.collections import --source zip --path FILE --name NAME
+python -m scripts.collections import --source roxford5k --path DIR --name NAME
 python -m scripts.collections import --source demo
 python -m scripts.collections list | show NAME | add NAME … | remove NAME ID… | delete NAME --yes
 """
@@ -11,20 +12,27 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from data import glr21, names, store
+from data import glr21, names, registry, store
 from data.archive import ZipSource
 from data.base import PackedSource, Skipped, Source
 from data.demo import DemoSource
+from data.distractors import DistractorSource
 from data.errors import PlaygroundError
 from data.folder import FolderSource
 from scripts import console
 
-_KINDS = ("folder", "glr21", "zip", "demo")
+_KINDS = ("folder", "glr21", "zip", "demo", *registry.BENCHMARKS)
 _LISTED = 100  # skipped files that an import prints; ``show`` prints all
 _GLR21 = ("split", "landmarks", "min_photos", "max_photos", "seed", "queries")
+_OPTIONS = {  # source -> its own options
+    "glr21": _GLR21,
+    **dict.fromkeys(registry.BENCHMARKS, ("photos",)),
+    DistractorSource.kind: ("photos", "limit", "seed"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +57,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    command = commands.add_parser("import", help="make a collection of photos")
+    command = commands.add_parser(
+        "import",
+        help="make a collection of photos",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_benchmarks(),
+    )
     _source_arguments(command)
     command.add_argument("--name", help="the collection's name (demo: its own)")
     command.add_argument("--title", help="words for people; the name where omitted")
@@ -98,19 +111,56 @@ def _source_arguments(command: argparse.ArgumentParser) -> None:
     group.add_argument("--landmarks", type=int, help="how many to draw; default: all")
     group.add_argument("--min-photos", type=int, help="of a landmark; default: 1")
     group.add_argument("--max-photos", type=int, help="draw so many of a landmark; default: all")
-    group.add_argument("--seed", type=int, help="of both draws; default: 0")
+    group.add_argument("--seed", type=int, help="of the draws, of distractors too; default: 0")
     group.add_argument(
         "--queries", action=argparse.BooleanOptionalAction, help="default: with the split index"
     )
+    group = command.add_argument_group("only with benchmarks")
+    group.add_argument(
+        "--no-photos",
+        dest="photos",
+        action="store_false",
+        default=None,
+        help="the list of photos alone, for imported descriptors (python -m scripts.descriptors)",
+    )
+    group.add_argument("--limit", type=int, help="draw so many distractors; default: all")
+
+
+def _benchmarks() -> str:
+    """Where to get each benchmark, for ``--help``."""
+    lines = ["benchmarks, by --source; FOLDER is --path:"]
+    for kind, source in registry.BENCHMARKS.items():
+        lines += [
+            "",
+            *textwrap.wrap(
+                f"{kind}: {source.title}. {source.how}",
+                width=98,
+                initial_indent="  ",
+                subsequent_indent="    ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            ),
+        ]
+    return "\n".join(lines)
 
 
 def _source(args: argparse.Namespace) -> Source | PackedSource:
-    given = {key: getattr(args, key) for key in _GLR21 if getattr(args, key) is not None}
+    every = dict.fromkeys(key for keys in _OPTIONS.values() for key in keys)
+    given = {key: getattr(args, key) for key in every if getattr(args, key) is not None}
+    foreign = [key for key in given if key not in _OPTIONS.get(args.source, ())]
+    if foreign:
+        flags = ", ".join(
+            "--no-photos" if key == "photos" else f"--{key.replace('_', '-')}" for key in foreign
+        )
+        owners = [kind for kind, keys in _OPTIONS.items() if set(foreign) <= set(keys)]
+        raise PlaygroundError(
+            f"{flags} belong to --source {' or '.join(owners) or 'glr21'}, not to --source "
+            f"{args.source}."
+        )
     if args.source == "glr21":
         return glr21.Glr21Source(_path(args), **given)
-    if given:
-        flags = ", ".join(f"--{key.replace('_', '-')}" for key in given)
-        raise PlaygroundError(f"{flags} belong to --source glr21, not to --source {args.source}.")
+    if args.source in registry.BENCHMARKS:
+        return registry.BENCHMARKS[args.source](_path(args), **given)
     if args.source == "demo":
         return DemoSource(args.path)
     if args.source == "zip":
@@ -159,9 +209,21 @@ def _print_report(name: str, report: store.Report, as_json: bool) -> None:
         f"{name}: {report.added:,} added, {report.replaced:,} replaced, {report.unchanged:,} "
         f"unchanged, {len(report.skipped):,} skipped. It has {_contents(summary)} now."
     )
+    for source in summary["sources"]:
+        if "partial" in source:
+            print(f"Partial: {_partial(source)}.")
     _print_skipped(report.skipped[:_LISTED])
     if len(report.skipped) > _LISTED:
         print(f"  and {len(report.skipped) - _LISTED:,} more; all: show {name}")
+
+
+def _partial(source: dict[str, Any]) -> str:
+    missing, expected = source["partial"], source["expected"]
+    return (
+        f"{missing['photos_missing']:,} of {expected['photos']:,} photos and "
+        f"{missing['queries_missing']:,} of {expected['queries']:,} queries are missing; results "
+        f"are no benchmark's"
+    )
 
 
 def _print_skipped(skipped: Sequence[Skipped]) -> None:
@@ -224,8 +286,11 @@ def _show(args: argparse.Namespace) -> None:
         if summary[field]:
             print(f"  {field:<12} {names.printable(summary[field])}")
     for source in collection.sources:
-        words = " ".join(f"{k}={v}" for k, v in source.items() if k not in ("kind", "content"))
+        quiet = ("kind", "content", "expected", "listed", "partial")
+        words = " ".join(f"{k}={v}" for k, v in source.items() if k not in quiet)
         print(f"  source       {source['kind']} {words}".rstrip())
+        if "partial" in source:
+            print(f"  partial      {_partial(source)}")
     print(f"  folder       {collection.folder}")
     print(f"  fingerprint  {collection.fingerprint}")
     if collection.labels:

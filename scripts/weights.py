@@ -1,88 +1,128 @@
 """Networks' weights: which are here, and getting those that are not.
 
     python -m scripts.weights list
-    python -m scripts.weights download imagenet
+    python -m scripts.weights download imagenet              ResNet50 and VGG16
+    python -m scripts.weights download gem-resnet101 alexnet
+    python -m scripts.weights import solar resnet101-solar-best.pth
+    python -m scripts.weights check
 
-Nothing is downloaded unless this command is run. Without it the extractors use what is here,
-else seeded random weights, and say so.
+Nothing is downloaded unless this command is run. Without it the basic extractors use what is
+here, else seeded random weights, and say so; the published networks refuse. A download that was
+stopped goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
-import urllib.error
+import functools
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-import torch
-
-from data.artefact import explain_os_errors
 from data.errors import PlaygroundError
-from data.paths import weights_root
-from extractors.weights import TABLE, find
-from scripts.console import print_json, print_table, run
+from extractors import downloads
+from extractors.weights import TABLE, WeightFile, find
+from scripts.console import Progress, counted, print_json, print_table, run
+
+
+def _describe(row: WeightFile, state: str) -> dict[str, Any]:
+    return {
+        "network": row.network,
+        "source": row.source,
+        "here": state,
+        "file": row.file,
+        "get": "shipped" if row.source == "bundled" else "download" if row.url else "by hand",
+        "licence": row.licence,
+        "note": row.note,
+    }
+
+
+def _show(entries: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print_json(entries)
+        return
+    keys = ["network", "source", "here", "get", "file", "licence"]
+    print_table(keys, [[entry[key] for key in keys] for entry in entries])
 
 
 def _list(as_json: bool) -> int:
-    rows = []
-    for row in TABLE:
-        path = find(row)
-        rows.append(
-            {
-                "network": row.network,
-                "source": row.source,
-                "file": row.file,
-                "here": path is not None,
-                "licence": row.licence,
-                "note": row.note,
-            }
-        )
-    if as_json:
-        print_json(rows)
-    else:
-        keys = ["network", "source", "here", "file", "licence"]
-        print_table(keys, [[entry[key] for key in keys] for entry in rows])
+    entries = [_describe(row, "yes" if find(row) else "no") for row in TABLE]
+    for entry in entries:
+        entry["here"] = entry["here"] == "yes"
+    _show(entries, as_json)
     return 0
 
 
-def _download(source: str) -> int:
-    rows = [row for row in TABLE if row.source == source and row.url]
-    if not rows:
-        legal = sorted({row.source for row in TABLE if row.url})
-        raise PlaygroundError(f"{source!r} cannot be downloaded. Legal: {', '.join(legal)}.")
+def _download(names: Sequence[str], quiet: bool) -> int:
+    rows = list(dict.fromkeys(row for name in names for row in downloads.called(name)))
     for row in rows:
         if find(row) is not None:
+            downloads.check(row)
             print(f"{row.file} is here already")
             continue
-        target = weights_root() / row.file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with explain_os_errors(f"Downloading {row.file}"):
-                # Writes to a temporary file, checks the hash, then renames.
-                torch.hub.download_url_to_file(row.url, str(target), hash_prefix=row.hash_prefix)
-        except urllib.error.URLError as error:
-            raise PlaygroundError(
-                f"{row.url} could not be downloaded ({error.reason}). Check the network, or put a "
-                f"copy of {row.file} into {target.parent}."
-            ) from None
-        except RuntimeError as error:
-            raise PlaygroundError(
-                f"{row.file} arrived damaged ({error}). Run the command again."
-            ) from None
+        with Progress("megabyte", quiet) as bar:
+            downloads.download(row, functools.partial(_megabytes, bar))
         print(f"{row.file} saved")
     return 0
 
 
+def _megabytes(bar: Progress, done: int, total: int, text: str) -> None:
+    bar(done // 1_000_000, total // 1_000_000, text)
+
+
+def _import(name: str, file: Path) -> int:
+    rows = downloads.called(name)
+    if len(rows) != 1:
+        names = ", ".join(row.network for row in rows)
+        raise PlaygroundError(f"'{name}' stands for several files. Name one of them: {names}.")
+    print(f"{downloads.import_file(rows[0], file)} saved")
+    return 0
+
+
+def _check(as_json: bool) -> int:
+    entries, wrong = [], []
+    for row in TABLE:
+        try:
+            if downloads.check(row) is not None:
+                entries.append(_describe(row, "ok"))
+        except PlaygroundError as error:
+            entries.append(_describe(row, "damaged"))
+            wrong.append(str(error))
+    _show(entries, as_json)
+    if wrong:
+        raise PlaygroundError(" ".join(wrong))
+    if not as_json:
+        print(f"{counted(len(entries), 'file')} on this machine, nothing damaged.")
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m scripts.weights", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.weights",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    listing = commands.add_parser("list")
+    listing = commands.add_parser("list", help="all that the project knows, and what is here")
     listing.add_argument("--json", action="store_true")
-    download = commands.add_parser("download")
-    download.add_argument("source", help="imagenet")
+    download = commands.add_parser("download", help="get files from their authors' servers")
+    download.add_argument(
+        "names", nargs="+", metavar="NAME", help="imagenet, or networks of the list"
+    )
+    download.add_argument("--quiet", action="store_true", help="no progress bar")
+    importing = commands.add_parser("import", help="take over a file that you have")
+    importing.add_argument("name", metavar="NAME", help="a network of the list")
+    importing.add_argument("file", type=Path)
+    checking = commands.add_parser("check", help="verify the files that are here")
+    checking.add_argument("--json", action="store_true")
     arguments = parser.parse_args(argv)
     if arguments.command == "list":
         return _list(arguments.json)
-    return _download(arguments.source)
+    if arguments.command == "download":
+        return _download(arguments.names, arguments.quiet)
+    if arguments.command == "import":
+        return _import(arguments.name, arguments.file)
+    return _check(arguments.json)
 
 
 if __name__ == "__main__":

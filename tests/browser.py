@@ -50,6 +50,12 @@ def _free_port() -> int:
         return int(one.getsockname()[1])
 
 
+def command(port: int) -> list[str]:
+    """Start the app without opening a window on the developer's screen."""
+    start = [sys.executable, "-m", "streamlit", "run", "app.py"]
+    return [*start, "--server.port", str(port), "--server.headless", "true"]
+
+
 @contextlib.contextmanager
 def serving(home: Path, demo: bool = False) -> Iterator[str]:
     """app.py on a free port with ``home`` as its artefacts; yields its address."""
@@ -60,7 +66,7 @@ def serving(home: Path, demo: bool = False) -> Iterator[str]:
     home.mkdir(parents=True, exist_ok=True)
     with open(home / "server.log", "wb") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)],
+            command(port),
             cwd=PROJECT_ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -513,7 +513,13 @@ def test_demo_exception(home: Path, tmp_path: Path) -> None:
 
 
 def test_registry() -> None:
-    assert set(registry.SOURCES) == {"demo", "folder", "glr21", "upload", "zip"}
+    assert set(registry.SOURCES) - set(registry.BENCHMARKS) == {
+        "demo",
+        "folder",
+        "glr21",
+        "upload",
+        "zip",
+    }
     assert registry.source_class("folder") is FolderSource
     with pytest.raises(PlaygroundError, match=r"'ftp' is no source.*Legal: demo, folder"):
         registry.source_class("ftp")

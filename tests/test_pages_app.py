@@ -403,6 +403,7 @@ def test_the_start_builds_what_the_demo_lacks(
     with faked(statuses, job) as (_, calls), mock.patch("data.demo.ensure_demo") as ensure:
         assert begin() == ""
         assert begin() == ""  # once per process
+        assert startup.checked()  # nothing was built before, so nobody had to look
     ensure.assert_called_once_with()
     assert calls["start_build"].call_count == int(starts)
 

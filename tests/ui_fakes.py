@@ -147,6 +147,10 @@ class FakeStatus:
     )
     message: str = ""
 
+    @property
+    def current(self) -> bool:
+        return self.state == "ready"
+
 
 @dataclasses.dataclass(frozen=True)
 class FakeJob:

@@ -123,7 +123,7 @@ def ready_indexes(found: Sequence[ExtractorStatus]) -> dict[str, list[str]]:
     ready = {
         one.extractor: [index.index for index in one.indexes if index.state == "ready"]
         for one in found
-        if one.state in ("ready", "building")
+        if one.current
     }
     return {name: indexes for name, indexes in ready.items() if indexes}
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.parts import backend
+from pages.parts import backend, startup
 from pages.parts.compare import seconds
 from pages.parts.text import plain
 
@@ -29,8 +29,8 @@ def progress_strip(name: str, detailed: bool = False) -> None:
     """
     job = backend.running_job(name)
     before = st.session_state.get(_SEEN)
-    st.session_state[_SEEN] = (name, ready_signature(name), job is not None)
-    if job is None:
+    st.session_state[_SEEN] = _seen(name, job)
+    if job is None and startup.checked():
         if before is not None and before[0] == name and before[2]:
             st.toast(f"The build of {plain(name)} has ended.")
         _say_how_it_ended(name)
@@ -38,10 +38,15 @@ def progress_strip(name: str, detailed: bool = False) -> None:
     st.fragment(_strip, run_every=EVERY)(name, detailed)
 
 
+def _seen(name: str, job: Job | None) -> tuple[str, dict[str, list[str]], bool, bool]:
+    """What the page was drawn for; anything else draws it again."""
+    return (name, ready_signature(name), job is not None, startup.checked())
+
+
 def _strip(name: str, detailed: bool) -> None:
     with backend.guard("show the build's progress"):
         job = backend.running_job(name)
-        now = (name, ready_signature(name), job is not None)
+        now = _seen(name, job)
         if now != st.session_state.get(_SEEN):
             st.rerun(scope="app")
         if job is None:

@@ -8,11 +8,15 @@ import threading
 import streamlit as st
 
 from data.errors import PlaygroundError
+from data.paths import vectors_root
 from pages.parts import backend
 
 DEMO = "demo"
 SWITCH = "PLAYGROUND_DEMO"
 """Set to ``off`` in the environment, the app starts without preparing the demo collection."""
+
+_checked = threading.Event()
+_checked.set()
 
 
 def begin() -> str:
@@ -27,18 +31,33 @@ def _once() -> str:
 
     if os.environ.get(SWITCH, "").lower() == "off":
         return ""
+    _checked.clear()
     try:
         demo.ensure_demo()
-        if _lacks_something():
-            backend.start_build(DEMO, "all", "all")
+        if not vectors_root(DEMO).is_dir():  # a fresh start: nothing to look into
+            _build_what_lacks()
+            _checked.set()
     except PlaygroundError as error:
+        _checked.set()
         return str(error)
     except Exception:
+        _checked.set()
         backend.log.exception("the demo could not be prepared")
         return "The demo collection could not be prepared; the terminal shows the details."
-    # The first search should not wait for the imports of FAISS and the networks' runtime.
+    # Looking at what is built, and the first search, import torch and FAISS: seconds, in which
+    # the page should be there already.
     threading.Thread(target=_warm_up, daemon=True, name="warm-up").start()
     return ""
+
+
+def checked() -> bool:
+    """Whether it is known that the demo lacks nothing, or its build has been started."""
+    return _checked.is_set()
+
+
+def _build_what_lacks() -> None:
+    if _lacks_something():
+        backend.start_build(DEMO, "all", "all")
 
 
 def _lacks_something() -> bool:
@@ -58,6 +77,10 @@ def _lacks_something() -> bool:
 
 def _warm_up() -> None:
     try:
+        if not _checked.is_set():
+            _build_what_lacks()
         backend.engine()
     except Exception:
-        backend.log.exception("the search engine could not be loaded ahead of time")
+        backend.log.exception("the start could not be finished")
+    finally:
+        _checked.set()

@@ -1,0 +1,386 @@
+"""The evaluator: every query through extractors and indexes, judged by a protocol.
+
+    rows = evaluate("demo", ["hog", "resnet50"], ["flat", "pq"])
+    print(rows[0].map, rows[0].compare(rows[1]).p_value)
+
+A query is described once per extractor and searched in all of its indexes. Each finished query
+is kept at once and each finished row for good, so that an evaluation can be stopped at any
+moment, and what did not change is not computed again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import math
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from data import artefact, store
+from data.base import Photo
+from data.errors import PlaygroundError
+from data.store import Collection
+from evaluation import metrics, registry, rows, statistics
+from evaluation.base import Protocol, Truth
+from evaluation.rows import QueryRow, Row
+from extractors import registry as extractor_registry
+from indexing import registry as index_registry
+from indexing.artefacts import extractor_folder, index_folder
+from indexing.build import record
+from indexing.engine import MAX_K, QueryDescriptor, SearchEngine
+from indexing.imported import describe_query, is_imported
+
+__all__ = ["QueryRow", "Row", "evaluate", "load_rows"]
+
+Progress = Callable[[int, int, str], None]
+"""Called as (done, total, text); one step is one query in one index."""
+K = 10  # of recall@k and of the timed searches
+EXACT = "flat"
+Key = dict[str, Any]
+
+
+def evaluate(
+    collection: str | Collection,
+    extractors: Sequence[str],
+    indexes: Sequence[str],
+    protocol: str = "auto",
+    progress: Progress | None = None,
+    force: bool = False,
+    *,
+    k: int = K,
+) -> list[Row]:
+    """Evaluate every extractor with every index; what is already known is not done again.
+
+    Args:
+        collection: its name.
+        extractors: specs, see ``extractors.registry``; each must be built.
+        indexes: specs, see ``indexing.registry``; each must be built for each extractor. Recall
+            against exact search is known where the index ``flat`` is built.
+        protocol: a name of ``evaluation.registry``, or auto: the one of the collection.
+        progress: told of every query; an exception of it (a cancel) stops, keeping what is done.
+        force: do everything again.
+        k: of recall@k and of the timed searches.
+
+    Returns:
+        One row per pair: the first extractor's indexes, then the second's.
+
+    Raises:
+        PlaygroundError: something is not built or cannot be read, the collection has no ground
+            truth of the protocol, or another process evaluates the same.
+    """
+    if k < 1:
+        raise PlaygroundError(f"k is {k}. Legal: 1 or more results.")
+    task = _Task(collection if isinstance(collection, str) else collection.name, protocol, k)
+    pairs = [
+        (spec, index)
+        for spec in dict.fromkeys(map(extractor_registry.canonical, extractors))
+        for index in dict.fromkeys(map(index_registry.canonical, indexes))
+    ]
+    keys = {pair: task.key(*pair) for pair in pairs}  # tells what is not built, before the work
+    found: dict[tuple[str, str], Row] = {}
+    for pair in pairs:
+        kept = None if force else rows.load(task.folder(*pair))
+        if kept is not None and kept[0] == keys[pair]:
+            found[pair] = kept[1]
+    steps = _Steps(progress, len(task.queries) * (len(pairs) - len(found)))
+    for spec in dict.fromkeys(spec for spec, _ in pairs):
+        pending = {p[1]: keys[p] for p in pairs if p[0] == spec and p not in found}
+        if pending:
+            for row in task.evaluate(spec, pending, force, steps):
+                found[spec, row.index] = row
+    return [found[pair] for pair in pairs]
+
+
+def load_rows(collection: str, protocol: str | None = None) -> list[Row]:
+    """The rows that were kept for a collection; what is out of date says so in ``stale``.
+
+    Args:
+        protocol: only those of this protocol; None: all.
+    """
+    members = store.load(collection)
+    tasks: dict[tuple[str, int], _Task] = {}
+    result = []
+    for key, row in rows.saved(members.name):
+        if protocol not in (None, row.protocol):
+            continue
+        stale = ""
+        try:
+            wanted = (row.protocol, row.k)
+            if wanted not in tasks:
+                tasks[wanted] = _Task(members.name, row.protocol, row.k)
+            now = tasks[wanted].key(row.extractor, row.index)
+            changed = [name for name in now if now[name] != key.get(name)]
+            if changed:
+                words = sorted({_CHANGED.get(name, name) for name in changed})
+                stale = f"Since this was evaluated, {_listed(words)} changed."
+        except PlaygroundError as error:
+            stale = str(error)
+        result.append(dataclasses.replace(row, stale=stale))
+    order = {name: i for i, name in enumerate(extractor_registry.names())}
+    index_order = {name: i for i, name in enumerate(index_registry.names())}
+
+    def place(row: Row) -> tuple[Any, ...]:
+        method, kind = row.extractor.partition(":")[0], row.index.partition(":")[0]
+        rank = (order.get(method, len(order)), row.extractor)
+        return (*rank, index_order.get(kind, len(index_order)), row.index, row.protocol, row.k)
+
+    return sorted(result, key=place)
+
+
+_CHANGED = {
+    "fingerprint": "the collection's photos",
+    "truth": "the queries or their ground truth",
+    "vectors": "the descriptors",
+    "query_vectors": "the queries' descriptors",
+    "index_sha256": "the index",
+    "exact": "the exact index it is compared with",
+    "protocol_version": "the protocol's definition",
+}
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+class _Steps:
+    """Counts steps for a progress callback."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self.done, self.total = progress, 0, total
+
+    def add(self, count: int, text: str) -> None:
+        self.done += count
+        if self._progress is not None:
+            self._progress(self.done, self.total, text)
+
+
+class _Task:
+    """A collection and a protocol: the queries with their ground truth, and how to judge them."""
+
+    def __init__(self, collection: str, protocol: str, k: int) -> None:
+        self.members = store.load(collection)
+        self.protocol: Protocol = registry.choose(protocol, self.members)
+        self.k = k
+        self.queries = self.protocol.queries(self.members)
+        if not self.queries:
+            raise PlaygroundError(
+                f"The collection {collection} has no queries, and no photos that share a landmark "
+                f"to make queries of. Import it from folders, one per landmark, or from a data "
+                f"set with queries: python -m scripts.collections import --help"
+            )
+        self.truths: dict[str, dict[str, Truth]] = {
+            query.id: self.protocol.truths(self.members, query) for query in self.queries
+        }
+        if not any(t.positives for truths in self.truths.values() for t in truths.values()):
+            raise PlaygroundError(
+                f"None of the {len(self.queries)} queries of {collection} has an answer by the "
+                f"protocol {self.protocol.name}, so there is nothing to measure. Choose another "
+                f"protocol ({', '.join(registry.names())}), or import photos with landmarks."
+            )
+        # One extractor and one query at a time: memory does not grow with the evaluation.
+        self._engine = functools.partial(
+            SearchEngine,
+            max_extractors=1,
+            max_queries=1,
+            max_k=max(MAX_K, len(self.members.photos)),
+        )
+
+    @functools.cached_property
+    def truth_digest(self) -> str:
+        """Changes when a query, its crop or its ground truth does."""
+        listed = [
+            [
+                query.id,
+                query.sha256,
+                list(query.box or ()),
+                {
+                    setting: [sorted(truth.positives), sorted(truth.junk)]
+                    for setting, truth in self.truths[query.id].items()
+                },
+            ]
+            for query in self.queries
+        ]
+        return artefact.digest(listed)
+
+    def folder(self, spec: str, index: str) -> Path:
+        names = (extractor_registry.slug(spec), index_registry.slug(index))
+        root = rows.folder_of(self.members.name)
+        return root.joinpath(*names, f"{self.protocol.name}-{self.k}")
+
+    def key(self, spec: str, index: str) -> Key:
+        """Everything that the row follows from.
+
+        Raises:
+            PlaygroundError: it is not built, with the command that builds it.
+        """
+        name = self.members.name
+        vectors = artefact.read_manifest(extractor_folder(name, spec))
+        built = artefact.read_manifest(index_folder(name, spec, index))
+        if vectors is None or built is None:
+            words = ["--collection", name, "--extractors", spec, "--indexes", index]
+            raise PlaygroundError(
+                f"The collection {name} has no {index} index of {spec} yet. Run: "
+                f"python -m scripts.build {shlex.join(words)}"
+            )
+        version = vectors["files"]["vectors.npy"]["sha256"]
+        exact = artefact.read_manifest(index_folder(name, spec, EXACT))
+        return {
+            "kind": "evaluation",
+            "protocol": self.protocol.name,
+            "protocol_version": self.protocol.version,
+            "fingerprint": self.members.fingerprint,
+            "truth": self.truth_digest,
+            "extractor": spec,
+            "vectors": version,
+            "query_vectors": vectors["files"].get("queries.npy", {}).get("sha256", ""),
+            "index": index,
+            "index_sha256": built["files"]["index.faiss"]["sha256"],
+            "exact": exact is not None and exact["vectors_sha256"] == version,
+            "k": self.k,
+        }
+
+    # -- one extractor -------------------------------------------------------------------------
+
+    def evaluate(self, spec: str, pending: dict[str, Key], force: bool, steps: _Steps) -> list[Row]:
+        """The rows of one extractor and the given indexes, saved."""
+        lock = rows.folder_of(self.members.name) / extractor_registry.slug(spec)
+        doing = f"Evaluating {spec} on {self.members.name}"
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(artefact.explain_os_errors(doing))
+            stack.enter_context(artefact.exclusive(lock, doing))
+            begun: dict[str, rows.Partial] = {}
+            for index, key in pending.items():
+                folder = self.folder(spec, index)
+                if force:
+                    rows.drop_partial(folder)
+                begun[index] = rows.Partial(folder, key)
+                stack.callback(begun[index].close)
+                steps.add(len(begun[index].queries), spec)
+            self._answer(spec, pending, begun, steps)
+            finished = []
+            for index, key in pending.items():
+                answered = [begun[index].queries[query.id] for query in self.queries]
+                begun[index].close()
+                row = self._row(spec, index, answered)
+                measured = record()
+                rows.save(self.folder(spec, index), key, row, measured)
+                finished.append(
+                    dataclasses.replace(row, date=measured["date"], machine=measured["machine"])
+                )
+        return finished
+
+    def _answer(
+        self, spec: str, pending: dict[str, Key], begun: dict[str, rows.Partial], steps: _Steps
+    ) -> None:
+        """Every query that is still missing, in every index."""
+        engine = self._engine(max_indexes=len(pending) + 1)
+        warm = False
+        for query in self.queries:
+            missing = [index for index in pending if query.id not in begun[index].queries]
+            if not missing:
+                continue
+            if not warm:
+                self._warm_up(engine, spec, list(pending), query)
+                warm = True
+            described = describe_query(engine, self.members.name, spec, query)
+            exact = None
+            if any(pending[index]["exact"] and index != EXACT for index in missing):
+                exact = engine.neighbour_distances(
+                    self.members.name, spec, EXACT, described, self.k
+                )
+            for index in missing:
+                answer = self._search(engine, spec, index, query, described, exact)
+                begun[index].add(answer)
+                steps.add(1, f"{spec} {query.id}")
+
+    def _warm_up(
+        self, engine: SearchEngine, spec: str, indexes: Sequence[str], query: Photo
+    ) -> None:
+        """The first time includes loading, and caches that are still cold: it is not measured."""
+        if is_imported(spec):
+            first = describe_query(engine, self.members.name, spec, query)
+        else:
+            pixels = self.members.read(query)
+            first = engine.describe(self.members.name, spec, pixels, query.box, key="warm-up")
+        for index in indexes:
+            engine.search(self.members.name, spec, index, first, self.k)
+
+    def _search(
+        self,
+        engine: SearchEngine,
+        spec: str,
+        index: str,
+        query: Photo,
+        described: QueryDescriptor,
+        exact: Any,
+    ) -> QueryRow:
+        name, total = self.members.name, len(self.members.photos)
+        depth = min(total, self.protocol.depth or total)
+        result = engine.search(name, spec, index, described, depth)
+        ranking = [hit.id for hit in result.hits]
+        # Ranking everything is not what people wait for: the time is that of k results. Local
+        # descriptors vote and verify alike for any k.
+        timed = result
+        if depth > self.k and result.metric != "inliers":
+            timed = engine.search(name, spec, index, described, self.k)
+        recall = math.nan
+        if index == EXACT:
+            recall = 1.0
+        elif exact is not None:
+            found = engine.neighbour_distances(name, spec, index, described, self.k)
+            recall = metrics.mean(
+                metrics.recall_by_distance(one.tolist(), truth.tolist(), self.k)
+                for one, truth in zip(found, exact, strict=True)
+            )
+        truths = self.truths[query.id]
+        spent = described.timings_ms
+        extract_ms = spent["crop"] + spent["preprocess"] + spent["extract"]
+        return QueryRow(
+            query_id=query.id,
+            values={s: self.protocol.judge(ranking, truth) for s, truth in truths.items()},
+            ranking=tuple(ranking[: rows.KEPT]),
+            ranked=len(ranking),
+            ranks={
+                setting: tuple(metrics.positive_ranks(ranking, truth.positives, truth.junk))
+                for setting, truth in truths.items()
+            },
+            positives={setting: len(truth.positives) for setting, truth in truths.items()},
+            recall=recall,
+            extract_ms=math.nan if is_imported(spec) else extract_ms,
+            search_ms=timed.timings_ms["search"],
+            verify_ms=timed.timings_ms["verify"],
+        )
+
+    def _row(self, spec: str, index: str, answered: Sequence[QueryRow]) -> Row:
+        protocol, name = self.protocol, self.members.name
+        stats = self._engine().stats(name, spec, index)
+        vectors = artefact.read_manifest(extractor_folder(name, spec)) or {}
+        intervals = {
+            f"{setting}/{measure}": statistics.bootstrap_interval(
+                [query.values[setting][measure] for query in answered]
+            )
+            for setting in protocol.settings
+            for measure in dict.fromkeys(("ap", protocol.headline))
+        }
+        return Row(
+            collection=name,
+            protocol=protocol.name,
+            extractor=spec,
+            weights=stats.weights,
+            index=index,
+            rerank="ransac" if vectors.get("local") else "none",
+            k=self.k,
+            photos=len(self.members.photos),
+            partial=any(bool(source.get("partial")) for source in self.members.sources),
+            means={
+                setting: protocol.aggregate([query.values[setting] for query in answered])
+                for setting in protocol.settings
+            },
+            intervals=intervals,
+            queries=tuple(answered),
+            bytes_per_vector=stats.bytes_per_vector,
+            build_s=stats.build_s,
+        )

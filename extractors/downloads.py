@@ -1,0 +1,225 @@
+"""Getting weights: download with resume, import of a file that is here already, and checking.
+
+Nothing happens unless it is asked for: by ``python -m scripts.weights`` or a button.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import torchvision
+
+from data import artefact
+from data.errors import PlaygroundError
+from data.gldv2_http import Cancel, Remote, RestartError, Settings, Web, WebError
+from data.paths import weights_root
+from extractors import registry
+from extractors.weights import (
+    IMAGENET,
+    TABLE,
+    WeightFile,
+    check_fits,
+    checked_sha256,
+    find,
+    known,
+    read_state,
+)
+
+RESTARTS = 2  # of a file from a server that cannot continue one
+
+Progress = Callable[[int, int, str], None]
+"""Called as ``progress(bytes done, bytes in all or 0 where unknown, file name)``."""
+
+
+class _Checked(Protocol):
+    def check_file(self, path: Path) -> None: ...
+
+
+def called(name: str) -> list[WeightFile]:
+    """The rows that can be fetched by a name: a network's, or ``imagenet`` (ResNet50 and VGG16).
+
+    Raises:
+        PlaygroundError: no such name; the message lists the names.
+    """
+    rows = [row for row in TABLE if row.source != "bundled"]
+    if name == "imagenet":
+        return [row for row in rows if row.source == "imagenet" and row.network in IMAGENET]
+    found = [row for row in rows if row.network == name]
+    if not found:
+        legal = ["imagenet", *dict.fromkeys(row.network for row in rows)]
+        bundled = " It is shipped with the project." if known(name) else ""
+        raise PlaygroundError(
+            f"There are no weights '{name}' to download or import.{bundled} Legal: "
+            f"{', '.join(legal)}."
+        )
+    return found
+
+
+def download(
+    row: WeightFile,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    settings: Settings | None = None,
+) -> Path:
+    """Download one file, going on where an earlier attempt stopped.
+
+    The bytes go to ``<file>.part``; only a file whose SHA-256 is right gets its name. Callable
+    from any thread; a second download at the same time is refused.
+
+    Args:
+        progress: told of every chunk.
+        cancel: stops the download when set (a ``threading.Event``); the part is kept.
+        settings: timeouts and attempts.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        Stopped: ``cancel`` was set.
+        PlaygroundError: no address, no network, full disk, or damaged content.
+    """
+    if not row.url:
+        raise PlaygroundError(f"{row.file} cannot be downloaded from here. {row.mend}")
+    here = find(row)
+    if here is not None:
+        checked_sha256(here, row)
+        return here
+    root = weights_root()
+    target, part = root / row.file, root / f"{row.file}.part"
+    doing = f"Downloading {row.file}"
+    with artefact.explain_os_errors(doing), artefact.exclusive(root, doing):
+        web = Web(settings, cancel)
+        try:
+            remote = web.probe(row.url)
+            resumed = _fetch(web, remote, row, part, progress)
+            sha256 = artefact.file_sha256(part)
+            if resumed and not sha256.startswith(row.hash_prefix):
+                # The beginning was damaged or of another version: once more, all of it.
+                part.unlink()
+                _fetch(web, remote, row, part, progress)
+                sha256 = artefact.file_sha256(part)
+        except WebError as error:
+            raise PlaygroundError(
+                f"{error} If you have a copy of the file: "
+                f"python -m scripts.weights import {row.network} FILE"
+            ) from error
+        if not sha256.startswith(row.hash_prefix):
+            part.unlink()
+            raise PlaygroundError(
+                f"{row.file} arrived damaged: its SHA-256 starts with "
+                f"{sha256[: len(row.hash_prefix)]} instead of {row.hash_prefix}. It was deleted. "
+                f"{row.mend}"
+            )
+        os.replace(part, target)
+    return target
+
+
+def _fetch(
+    web: Web, remote: Remote, row: WeightFile, part: Path, progress: Progress | None
+) -> bool:
+    """Fetch what ``part`` lacks; whether anything of it was there before."""
+    start = part.stat().st_size if part.is_file() else 0
+    if not remote.ranges or start > remote.size:
+        start = 0
+    _check_space(part, remote.size - start, row)
+    with open(part, "r+b" if start else "wb") as handle:
+        for attempt in range(RESTARTS + 1):
+            done = handle.seek(start)
+            handle.truncate()
+            try:
+                for chunk in web.stream(remote, done):
+                    handle.write(chunk)
+                    done += len(chunk)
+                    if progress is not None:
+                        progress(done, max(remote.size, 0), row.file)
+                break
+            except RestartError as error:
+                if attempt == RESTARTS:
+                    raise WebError(
+                        f"{row.url} broke off {RESTARTS + 1} times ({error}), and this server "
+                        f"cannot continue a file. Run the same command again."
+                    ) from error
+                start = 0
+        handle.flush()
+        os.fsync(handle.fileno())
+    return start > 0
+
+
+def _check_space(part: Path, needed: int, row: WeightFile) -> None:
+    free = shutil.disk_usage(part.parent).free
+    if needed > free:
+        raise PlaygroundError(
+            f"{row.file} needs {needed / 1e6:,.0f} MB more in {part.parent}, and "
+            f"{free / 1e6:,.0f} MB are free. Free some space, or set PLAYGROUND_HOME to a larger "
+            f"disk. {row.mend}"
+        )
+
+
+def import_file(row: WeightFile, source: Path) -> Path:
+    """Copy a checkpoint that the user has to where the extractors look, after checking it.
+
+    Args:
+        source: the file; its name does not matter. It is left as it is.
+
+    Raises:
+        PlaygroundError: no such file, another hash than the table's, or other tensors.
+    """
+    source = source.expanduser()
+    if not source.is_file():
+        raise PlaygroundError(f"There is no file {source}.")
+    root = weights_root()
+    target, copy = root / row.file, root / f".{row.file}.{os.getpid()}.tmp"
+    doing = f"Importing {row.file}"
+    with artefact.explain_os_errors(doing), artefact.exclusive(root, doing):
+        try:
+            shutil.copyfile(source, copy)
+            # The copy is what is checked: the source may change meanwhile.
+            sha256 = artefact.file_sha256(copy)
+            if not sha256.startswith(row.hash_prefix):
+                raise PlaygroundError(
+                    f"{source} is not {row.file}: its SHA-256 starts with {sha256[:8]} instead of "
+                    f"{row.hash_prefix}. To use it all the same, name it where the weights are "
+                    f"chosen: --weights file:{source}"
+                )
+            check_format(row, copy, str(source))
+            with open(copy, "rb+") as handle:
+                os.fsync(handle.fileno())
+            os.replace(copy, target)
+        finally:
+            copy.unlink(missing_ok=True)
+    return target
+
+
+def check_format(row: WeightFile, path: Path, said: str | None = None) -> None:
+    """Refuse a file whose tensors' names or shapes are not those of the row's network.
+
+    Args:
+        said: the file's name in messages; ``path`` unless given.
+    """
+    try:
+        if row.extractor:
+            extractor: Any = registry.create(row.extractor, weights=f"file:{path}")
+            checked: _Checked = extractor
+            checked.check_file(path)
+        elif row.source == "imagenet":
+            with torch.device("meta"):  # shapes without memory
+                module = getattr(torchvision.models, row.network)(weights=None)
+            check_fits(module, read_state(path), str(path))
+        else:
+            read_state(path)
+    except PlaygroundError as error:
+        raise PlaygroundError(str(error).replace(str(path), said or str(path))) from None
+
+
+def check(row: WeightFile) -> Path | None:
+    """Verify a file's SHA-256 and format; its path, or None where it is not on this machine."""
+    path = find(row)
+    if path is not None:
+        checked_sha256(path, row)
+        check_format(row, path)
+    return path

@@ -1,0 +1,257 @@
+"""Download a part of a data set and import it as a collection.
+
+    python -m scripts.download glr21 --name mine --split index --landmarks 50 --min-photos 5
+    python -m scripts.download glr21 --name castles --split train --category castle --clean
+
+Nothing is fetched before the estimate was answered with yes (or --yes was given). Stopped at any
+moment, kill included, the same command goes on where it was. Exit code 2 where photos are missing
+or something was wrong; what is there is imported all the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from data import download, gldv2_lists, glr21
+from data.download import Estimate, Report
+from data.errors import PlaygroundError
+from data.gldv2_http import Settings
+from data.gldv2_lists import Mirror, Wanted
+from data.names import printable
+from scripts import console
+
+_LISTED = 20  # problems that are printed; --json prints all
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(
+        prog="python -m scripts.download",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = result.add_subparsers(dest="command", required=True, metavar="DATASET")
+    command = commands.add_parser(
+        "glr21", help="Google Landmarks v2 (GLR21) from its public mirror"
+    )
+    command.add_argument("--name", required=True, help="of the collection")
+    default = Wanted()
+    choice = command.add_argument_group("which photos")
+    choice.add_argument("--split", choices=get_args(glr21.Split), default=default.split)
+    choice.add_argument(
+        "--landmarks", type=_number_or_all, default=default.landmarks, help="how many, or all"
+    )
+    choice.add_argument("--min-photos", type=int, default=default.min_photos, help="of a landmark")
+    choice.add_argument("--max-photos", type=_number_or_all, default=default.max_photos)
+    choice.add_argument(
+        "--category", action="append", default=[], metavar="WORD", help="in the landmark's title"
+    )
+    choice.add_argument(
+        "--hierarchy", action="append", default=[], metavar="WORD", help="church, natural, …"
+    )
+    choice.add_argument("--clean", action="store_true", help="only GLDv2-clean (split train)")
+    choice.add_argument("--queries", action=argparse.BooleanOptionalAction, default=True)
+    choice.add_argument("--seed", type=int, default=default.seed)
+    choice.add_argument(
+        "--longer-side", type=_number_or_all, default=default.longer_side, help="px, or all"
+    )
+    command.add_argument("--yes", action="store_true", help="do not ask")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.add_argument("--local", type=Path, metavar="DIR", help="import this copy instead")
+    command.add_argument(
+        "--no-local", action="store_true", help="download even where Kaggle's copy is on disk"
+    )
+    server = command.add_argument_group("the server")
+    server.add_argument("--base-url", default=gldv2_lists.BASE_URL)
+    server.add_argument(
+        "--shards", metavar="train=N,index=N,test=N", help="of a mirror with fewer than all"
+    )
+    server.add_argument(
+        "--method",
+        choices=get_args(download.Method),
+        default="auto",
+        help="byte ranges, whole shards, or what fits (default)",
+    )
+    server.add_argument(
+        "--search-all", action="store_true", help="look through every shard for what is missing"
+    )
+    server.add_argument("--parallel", type=int, default=Settings.parallel)
+    server.add_argument("--timeout", type=float, default=Settings.timeout, help="s without a byte")
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    wanted = Wanted(
+        split=arguments.split,
+        landmarks=arguments.landmarks,
+        min_photos=arguments.min_photos,
+        max_photos=arguments.max_photos,
+        category=tuple(arguments.category),
+        hierarchy=tuple(arguments.hierarchy),
+        clean=arguments.clean,
+        queries=arguments.queries,
+        seed=arguments.seed,
+        longer_side=arguments.longer_side,
+    )
+    with _Bars(quiet=arguments.json) as bars:
+        local = arguments.local or (None if arguments.no_local else _kaggle(wanted, arguments))
+        if local is not None:
+            report = download.import_local(arguments.name, wanted, local, progress=bars)
+        else:
+            report = download.download(
+                arguments.name,
+                wanted,
+                Mirror(arguments.base_url, _shards(arguments.shards)),
+                method=arguments.method,
+                search_all=arguments.search_all,
+                settings=_settings(arguments),
+                confirm=lambda estimate: _confirm(estimate, arguments.yes, bars),
+                progress=bars,
+            )
+    if arguments.json:
+        console.print_json({"collection": arguments.name, **_as_json(report)})
+    else:
+        _print(arguments.name, report)
+    if not report.complete:
+        print(
+            f"error: the download is not complete: {console.counted(len(report.missing), 'photo')} "
+            f"missing, {console.counted(len(report.problems), 'problem')}. Run the same command "
+            f"again: it asks only for what is missing.",
+            file=sys.stderr,
+        )
+        return 2
+    return 0
+
+
+def _kaggle(wanted: Wanted, arguments: argparse.Namespace) -> Path | None:
+    if wanted.category or wanted.hierarchy or wanted.clean:
+        return None
+    found = download.find_local(wanted)
+    if found is not None:
+        print(
+            f"{found} is on this machine: it is imported instead of downloading. To download all "
+            f"the same: --no-local",
+            file=sys.stderr,
+        )
+    return found
+
+
+def _number_or_all(text: str) -> int | None:
+    if text == "all":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor all") from None
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    if not 1 <= arguments.parallel <= 32:
+        raise PlaygroundError(f"--parallel is {arguments.parallel}. Legal: 1 to 32.")
+    if not 0 < arguments.timeout <= 3600:
+        raise PlaygroundError(f"--timeout is {arguments.timeout:g}. Legal: up to 3600 s.")
+    return Settings(parallel=arguments.parallel, timeout=arguments.timeout)
+
+
+def _shards(text: str | None) -> dict[str, int]:
+    found = dict(gldv2_lists.SHARDS)
+    for part in text.split(",") if text else []:
+        split, _, number = part.partition("=")
+        if split not in found or not number.isdigit() or not 0 < int(number) <= 1000:
+            raise PlaygroundError(
+                f"--shards has the part {part!r}. Legal: train=N,index=N,test=N, each 1 to 1000."
+            )
+        found[split] = int(number)
+    return found
+
+
+def _confirm(estimate: Estimate, yes: bool, bars: _Bars) -> bool:
+    bars.close()
+    time = "" if estimate.seconds is None else f", about {_duration(estimate.seconds)}"
+    print(
+        f"{estimate.how}\nAbout {_size(estimate.bytes)} to fetch in "
+        f"{console.counted(estimate.requests, 'request')}{time}; about {_size(estimate.disk)} on "
+        f"disk.",
+        file=sys.stderr,
+    )
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise PlaygroundError(
+            "Nothing was downloaded: there is no terminal to ask on. Add --yes to go on."
+        )
+    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _size(number: int) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if number >= size:
+            return f"{number / size:,.1f} {unit}"
+    return f"{number / 1e3:,.0f} kB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _as_json(report: Report) -> dict[str, Any]:
+    found = dataclasses.asdict(report)
+    return {**found, "complete": report.complete, "checked": report.checked()}
+
+
+def _print(name: str, report: Report) -> None:
+    new = report.by_range + report.by_shard
+    print(
+        f"{name}: {console.counted(report.wanted, 'photo')} chosen, {report.before:,} were here, "
+        f"{new:,} downloaded ({_size(report.bytes)} in {_duration(report.seconds)}, "
+        f"{report.retries:,} retries), {len(report.missing):,} missing."
+    )
+    print(report.checked())
+    print(f"Photos: {report.folder}")
+    for problem in report.problems[:_LISTED]:
+        print(f"  {printable(problem.what)}: {printable(problem.reason)}")
+    if len(report.problems) > _LISTED:
+        print(f"  and {len(report.problems) - _LISTED:,} more; all: --json")
+
+
+class _Bars:
+    """One progress bar after another: bytes of a list, shards, photos."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._unit = ""
+        self._stack = contextlib.ExitStack()
+        self._bar: console.Progress | None = None
+
+    def __call__(self, done: int, total: int, text: str) -> None:
+        unit = "byte" if text.endswith(".csv") else "photo"
+        unit = "shard" if text.startswith("shards of") else unit
+        if self._bar is None or unit != self._unit or done < 2:
+            self.close()
+            self._unit = unit
+            self._bar = self._stack.enter_context(console.Progress(unit, quiet=self._quiet))
+        self._bar(done, total, text)
+
+    def close(self) -> None:
+        """End the bar that is shown, so that something else can be printed."""
+        self._stack.close()
+        self._bar = None
+
+    def __enter__(self) -> _Bars:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,166 @@
+"""Evaluate extractors and indexes on a collection with ground truth.
+
+    python -m scripts.evaluate --collection demo --extractors all --indexes flat \\
+        --protocol auto --json results.json --html report.html
+
+Each row (extractor x index) has: collection, protocol, extractor, weights, index, rerank, queries,
+map, map_ci (95 %), mp@1, mp@5, mp@10, recall@k_vs_exact, extract_ms and search_ms (medians, warm),
+bytes_per_vector, build_s; besides them k, partial, and what the protocol has more (easy, medium
+and hard; n-s). What is not known is null. Rows that were evaluated before are used again as long
+as photos, descriptors, index, ground truth and k are the same. Stop it at any moment and start it
+again: it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data import artefact, store
+from data.demo import ensure_demo
+from data.errors import PlaygroundError
+from evaluation import registry, report
+from evaluation.run import K, Row, evaluate
+from extractors import registry as extractor_registry
+from indexing import registry as index_registry
+from indexing.status import collection_status
+from scripts import console
+
+RERANK = ("none",)
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(
+        prog="python -m scripts.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    result.add_argument("--collection", default="demo")
+    result.add_argument(
+        "--extractors", default="all", help="all that are built, or specs between commas"
+    )
+    result.add_argument(
+        "--indexes", default="flat", help="all that are built, or specs: flat,ivf:nprobe=4"
+    )
+    result.add_argument(
+        "--protocol", default="auto", help=f"auto (the collection's), {', '.join(registry.names())}"
+    )
+    result.add_argument("--rerank", default="none", choices=RERANK, help="nothing else yet")
+    result.add_argument("--k", type=int, default=K, help="of recall@k and of the timed searches")
+    result.add_argument(
+        "--json", nargs="?", const="-", metavar="OUT", help="write the rows; - or nothing: stdout"
+    )
+    result.add_argument("--html", metavar="OUT", help="write the report: one file, opens offline")
+    result.add_argument("--force", action="store_true", help="evaluate again what is up to date")
+    result.add_argument("--quiet", action="store_true", help="no progress bar")
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    if arguments.collection == "demo":
+        ensure_demo()
+    name = arguments.collection
+    groups = chosen(name, arguments.extractors, arguments.indexes)
+    rows: list[Row] = []
+    with console.Progress("search step", quiet=arguments.quiet) as progress:
+        for extractors, indexes in groups:
+            rows += evaluate(
+                name,
+                extractors,
+                indexes,
+                arguments.protocol,
+                progress,
+                arguments.force,
+                k=arguments.k,
+            )
+    result = [row.as_json() for row in rows]
+    if arguments.json == "-":
+        console.print_json(result)
+    else:
+        print_rows(rows)
+    if arguments.json not in (None, "-"):
+        _write(Path(arguments.json), json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+        print(f"rows: {arguments.json}", file=sys.stderr)
+    if arguments.html:
+        report.write(Path(arguments.html), rows, store.load(name))
+        print(f"report: {arguments.html}", file=sys.stderr)
+    return 0
+
+
+def chosen(collection: str, extractors: str, indexes: str) -> list[tuple[list[str], list[str]]]:
+    """The pairs of a command, grouped by equal lists of indexes.
+
+    ``all`` stands for what is built; a spec that was asked for by name and is not built is an
+    error of ``evaluate``.
+    """
+    specs = extractor_registry.expand(extractors)
+    if "all" not in (extractors.strip(), indexes.strip()):
+        return [(specs, index_registry.expand(indexes))]
+    ready = {
+        status.extractor: [index.index for index in status.indexes if index.state == "ready"]
+        for status in collection_status(collection)
+        if status.searchable
+    }
+    groups: dict[tuple[str, ...], list[str]] = {}
+    if extractors.strip() == "all":
+        specs = list(ready)
+    for spec in map(extractor_registry.canonical, specs):
+        built = ready.get(spec, [])
+        wanted = built if indexes.strip() == "all" else index_registry.expand(indexes)
+        if wanted:
+            groups.setdefault(tuple(wanted), []).append(spec)
+    if not groups:
+        words = ["--collection", collection, "--extractors", extractors, "--indexes", indexes]
+        raise PlaygroundError(
+            f"Nothing of --extractors {extractors} --indexes {indexes} is built for the collection "
+            f"{collection} yet. Run: python -m scripts.build {shlex.join(words)}"
+        )
+    return [(group, list(wanted)) for wanted, group in groups.items()]
+
+
+def print_rows(rows: Sequence[Row]) -> None:
+    """The table on the terminal."""
+    settings = rows[0].judged_by.settings
+    header = ["extractor", "weights", "index", "rerank", "queries"]
+    header += [f"mAP {s}" for s in settings] if len(settings) > 1 else ["mAP"]
+    header += ["95 %", "mP@1", "mP@5", "mP@10", f"recall@{rows[0].k}"]
+    header += ["extract ms", "search ms", "bytes/vector", "build s"]
+    scored = rows[0].judged_by.headline != "ap"
+    if scored:
+        header.insert(5, rows[0].judged_by.headline.upper())
+    lines: list[list[Any]] = []
+    for row in rows:
+        ci = row.interval(measure="ap")
+        main = row.means[row.judged_by.main]
+        line: list[Any] = [row.extractor, row.weights or "-", row.index, row.rerank]
+        line.append(len(row.queries))
+        line += [f"{row.score:.3f}"] if scored else []
+        line += [f"{row.means[setting]['ap']:.3f}" for setting in settings]
+        line.append(f"{ci[0]:.3f}-{ci[1]:.3f}" if ci else "-")
+        line += [f"{main[f'p@{k}']:.3f}" for k in (1, 5, 10)]
+        line += [f"{row.recall:.3f}", row.extract_ms, row.search_ms, row.bytes_per_vector]
+        lines.append([*line, row.build_s])
+    console.print_table(header, lines)
+    if any(row.partial for row in rows):
+        print("partial: photos of this data set were missing when it was imported.")
+    print(f"{rows[0].judged_by.title}. {rows[0].judged_by.meaning}")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        artefact.write_atomically(path, text)
+    except OSError as error:
+        raise PlaygroundError(
+            f"The rows cannot be written to {path} ({error.strerror}). Give a path in a folder "
+            f"that is writable."
+        ) from error
+
+
+if __name__ == "__main__":
+    console.run(main)

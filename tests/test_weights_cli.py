@@ -1,0 +1,395 @@
+"""Getting weights: download with resume against a server on this machine, import and check."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import http.server
+import io
+import json
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+
+from data import artefact
+from data.errors import PlaygroundError
+from data.gldv2_http import Settings
+from data.paths import weights_root
+from extractors import downloads, weights
+from extractors.weights import TABLE, WeightFile
+from scripts import weights as script
+from scripts.console import call
+
+
+@pytest.fixture(autouse=True)
+def _nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAYGROUND_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)  # the server is on this machine
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    """A small checkpoint."""
+    buffer = io.BytesIO()
+    torch.manual_seed(0)
+    torch.save({"weight": torch.rand(300, 1000)}, buffer)
+    return buffer.getvalue()
+
+
+QUICK = Settings(attempts=2, timeout=10, backoff=0.01)
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves one file, with the faults that a test asks for."""
+
+    content = b""
+    ranges = True  # whether it understands Range
+    budget: int | None = None  # bytes of bodies, then every connection breaks off
+    status = 200
+    asked: list[int]  # the first byte of each request but the small ones
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/toy.pth"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        server, size = self.server, len(self.server.content)
+        if server.status != 200:
+            self.send_error(server.status)
+            return
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+        start, end = 0, size
+        if wanted and server.ranges:
+            start, end = int(wanted[1]), min(int(wanted[2] or size - 1) + 1, size)
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(end - start))
+        self.end_headers()
+        body = server.content[start:end]
+        if not wanted or not wanted[2]:  # not the probe
+            server.asked.append(start)
+            if server.budget is not None:
+                body = body[: server.budget]
+                server.budget -= len(body)
+        with contextlib.suppress(ConnectionError):  # it went away
+            self.wfile.write(body)
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server(content: bytes) -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), Handler) as running:
+        running.content, running.asked = content, []
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def row(server: Server, content: bytes, monkeypatch: pytest.MonkeyPatch) -> WeightFile:
+    """The served file as a row of the table, beside the real ones."""
+    prefix = hashlib.sha256(content).hexdigest()[:8]
+    made = WeightFile("toy", "published", f"toy-{prefix}.pth", server.url, prefix, "CC0", "a toy")
+    for module in (weights, downloads, script):
+        monkeypatch.setattr(module, "TABLE", (*TABLE, made))
+    return made
+
+
+def part_of(row: WeightFile) -> Path:
+    path = weights_root() / f"{row.file}.part"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def test_a_download_is_verified_and_told(row: WeightFile, server: Server, content: bytes) -> None:
+    told: list[tuple[int, int, str]] = []
+    path = downloads.download(row, lambda *step: told.append(step))
+    assert path == weights_root() / row.file
+    assert path.read_bytes() == content
+    assert told[-1] == (len(content), len(content), row.file)
+    assert [step[0] for step in told] == sorted(step[0] for step in told)
+    assert not part_of(row).exists()
+    assert server.asked == [0]
+    assert downloads.download(row) == path  # here already: nothing is asked for
+    assert server.asked == [0]
+
+
+def test_a_download_goes_on_where_it_stopped(
+    row: WeightFile, server: Server, content: bytes
+) -> None:
+    server.budget = 500_000
+    with pytest.raises(PlaygroundError, match="goes on where it was") as caught:
+        downloads.download(row, settings=QUICK)
+    assert "python -m scripts.weights import toy FILE" in str(caught.value)
+    assert part_of(row).read_bytes() == content[:500_000]
+    assert not (weights_root() / row.file).exists()
+    server.budget = None
+    server.asked.clear()
+    assert downloads.download(row).read_bytes() == content
+    assert server.asked == [500_000]
+
+
+@pytest.mark.parametrize("length", [1000, 2_000_000])
+def test_a_server_without_ranges_is_asked_for_everything(
+    row: WeightFile, server: Server, content: bytes, length: int
+) -> None:
+    server.ranges = False
+    part_of(row).write_bytes(b"x" * length)  # also longer than the file
+    assert downloads.download(row).read_bytes() == content
+    assert server.asked == [0]
+
+
+def test_a_server_without_ranges_that_breaks_off_is_told(row: WeightFile, server: Server) -> None:
+    server.ranges = False
+    server.budget = 600_000
+    with pytest.raises(PlaygroundError, match="toy.pth"):
+        downloads.download(row, settings=QUICK)
+    assert not (weights_root() / row.file).exists()
+
+
+@pytest.mark.parametrize("length", [1000, 0, 1])
+def test_a_damaged_beginning_is_fetched_again(
+    row: WeightFile, server: Server, content: bytes, length: int
+) -> None:
+    part_of(row).write_bytes(b"x" * length)
+    assert downloads.download(row).read_bytes() == content
+    assert server.asked == ([length, 0] if length else [0])
+
+
+def test_a_part_that_was_complete_needs_no_more_bytes(
+    row: WeightFile, server: Server, content: bytes
+) -> None:
+    part_of(row).write_bytes(content)
+    assert downloads.download(row).read_bytes() == content
+    assert server.asked == []
+
+
+def test_a_part_longer_than_the_file_is_dropped(
+    row: WeightFile, server: Server, content: bytes
+) -> None:
+    part_of(row).write_bytes(content + b"more")
+    assert downloads.download(row).read_bytes() == content
+    assert server.asked == [0]
+
+
+def test_what_arrives_damaged_is_deleted(row: WeightFile, server: Server, content: bytes) -> None:
+    server.content = content[:-1] + b"\0\0"
+    with pytest.raises(PlaygroundError, match="arrived damaged"):
+        downloads.download(row)
+    assert not part_of(row).exists()
+    assert not (weights_root() / row.file).exists()
+
+
+def test_a_server_that_refuses_is_a_sentence(row: WeightFile, server: Server) -> None:
+    server.status = 404
+    with pytest.raises(PlaygroundError, match="answered 404") as caught:
+        downloads.download(row)
+    assert "python -m scripts.weights import toy FILE" in str(caught.value)
+
+
+def test_no_network_is_a_sentence(row: WeightFile) -> None:
+    with Server(("127.0.0.1", 0), Handler) as closed:
+        url = closed.url
+    with pytest.raises(PlaygroundError, match="Check the network"):
+        downloads.download(dataclasses.replace(row, url=url), settings=QUICK)
+
+
+def test_cancelling_keeps_the_part(row: WeightFile, server: Server, content: bytes) -> None:
+    cancel, steps = threading.Event(), []
+
+    def told(done: int, total: int, text: str) -> None:
+        steps.append(done)
+        if len(steps) == 2:
+            cancel.set()
+
+    with pytest.raises(PlaygroundError, match="stopped"):
+        downloads.download(row, told, cancel)
+    kept = part_of(row).stat().st_size
+    assert kept == steps[-1] < len(content)
+    server.asked.clear()
+    assert downloads.download(row).read_bytes() == content
+    assert server.asked == [kept]
+
+
+def test_two_downloads_at_once_are_refused(row: WeightFile) -> None:
+    with (
+        artefact.exclusive(weights_root(), "Downloading another"),
+        pytest.raises(PlaygroundError, match="already running"),
+    ):
+        downloads.download(row)
+
+
+def test_a_full_disk_is_told_before_the_download(
+    row: WeightFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage("/")._replace(free=1000)
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(PlaygroundError, match="Free some space"):
+        downloads.download(row)
+
+
+def test_download_from_a_thread(row: WeightFile, content: bytes) -> None:
+    found: list[Path] = []
+    thread = threading.Thread(target=lambda: found.append(downloads.download(row)))
+    thread.start()
+    thread.join(20)
+    assert found == [weights_root() / row.file]
+
+
+# Import
+
+
+def test_import_copies_and_verifies(row: WeightFile, tmp_path: Path, content: bytes) -> None:
+    mine = tmp_path / "any name.bin"
+    mine.write_bytes(content)
+    path = downloads.import_file(row, mine)
+    assert path.read_bytes() == content
+    assert mine.read_bytes() == content
+    assert downloads.check(row) == path
+    assert weights.resolve("toy").source == "published"
+
+
+def test_import_refuses_another_hash(row: WeightFile, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.pth"
+    mine.write_bytes(b"something else")
+    with pytest.raises(PlaygroundError, match="is not toy-") as caught:
+        downloads.import_file(row, mine)
+    assert f"--weights file:{mine}" in str(caught.value)
+    assert not [path for path in weights_root().iterdir() if path.name != ".lock"]
+
+
+@pytest.mark.parametrize("name", ["solar", "sir", "gem-vgg16", "gl18-tl-resnet152", "alexnet"])
+def test_import_refuses_other_tensors(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The true names and shapes are asked for, without the memory that they would take."""
+    row = dataclasses.replace(downloads.called(name)[0], hash_prefix="")
+    mine = tmp_path / "mine.pth"
+    said = {
+        "architecture": {"gem-vgg16": "vgg16", "gl18-tl-resnet152": "resnet152"}.get(
+            name, "resnet101"
+        ),
+        "pooling": "gem",
+        "whitening": name != "gem-vgg16",
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.2, 0.2, 0.2],
+    }
+    torch.save({"state_dict": {"pool.p": torch.ones(1)}, "meta": said}, mine)
+    here = weights_root() / row.file
+    here.parent.mkdir(parents=True)
+    here.write_bytes(b"what was there")
+    with pytest.raises(PlaygroundError, match="does not fit the network") as caught:
+        downloads.import_file(row, mine)
+    assert str(mine) in str(caught.value)
+    assert ".tmp" not in str(caught.value)
+    assert here.read_bytes() == b"what was there"
+    assert sorted(path.name for path in here.parent.iterdir()) == [".lock", row.file]
+
+
+def test_import_of_alexnet_at_its_true_shapes(tmp_path: Path) -> None:
+    row = dataclasses.replace(downloads.called("alexnet")[0], hash_prefix="")
+    mine = tmp_path / "mine.pth"
+    with torch.device("meta"):
+        shapes = torchvision.models.alexnet(weights=None).state_dict()
+    # One stored number, seen as a tensor of the true shape: the file is small.
+    torch.save({k: torch.zeros(()).expand(v.shape) for k, v in shapes.items()}, mine)
+    assert mine.stat().st_size < 100_000
+    assert downloads.import_file(row, mine).is_file()
+
+
+def test_import_needs_a_file(row: WeightFile, tmp_path: Path) -> None:
+    with pytest.raises(PlaygroundError, match="There is no file"):
+        downloads.import_file(row, tmp_path / "absent.pth")
+
+
+# The table and the command line
+
+
+def test_the_table_is_consistent() -> None:
+    assert len({row.file for row in TABLE}) == len(TABLE)
+    for row in TABLE:
+        assert row.licence
+        assert row.note
+        assert bool(row.url) == bool(row.hash_prefix)
+        assert not row.url or row.url.endswith(f"-{row.hash_prefix}.pth")
+        assert not row.url or row.url.endswith(f"/{row.file}")
+    for name in ("AlexNet", "VGG16", "ResNet50", "ResNet101", "ResNet152"):
+        official = getattr(torchvision.models, f"{name}_Weights").IMAGENET1K_V1.url
+        (row,) = (row for row in weights.known(name.lower()) if row.source == "imagenet")
+        assert row.url == official
+
+
+def test_imagenet_stands_for_what_the_basic_extractors_use() -> None:
+    assert [row.network for row in downloads.called("imagenet")] == ["resnet50", "vgg16"]
+
+
+def test_list_names_every_file(row: WeightFile, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(script.main, ["list", "--json"]) == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert [entry["network"] for entry in entries] == [r.network for r in (*TABLE, row)]
+    assert not any(entry["here"] for entry in entries if entry["get"] != "shipped")
+    assert call(script.main, ["list"]) == 0
+    assert "by hand" in capsys.readouterr().out
+
+
+def test_download_check_and_damage_on_the_command_line(
+    row: WeightFile, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(script.main, ["download", "toy", "toy"]) == 0
+    assert f"{row.file} saved" in capsys.readouterr().out
+    assert call(script.main, ["download", "toy"]) == 0
+    assert "here already" in capsys.readouterr().out
+    assert call(script.main, ["check"]) == 0
+    assert "nothing damaged" in capsys.readouterr().out
+    path = weights_root() / row.file
+    path.write_bytes(path.read_bytes()[:-1])
+    assert call(script.main, ["check", "--json"]) == 2
+    output = capsys.readouterr()
+    (entry,) = (entry for entry in json.loads(output.out) if entry["network"] == "toy")
+    assert entry["here"] == "damaged"
+    assert "python -m scripts.weights download toy" in output.err
+
+
+def test_import_on_the_command_line(
+    row: WeightFile, tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine.pth"
+    mine.write_bytes(content)
+    assert call(script.main, ["import", "toy", str(mine)]) == 0
+    assert f"{row.file} saved" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["download", "places365"], "Legal: imagenet, resnet50"),
+        (["download", "delf"], "shipped with the project"),
+        (["download", "solar"], "scripts.weights import solar FILE"),
+        (["import", "imagenet", "x.pth"], "Name one of them: resnet50, vgg16"),
+    ],
+)
+def test_what_is_not_possible_is_a_sentence(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(script.main, arguments) == 2
+    assert said in capsys.readouterr().err
