@@ -34,6 +34,7 @@ import io
 import itertools
 import json
 import os
+import re
 import shutil
 import tarfile
 import threading
@@ -713,7 +714,7 @@ class _Run:
             if not error.absent:
                 raise
             words = []
-        if words and len(words[0]) == 32:
+        if words and re.fullmatch(r"[0-9a-fA-F]{32}", words[0]):
             return words[0].lower()
         self._problem(
             f"{split}/images_{number:03d}.tar",

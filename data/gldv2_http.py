@@ -107,7 +107,6 @@ class Web:
         self.requests = 0
         self.bytes = 0  # of bodies
         self.retries = 0
-        self.seconds = 0.0  # spent on answers, all threads together
 
     def check(self) -> None:
         """Raise ``Stopped`` when the download was cancelled."""
@@ -198,7 +197,6 @@ class Web:
         self.check()
         session = self._session()
         limits = (self.settings.timeout, self.settings.timeout)
-        started = time.perf_counter()
         try:
             # Without "identity" a server may pack what it sends, and sizes would mean nothing.
             sent = {"Accept-Encoding": "identity", **headers}
@@ -210,8 +208,8 @@ class Web:
                     raise _Again(f"it answered {status}", status, _retry_after(response))
                 if status not in (200, 206, 416):
                     raise WebError(
-                        f"{url} answered {status} {response.reason}. Check the address, and that "
-                        f"the mirror has this file.",
+                        f"{url} answered {status}. Check the address, and that the mirror has this "
+                        f"file.",
                         status,
                     )
                 yield response
@@ -231,9 +229,6 @@ class Web:
             OSError,
         ) as error:
             raise _Again(f"the connection failed ({_short(error)})") from error
-        finally:
-            with self._lock:
-                self.seconds += time.perf_counter() - started
 
     @contextlib.contextmanager
     def _open_at(self, remote: Remote, at: int) -> Iterator[requests.Response]:
@@ -255,9 +250,9 @@ class Web:
         etag = response.headers.get("ETag", "")
         if (remote.size >= 0 and total != remote.size) or (remote.etag and etag != remote.etag):
             raise ChangedError(
-                f"{remote.url} changed on the server: it had {remote.size:,} bytes (ETag "
-                f"{remote.etag or 'none'}), now {total:,} (ETag {etag or 'none'}). Run the same "
-                f"command again: it asks for the new one."
+                f"{remote.url} changed on the server: it had {remote.size:,} bytes, now {total:,}"
+                f"{', and another ETag' if etag != remote.etag else ''}. Run the same command "
+                f"again: it asks for the new one."
             )
 
     def _body(self, response: requests.Response, length: int, exact: bool = True) -> bytes:
@@ -350,5 +345,10 @@ def _retry_after(response: requests.Response) -> float:
 
 
 def _short(error: BaseException) -> str:
-    text = str(error).partition("\n")[0]
-    return f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__
+    """The system's own words (such as "Connection refused") where there are some."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.strerror:
+            return seen.strerror
+        seen = seen.__cause__ or seen.__context__
+    return type(error).__name__

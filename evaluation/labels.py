@@ -57,8 +57,11 @@ class Labels(Protocol):
         return tuple(able[i] for i in sorted(drawn))
 
     def truths(self, collection: Collection, query: Photo) -> dict[str, Truth]:
+        relevant = frozenset(collection.relevant(query))
         itself = frozenset({query.id} if _is_photo(collection, query) else ())
-        return {"all": Truth(frozenset(collection.relevant(query)) - itself, itself)}
+        # A benchmark's query may be a photo of the collection under another id.
+        named = frozenset({str(query.extra["photo"])} if "photo" in query.extra else ())
+        return {"all": Truth(relevant - itself, itself | (named - relevant))}
 
     def judge(self, ranking: Sequence[str], truth: Truth) -> dict[str, float]:
         nres = len(truth.positives)

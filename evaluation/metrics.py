@@ -38,9 +38,17 @@ def positive_ranks(
     Junk ids (too hard or ambiguous to be judged) neither help nor harm: every later rank moves
     up by one. Repeated ids earn nothing and keep their rank, as in ``relevance_flags``.
     """
-    ignored = set(junk)
-    judged = [one for one in ranking if one not in ignored]
-    return [rank for rank, hit in enumerate(relevance_flags(judged, positives)) if hit]
+    wanted, ignored = set(positives), set(junk)
+    judged = wanted | ignored  # nearly all of a long ranking is neither: one look-up each
+    ranks, removed = [], 0
+    for place, one in enumerate(ranking):
+        if one in judged:
+            if one in ignored:
+                removed += 1
+            elif one in wanted:
+                ranks.append(place - removed)
+                wanted.discard(one)
+    return ranks
 
 
 def precision_at_k(flags: Sequence[bool], k: int) -> float:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from data import artefact, photos
+from data.base import Photo
 from data.errors import PlaygroundError
 from data.store import Collection
 from evaluation import statistics
@@ -291,11 +292,14 @@ def _failures(rows: Sequence[Row], collection: Collection, protocol: Protocol) -
     for extractor in extractors[:MOST_EXTRACTORS]:
         row = next(row for row in by_score if row.extractor == extractor)
         shown = []
+        values = row.values()
         for query in row.worst(FAILURES):
             photo = by_id.get(query.query_id)
-            if photo is not None:
+            if photo is not None and values[query.query_id] < _perfect(protocol):
                 truth = protocol.truths(collection, photo)[protocol.main]
-                shown.append(_failure(query, truth, row, collection, pictures))
+                shown.append(_failure(query, photo, truth, row, collection, pictures))
+        if not shown:
+            shown.append("<p>None: every query is answered perfectly.</p>")
         parts.append(
             f"<details{' open' if extractor == extractors[0] else ''}><summary>{_text(row.name)} "
             f"<small>{_text(_mean_name(protocol.headline))} {_or_dash(row.score)}</small></summary>"
@@ -313,20 +317,25 @@ def _failures(rows: Sequence[Row], collection: Collection, protocol: Protocol) -
 
 
 def _failure(
-    query: QueryRow, truth: Truth, row: Row, collection: Collection, pictures: _Pictures
+    query: QueryRow,
+    photo: Photo,
+    truth: Truth,
+    row: Row,
+    collection: Collection,
+    pictures: _Pictures,
 ) -> str:
     setting = row.judged_by.main
     value = query.values[setting][row.judged_by.headline]
-    photo = next(q for q in row.judged_by.queries(collection) if q.id == query.query_id)
     found = len(query.ranks[setting])
     first = query.ranks[setting][0] + 1 if found else None
     best = f"first right photo at rank {first:,}" if first else "no right photo was found"
     name = photo.title or photo.label or photo.id
     cells = []
+    known_ids = set(collection.ids)
     for rank, photo_id in enumerate(query.ranking[:SHOWN], start=1):
         mark = truth.mark(photo_id)
         sign, words = _WORDS[mark]
-        known = collection.photo(photo_id) if photo_id in collection.ids else None
+        known = collection.photo(photo_id) if photo_id in known_ids else None
         label = (known.title or known.label or photo_id) if known else photo_id
         tip = f"{rank}. {label} ({photo_id}): {words}"
         cells.append(
@@ -359,7 +368,7 @@ class _Pictures:
             )
         return self._tag(self._made[photo_id], words)
 
-    def query(self, query_id: str, photo: Any) -> str:
+    def query(self, query_id: str, photo: Photo) -> str:
         def crop() -> photos.RGB:
             pixels = self._collection.read(photo)
             if photo.box is None:
@@ -485,6 +494,10 @@ def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
+def _perfect(protocol: Protocol) -> float:
+    return 4.0 if protocol.headline == "n-s" else 1.0
+
+
 def _or_low(value: float) -> float:
     return -math.inf if math.isnan(value) else value
 
@@ -537,6 +550,8 @@ th button { all: unset; cursor: pointer; font-weight: 600; }
 th button:focus-visible { outline: 2px solid var(--blue); outline-offset: 2px; }
 th[aria-sort=ascending] button::after { content: " \\2191" / ""; }
 th[aria-sort=descending] button::after { content: " \\2193" / ""; }
+td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 110px;
+  max-width: 210px; }
 .n { text-align: right; }
 .best td { background: #eef6fc; }
 .bar { display: block; margin: 2px 0 0 auto; }

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 DRAWS = 10_000
 LEVEL = 0.95
@@ -51,6 +50,8 @@ def bootstrap_interval(
     Returns:
         (low, high); None with fewer than 2 values, which say nothing about their spread.
     """
+    from scipy import stats  # a second or more to import: pages show saved rows without it
+
     known = _known(values)
     if len(known) < 2:
         return None
@@ -81,6 +82,8 @@ def compare(
     Args:
         a, b: query id to value; queries that one lacks, or has NaN for, are left out.
     """
+    from scipy import stats
+
     shared = [one for one in a if one in b and not math.isnan(a[one]) and not math.isnan(b[one])]
     differences = np.array([a[one] - b[one] for one in shared], np.float64)
     differences[np.abs(differences) <= TIE] = 0.0

@@ -41,13 +41,10 @@ class UkBench(Protocol):
         return {"all": Truth(stated_or_labelled(collection, query) | itself)}
 
     def judge(self, ranking: Sequence[str], truth: Truth) -> dict[str, float]:
-        flags = metrics.relevance_flags(ranking, truth.positives)
-        ranks = [rank for rank, hit in enumerate(flags) if hit]
         nres = len(truth.positives)
         if not nres:
             return dict.fromkeys(self.measures, float("nan"))
-        values = {
-            "n-s": metrics.ukbench_score(flags),
-            "ap": metrics.trapezoid_ap(ranks, nres),
-        }
-        return values | {f"p@{k}": metrics.precision_at_k(flags, k) for k in (1, 5, 10)}
+        first = metrics.relevance_flags(ranking[:10], truth.positives)
+        ranks = metrics.positive_ranks(ranking, truth.positives)
+        values = {"n-s": metrics.ukbench_score(first), "ap": metrics.trapezoid_ap(ranks, nres)}
+        return values | {f"p@{k}": metrics.precision_at_k(first, k) for k in (1, 5, 10)}

@@ -7,6 +7,7 @@ The artefact is that of a built extractor (see ``indexing.artefacts``), with ``q
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import json
 import os
@@ -133,10 +134,7 @@ def import_descriptors(
 
         def write_vectors(path: Path) -> None:
             vectors = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-            # A memory-mapped file that meets a full disk ends the process: take the space first.
-            if hasattr(os, "posix_fallocate"):
-                with open(path, "rb+") as handle:
-                    os.posix_fallocate(handle.fileno(), 0, path.stat().st_size)
+            _take_space(path)
             for matrix, where in parts:
                 norms.append(descriptors.fill(matrix, vectors, where, collection.ids))
             if own:
@@ -363,6 +361,19 @@ def _check_space(folder: Path, needed: int) -> None:
             f"The descriptors need {needed / 1e9:.1f} GB in {folder}, and {free / 1e9:.1f} GB are "
             f"free. Free some space, or set PLAYGROUND_HOME to a larger disk."
         )
+
+
+def _take_space(path: Path) -> None:
+    """Reserve a file's space: a memory-mapped one that meets a full disk ends the process."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        with open(path, "rb+") as handle:
+            os.posix_fallocate(handle.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        # Some file systems cannot reserve; the check of free space has to do there.
 
 
 def _json_writer(value: Any) -> Callable[[Path], None]:

@@ -135,18 +135,31 @@ def start_build(
     Raises:
         PlaygroundError: a build of this collection is running already.
     """
+    joined = [v if isinstance(v, str) else ",".join(v) for v in (extractors, indexes)]
+    arguments = ["--collection", collection, "--extractors", joined[0], "--indexes", joined[1]]
+    arguments += ["--weights", weights, *(["--force"] if force else [])]
+    return start(collection, "build", ["scripts.build", *arguments])
+
+
+def start(collection: str, what: str, arguments: Sequence[str]) -> Job:
+    """Start ``python -m ARGUMENTS --job ID`` in a process of its own and return at once.
+
+    Args:
+        collection: what the job is about; one job of it at a time.
+        what: a word for people, such as "build".
+        arguments: a module that writes the job's file with ``JobProgress``, and its arguments.
+
+    Raises:
+        PlaygroundError: a job about this is running already.
+    """
     current = running(collection)
     if current is not None:
         raise PlaygroundError(
-            f"A build of {collection} is running already (job {current.id}). Wait for it, or "
+            f"A {what} of {collection} is running already (job {current.id}). Wait for it, or "
             f"cancel it first."
         )
     job_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-    joined = [v if isinstance(v, str) else ",".join(v) for v in (extractors, indexes)]
-    command = [sys.executable, "-m", "scripts.build", "--collection", collection]
-    command += ["--extractors", joined[0], "--indexes", joined[1]]
-    command += ["--weights", weights, "--job", job_id]
-    command += ["--force"] if force else []
+    command = [sys.executable, "-m", *arguments, "--job", job_id]
     jobs_root().mkdir(parents=True, exist_ok=True)
     _forget_old()
     with open(jobs_root() / f"{job_id}.log", "wb") as log:

@@ -13,7 +13,18 @@ from indexing.faiss_index import FaissIndex, FaissType, wrong_class
 from indexing.faiss_settings import faiss, training_threads
 
 _FEWEST, _MOST = 64, 2_048  # bits by default
+_SMALL = 256  # bits by default where there are fewer vectors than that
 _LIMIT = 4_096  # bits at most: FAISS makes the rotation by a QR of nbits x nbits, 10 s for these
+
+
+def default_bits(n: int, d: int) -> int:
+    """4 d bits, 64 to 2,048, but not more than there are vectors (256 are always allowed).
+
+    The rotation takes 4 d nbits bytes: with more bits than vectors the index would be larger than
+    the vectors themselves.
+    """
+    wanted = min(_MOST, max(_FEWEST, 4 * d), max(_SMALL, n))
+    return -(-wanted // 8) * 8
 
 
 class LshIndex(FaissIndex):
@@ -51,7 +62,8 @@ class Lsh(FaissType):
         ),
         parameters={
             "nbits": (
-                f"bits per photo, a multiple of 8, 8 to {_LIMIT}; default 4 d, {_FEWEST} to {_MOST}"
+                f"bits per photo, a multiple of 8, 8 to {_LIMIT}; default 4 d, {_FEWEST} to "
+                f"{_MOST}, and at most n (or {_SMALL})"
             ),
             "thresholds": (
                 "0 (default): hyperplanes through the origin, so lengths do not matter and the "
@@ -70,7 +82,7 @@ class Lsh(FaissType):
         chosen = check_overrides(self.name, overrides, {"nbits": (8, _LIMIT), "thresholds": (0, 1)})
         # The rotation is always on: without it each bit would be the sign of one component, which
         # is no random hyperplane, and descriptors without negative numbers would get equal bits.
-        nbits = chosen.get("nbits", min(_MOST, max(_FEWEST, -(-4 * d // 8) * 8)))
+        nbits = chosen.get("nbits", default_bits(n, d))
         thresholds = chosen.get("thresholds", 0)
         if nbits % 8:
             # FAISS takes it, but the file and the code would hold the next multiple.

@@ -1,4 +1,4 @@
-"""Methods: each extractor and index type on one screen, with what it costs on this machine."""
+"""Methods: each extractor and index type on one screen, its cost here, and the weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from pages.parts import backend, choices, entry, looks
+from pages.parts import backend, choices, entry, looks, weights
 from pages.parts.compare import UNTRAINED, seconds, size
 from pages.parts.text import photos as count_of
 from pages.parts.text import plain
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _WEIGHTS = {
     "imagenet": "ImageNet classification weights from torchvision.",
+    "published": "The authors' published weights.",
     "bundled": "Weights trained by this project.",
     "untrained": f"No trained weights on this machine, so {UNTRAINED}.",
 }
@@ -27,7 +28,7 @@ def main() -> None:
     )
     kind = st.segmented_control(
         "Kind",
-        ["Extractors", "Index types"],
+        ["Extractors", "Index types", "Weights"],
         default="Extractors",
         required=True,
         key="m_kind",
@@ -39,6 +40,10 @@ def main() -> None:
     if names:
         with beside:
             name = choices.collection_of(names, key="m_collection")
+    if kind == "Weights":
+        with backend.guard("show the weights"):
+            weights.panel()
+        return
     with backend.guard("describe this method"):
         if kind == "Extractors":
             _extractor(name)

@@ -13,20 +13,25 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from data import download, gldv2_lists, glr21
 from data.download import Estimate, Report
 from data.errors import PlaygroundError
-from data.gldv2_http import Settings
-from data.gldv2_lists import Mirror, Wanted
+from data.gldv2_http import Cancel, Settings, Stopped
+from data.gldv2_lists import Mirror, Progress, Wanted
 from data.names import printable
+from indexing.jobs import JobProgress
+from indexing.progress import Stage
 from scripts import console
 
 _LISTED = 20  # problems that are printed; --json prints all
+_UNITS = {"lists": "byte", "shards": "shard", "photos": "photo"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,6 +66,9 @@ def parser() -> argparse.ArgumentParser:
         "--longer-side", type=_number_or_all, default=default.longer_side, help="px, or all"
     )
     command.add_argument("--yes", action="store_true", help="do not ask")
+    command.add_argument(
+        "--up-to", type=float, metavar="GB", help="do not ask, and stop if more is to be fetched"
+    )
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument("--local", type=Path, metavar="DIR", help="import this copy instead")
     command.add_argument(
@@ -80,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
     server.add_argument(
         "--search-all", action="store_true", help="look through every shard for what is missing"
     )
+    command.add_argument("--job", help=argparse.SUPPRESS)  # used by the pages
     server.add_argument("--parallel", type=int, default=Settings.parallel)
     server.add_argument("--timeout", type=float, default=Settings.timeout, help="s without a byte")
     return result
@@ -99,37 +108,77 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed=arguments.seed,
         longer_side=arguments.longer_side,
     )
+    if arguments.job:
+        return _as_job(arguments, wanted)
     with _Bars(quiet=arguments.json) as bars:
-        local = arguments.local or (None if arguments.no_local else _kaggle(wanted, arguments))
-        if local is not None:
-            report = download.import_local(arguments.name, wanted, local, progress=bars)
-        else:
-            report = download.download(
-                arguments.name,
-                wanted,
-                Mirror(arguments.base_url, _shards(arguments.shards)),
-                method=arguments.method,
-                search_all=arguments.search_all,
-                settings=_settings(arguments),
-                confirm=lambda estimate: _confirm(estimate, arguments.yes, bars),
-                progress=bars,
-            )
+        report = _run(arguments, wanted, bars, _Question(arguments, bars))
     if arguments.json:
         console.print_json({"collection": arguments.name, **_as_json(report)})
     else:
         _print(arguments.name, report)
     if not report.complete:
-        print(
-            f"error: the download is not complete: {console.counted(len(report.missing), 'photo')} "
-            f"missing, {console.counted(len(report.problems), 'problem')}. Run the same command "
-            f"again: it asks only for what is missing.",
-            file=sys.stderr,
-        )
+        print(f"error: {_incomplete(report)}", file=sys.stderr)
         return 2
     return 0
 
 
-def _kaggle(wanted: Wanted, arguments: argparse.Namespace) -> Path | None:
+def _run(
+    arguments: argparse.Namespace,
+    wanted: Wanted,
+    progress: Progress,
+    confirm: Callable[[Estimate], bool],
+    cancel: Cancel | None = None,
+) -> Report:
+    local = arguments.local or (None if arguments.no_local else _kaggle(wanted))
+    if local is not None:
+        return download.import_local(arguments.name, wanted, local, progress=progress)
+    return download.download(
+        arguments.name,
+        wanted,
+        Mirror(arguments.base_url, _shards(arguments.shards)),
+        method=arguments.method,
+        search_all=arguments.search_all,
+        settings=_settings(arguments),
+        confirm=confirm,
+        progress=progress,
+        cancel=cancel,
+    )
+
+
+def _as_job(arguments: argparse.Namespace, wanted: Wanted) -> int:
+    """The download behind a page: progress in a file, problems as its last word."""
+    stages = _Stages(arguments.job, arguments.name)
+    cancel = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: cancel.set())
+    try:
+        report = _run(arguments, wanted, stages, _Question(arguments), cancel)
+    except Stopped as error:
+        stages.end("cancelled", str(error))
+        raise
+    except PlaygroundError as error:
+        stages.end("failed", str(error))
+        raise
+    except BaseException as error:
+        stages.end("failed", f"{type(error).__name__}: {error}. The job's log has the details.")
+        raise
+    _print(arguments.name, report)
+    if not report.complete:
+        first = "; ".join(f"{p.what}: {p.reason}" for p in report.problems[:3])
+        stages.end("failed", f"{_incomplete(report)} {first}")
+        return 2
+    stages.end("done")
+    return 0
+
+
+def _incomplete(report: Report) -> str:
+    return (
+        f"The download is not complete: {console.counted(len(report.missing), 'photo')} missing, "
+        f"{console.counted(len(report.problems), 'problem')}. Start it again with the same "
+        f"choice: it asks only for what is missing."
+    )
+
+
+def _kaggle(wanted: Wanted) -> Path | None:
     if wanted.category or wanted.hierarchy or wanted.clean:
         return None
     found = download.find_local(wanted)
@@ -171,23 +220,38 @@ def _shards(text: str | None) -> dict[str, int]:
     return found
 
 
-def _confirm(estimate: Estimate, yes: bool, bars: _Bars) -> bool:
-    bars.close()
-    time = "" if estimate.seconds is None else f", about {_duration(estimate.seconds)}"
-    print(
-        f"{estimate.how}\nAbout {_size(estimate.bytes)} to fetch in "
-        f"{console.counted(estimate.requests, 'request')}{time}; about {_size(estimate.disk)} on "
-        f"disk.",
-        file=sys.stderr,
-    )
-    if yes:
-        return True
-    if not sys.stdin.isatty():
-        raise PlaygroundError(
-            "Nothing was downloaded: there is no terminal to ask on. Add --yes to go on."
+class _Question:
+    """Tells the estimate and asks, unless --yes or --up-to has answered."""
+
+    def __init__(self, arguments: argparse.Namespace, bars: _Bars | None = None) -> None:
+        self._yes, self._up_to, self._bars = arguments.yes, arguments.up_to, bars
+        self._allowed = 0  # bytes that were agreed to
+
+    def __call__(self, estimate: Estimate) -> bool:
+        if self._bars is not None:
+            self._bars.close()
+        time = "" if estimate.seconds is None else f", about {_duration(estimate.seconds)}"
+        text = (
+            f"About {_size(estimate.bytes)} to fetch in "
+            f"{console.counted(estimate.requests, 'request')}{time}; about "
+            f"{_size(estimate.disk)} on disk."
         )
-    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+        print(f"{estimate.how}\n{text}", file=sys.stderr)
+        self._allowed += estimate.bytes
+        if self._up_to is not None and self._allowed > self._up_to * 1e9:
+            raise PlaygroundError(
+                f"The {estimate.step} need more than the {self._up_to:g} GB allowed. {text} Allow "
+                f"more, or choose fewer photos."
+            )
+        if self._yes or self._up_to is not None:
+            return True
+        if not sys.stdin.isatty():
+            raise PlaygroundError(
+                "Nothing was downloaded: there is no terminal to ask on. Add --yes, or --up-to "
+                "with a number of GB, to go on."
+            )
+        print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _size(number: int) -> str:
@@ -223,6 +287,39 @@ def _print(name: str, report: Report) -> None:
         print(f"  and {len(report.problems) - _LISTED:,} more; all: --json")
 
 
+def _kind(text: str) -> str:
+    """Which step a progress call is of."""
+    if text.endswith(".csv"):
+        return "lists"
+    return "shards" if text.startswith("shards of") else "photos"
+
+
+class _Stages:
+    """Progress as the stages of a job."""
+
+    def __init__(self, job_id: str, name: str) -> None:
+        self._stages = {kind: Stage("download", kind) for kind in (*_UNITS, "import")}
+        self._job = JobProgress(job_id, f"download:{name}", list(self._stages.values()))
+        self._current = ""
+
+    def __call__(self, done: int, total: int, text: str) -> None:
+        importing = text == "importing" or self._current == "import"
+        kind = "import" if importing else _kind(text)
+        for earlier in self._stages.values():
+            if earlier.stage == kind:
+                break
+            if earlier.state != "done":
+                earlier.state, earlier.done, earlier.total = "done", 1, 1
+                self._job.update(earlier)
+        stage = self._stages[kind]
+        self._current = kind
+        stage.state, stage.done, stage.total = "running", done, total
+        self._job.update(stage)
+
+    def end(self, state: str, error: str = "") -> None:
+        self._job.end(state, error)
+
+
 class _Bars:
     """One progress bar after another: bytes of a list, shards, photos."""
 
@@ -233,8 +330,7 @@ class _Bars:
         self._bar: console.Progress | None = None
 
     def __call__(self, done: int, total: int, text: str) -> None:
-        unit = "byte" if text.endswith(".csv") else "photo"
-        unit = "shard" if text.startswith("shards of") else unit
+        unit = _UNITS[_kind(text)]
         if self._bar is None or unit != self._unit or done < 2:
             self.close()
             self._unit = unit

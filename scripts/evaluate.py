@@ -111,17 +111,23 @@ def chosen(collection: str, extractors: str, indexes: str) -> list[tuple[list[st
     if extractors.strip() == "all":
         specs = list(ready)
     for spec in map(extractor_registry.canonical, specs):
+        if indexes.strip() == "all" and spec not in ready:
+            raise _not_built(collection, spec, indexes)
         built = ready.get(spec, [])
         wanted = built if indexes.strip() == "all" else index_registry.expand(indexes)
         if wanted:
             groups.setdefault(tuple(wanted), []).append(spec)
     if not groups:
-        words = ["--collection", collection, "--extractors", extractors, "--indexes", indexes]
-        raise PlaygroundError(
-            f"Nothing of --extractors {extractors} --indexes {indexes} is built for the collection "
-            f"{collection} yet. Run: python -m scripts.build {shlex.join(words)}"
-        )
+        raise _not_built(collection, extractors, indexes)
     return [(group, list(wanted)) for wanted, group in groups.items()]
+
+
+def _not_built(collection: str, extractors: str, indexes: str) -> PlaygroundError:
+    words = ["--collection", collection, "--extractors", extractors, "--indexes", indexes]
+    return PlaygroundError(
+        f"Nothing of --extractors {extractors} --indexes {indexes} is built for the collection "
+        f"{collection} yet. Run: python -m scripts.build {shlex.join(words)}"
+    )
 
 
 def print_rows(rows: Sequence[Row]) -> None:

@@ -88,7 +88,8 @@ def _check(as_json: bool) -> int:
         except PlaygroundError as error:
             entries.append(_describe(row, "damaged"))
             wrong.append(str(error))
-    _show(entries, as_json)
+    if entries or as_json:
+        _show(entries, as_json)
     if wrong:
         raise PlaygroundError(" ".join(wrong))
     if not as_json:

@@ -28,6 +28,7 @@ from extractors import checkpoints, registry
 from extractors.cnn import GlobalNetwork
 from extractors.runtime import Network
 from extractors.solar import SoaBlock
+from extractors.weights import Weights
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 ROOT_2 = 2**0.5
@@ -595,6 +596,24 @@ def test_sir_equals_torchvisions_forward(tmp_path: Path) -> None:
     torch.save(random_model("resnet152").state_dict(), path)
     with pytest.raises(PlaygroundError, match=r"fc\.weight \(1000, 2048\) instead of \(1024, 2048"):
         extractor("sir", path).load()
+
+
+@pytest.mark.slow
+def test_sir_takes_imagenets_trunk_under_a_random_projection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = random_model("resnet152")
+    path = tmp_path / "resnet152.pth"
+    torch.save(model.state_dict(), path)
+    found = Weights("resnet152", "imagenet", path, "0" * 64)
+    monkeypatch.setattr("extractors.sir.resolve", lambda network, source: found)
+    made = registry.create("sir", weights="imagenet")
+    assert made.weights_identity()["source"] == "imagenet+untrained"
+    vectors = made.extract(photo()).vectors
+    with torch.inference_mode():
+        pooled = conv_map(model, pixels()).mean(dim=(2, 3))
+        expected = made._fc(pooled)  # type: ignore[attr-defined]
+    agree(vectors, unit(expected.double().numpy().T))
 
 
 @pytest.mark.parametrize(("layer", "last"), [("fc6", 2), ("fc7", 5)])

@@ -25,10 +25,11 @@ from data.errors import PlaygroundError
 from data.folder import FolderSource
 from data.gldv2_http import Settings, Stopped
 from data.gldv2_lists import Wanted
+from indexing import jobs
 from scripts import console
 from scripts import download as cli
 
-QUICK = Settings(parallel=4, attempts=4, timeout=0.5, backoff=0.01, longest_wait=0.05)
+QUICK = Settings(parallel=4, attempts=4, timeout=0.8, backoff=0.01, longest_wait=0.05)
 INDEX = Wanted("index", 3, 4, 4, longer_side=64)
 TRAIN = dataclasses.replace(INDEX, split="train")
 SHARD_COUNTS = ",".join(f"{split}={count}" for split, count in fake.SHARDS.items())
@@ -465,7 +466,7 @@ def test_command_says_what_is_missing(
     assert console.call(cli.main, argv(server, "--yes")) == 2
     out, err = capsys.readouterr()
     assert "index/images_001.tar" in out and "answered 404" in out
-    assert "the download is not complete" in err and "Run the same command again" in err
+    assert "The download is not complete" in err and "Start it again" in err
     assert store.exists("some")
 
 
@@ -483,6 +484,46 @@ def test_command_refuses(
 ) -> None:
     assert console.call(cli.main, argv(server, "--yes", *words)) == 2
     assert message in capsys.readouterr()[1]
+
+
+def test_up_to_a_size(server: fake.Server, capsys: pytest.CaptureFixture[str]) -> None:
+    assert console.call(cli.main, argv(server, "--up-to", "0.001")) == 2
+    assert "The photos need more than the 0.001 GB allowed" in capsys.readouterr()[1]
+    assert photos_of() == {}
+    assert console.call(cli.main, argv(server, "--up-to", "0.1")) == 0
+
+
+def ended(job_id: str) -> jobs.Job:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        found = jobs.job(job_id)
+        if found.state != "running":
+            return found
+        time.sleep(0.02)
+    raise AssertionError("the job did not end in a minute")
+
+
+def test_job(server: fake.Server, made: fake.Layout) -> None:
+    server.pause = 0.05
+    words = ["scripts.download", *argv(server, "--up-to", "0.1")]
+    started = jobs.start("download:some", "download", words)
+    with pytest.raises(PlaygroundError, match="A download of download:some is running already"):
+        jobs.start("download:some", "download", words)
+    while jobs.job(started.id).current is None:
+        time.sleep(0.01)
+    jobs.cancel(started.id)
+    assert jobs.job(started.id).state == "cancelled" and not store.exists("some")
+    server.pause = 0.0
+    done = ended(jobs.start("download:some", "download", words).id)
+    assert (done.state, done.error, done.fraction) == ("done", "", 1.0)
+    assert [stage.stage for stage in done.stages] == ["lists", "shards", "photos", "import"]
+    assert photos_of() == expected(made, INDEX)
+    del server.layout.files["/index/images_001.tar"]
+    words[words.index("some")] = "other"
+    shutil.rmtree(download.root() / "shards")
+    failed = ended(jobs.start("download:other", "download", words).id)
+    assert failed.state == "failed"
+    assert "not complete" in failed.error and "answered 404" in failed.error
 
 
 # Killed

@@ -297,6 +297,13 @@ def test_labels_keep_the_queries_that_are_there() -> None:
     assert protocol.truths(made, made.queries[0])["all"] == Truth(frozenset({"a1", "a2"}))
 
 
+def test_labels_take_out_the_photo_that_a_query_was_cut_from() -> None:
+    members = [photo("a1", "a"), photo("a2", "a")]
+    query = photo("q", "a", relevant=("a2",), extra={"photo": "a1"})
+    truth = registry.protocol("labels").truths(collection(members, [query]), query)["all"]
+    assert truth == Truth(frozenset({"a2"}), frozenset({"a1"}))
+
+
 # The odd cases
 
 

@@ -114,12 +114,12 @@ def made_row(
 
 @pytest.fixture
 def made(toy_collection: store.Collection) -> tuple[store.Collection, list[Row]]:
-    """A good, a bad and an empty-handed method."""
+    """A good, a bad and an empty-handed method. The good one is wrong at rank 1 alone."""
     ids = list(toy_collection.ids)
-    good = {
-        query.id: sorted(ids, key=lambda one, q=query: not one.startswith(str(q.label)))
-        for query in toy_collection.queries
-    }
+    good = {}
+    for query in toy_collection.queries:
+        *right, first = sorted(ids, key=lambda one, q=query: not one.startswith(str(q.label)))
+        good[query.id] = [first, *right]
     bad = {query_id: ranking[::-1][:28] for query_id, ranking in good.items()}
     none: dict[str, list[str]] = {query_id: [] for query_id in good}
     return toy_collection, [
@@ -147,7 +147,7 @@ def test_the_report_is_one_well_formed_file(
     assert "Partial data set" not in text
     body = text[text.index("<tbody>") :]
     assert body.index("hog") < body.index("bovw") < body.index("resnet50:pooling=mac")
-    assert re.search(r'<td class="?n"? data-v="1\.0">1\.000 <small>0\.950–1\.050', body)
+    assert re.search(r'<td class=n data-v="0\.7\d+">0\.7\d\d <small>0\.\d{3}–0\.\d{3}', body)
 
 
 def test_odd_names_stay_text(made: tuple[store.Collection, list[Row]]) -> None:
@@ -185,14 +185,15 @@ def test_junk_partial_and_settings(toy_collection: store.Collection) -> None:
     )
     collection = dataclasses.replace(toy_collection, queries=queries)
     protocol = rows.protocol_of("revisited")
-    ranking = sorted(collection.ids, key=lambda one: one not in label)
+    *right, first = sorted(collection.ids, key=lambda one: one not in label)
+    ranking = [first, *right]
     values = protocol.judge_all(collection, queries[0], ranking)
     query = QueryRow(
         query_id=queries[0].id,
         values=values,
         ranking=tuple(ranking),
         ranked=30,
-        ranks={"easy": (0, 1), "medium": (0, 1), "hard": ()},
+        ranks={"easy": (1, 2), "medium": (1, 2), "hard": ()},
         positives={"easy": 2, "medium": 2, "hard": 0},
         recall=math.nan,
         extract_ms=math.nan,
@@ -234,6 +235,13 @@ def test_photos_that_are_gone_leave_a_place(
     text = report.render(listed, collection)
     assert check(text).tags.count("img") == 0
     assert "no photo on this disk" in text
+
+
+def test_a_perfect_method_has_no_failures(toy_collection: store.Collection) -> None:
+    perfect = {query.id: sorted(toy_collection.relevant(query)) for query in toy_collection.queries}
+    text = report.render([made_row(toy_collection, "hog", "flat", perfect)], toy_collection)
+    assert check(text).tags.count("img") == 0
+    assert "None: every query is answered perfectly." in text
 
 
 def test_nothing_to_report(toy_collection: store.Collection, tmp_path: Path) -> None:

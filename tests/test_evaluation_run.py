@@ -20,8 +20,10 @@ from evaluation import rows as stored
 from evaluation import run
 from evaluation.run import evaluate, load_rows
 from extractors import registry as extractor_registry
+from extractors.base import Extractor, Features, Prepared, crop_and_shrink, l2_normalise
 from indexing.build import build
 from indexing.engine import SearchEngine
+from indexing.imported import import_descriptors
 from scripts import evaluate as script
 from scripts.console import call
 from tests.conftest import TOY_VIEWS, write_toy
@@ -288,6 +290,77 @@ def test_nothing_is_evaluated_when_something_is_not_built(
     assert described == []
 
 
+@dataclasses.dataclass(frozen=True)
+class GridConfig:
+    size: int = 96  # px
+
+
+class Grid(Extractor):
+    """Local descriptors without a network: the pixels of 25 places, 8 numbers each."""
+
+    name = "grid"
+    local = True
+
+    def __init__(self, config: GridConfig) -> None:
+        super().__init__(config)
+
+    @property
+    def dim(self) -> int:
+        return 8
+
+    def prepare(self, photo: Any, box: Any = None) -> Prepared:
+        return crop_and_shrink(photo, box, self.config.size)
+
+    def describe(self, prepared: Prepared) -> Any:
+        places = np.array([[x, y] for y in range(5, 46, 10) for x in range(5, 46, 10)], np.float32)
+        grey = prepared.pixels.mean(axis=2, dtype=np.float32)
+        patches = [grey[int(y) : int(y) + 8, int(x) : int(x) + 8].mean(axis=0) for x, y in places]
+        return {"vectors": np.stack(patches) - 100, "places": prepared.to_photo(places)}
+
+    def encode(self, raw: Any) -> Features:
+        ones = np.ones((len(raw["places"]), 2), np.float32)
+        geometry = np.hstack([raw["places"], ones]).astype(np.float32)
+        return Features(l2_normalise(raw["vectors"]), geometry)
+
+
+def test_local_descriptors_are_verified(
+    toy_collection: store.Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(extractor_registry.METHODS, "grid", f"{__name__}:Grid")
+    build("toy", ["grid"], ["flat", "pq"])
+    exact, coarse = evaluate("toy", ["grid"], ["flat", "pq"], k=5)
+    for row in (exact, coarse):
+        assert row.rerank == "ransac"
+        assert row.verify_ms > 0 and row.as_json()["verify_ms"] == row.verify_ms
+        assert row.map > 0
+    assert exact.recall == 1.0
+    assert 0 < coarse.recall < 1  # of the neighbours of each of the query's descriptors
+
+
+def test_imported_descriptors_are_evaluated_without_photos(
+    built: store.Collection, tmp_path: Path
+) -> None:
+    extractor = extractor_registry.create("hog")
+    for name, listed in (("x", built.photos), ("q", built.queries)):
+        vectors = [extractor.extract(built.read(one), one.box).vectors for one in listed]
+        np.save(tmp_path / f"{name}.npy", np.concatenate(vectors))
+        (tmp_path / f"{name}.txt").write_text("".join(f"{one.id}\n" for one in listed))
+    spec = import_descriptors(
+        "toy",
+        "published",
+        tmp_path / "x.npy",
+        ids=tmp_path / "x.txt",
+        queries=tmp_path / "q.npy",
+        query_ids=tmp_path / "q.txt",
+    ).extractor
+    build("toy", [spec], ["flat"])
+    ours, theirs = evaluate("toy", ["hog", spec], ["flat"])
+    assert theirs.map == pytest.approx(ours.map)
+    assert [q.ranking for q in theirs.queries] == [q.ranking for q in ours.queries]
+    assert theirs.as_json()["extract_ms"] is None  # nothing was extracted
+    assert [row.name for row in load_rows("toy")] == [ours.name, theirs.name]
+
+
 class Lists(DemoSource):
     """The toy photos with the lists of the revisited protocol, and two of them missing."""
 
@@ -319,7 +392,9 @@ def test_revisited_and_partial(home: Path, toy_folder: Path) -> None:
     assert row.queries[1].positives == {"easy": 2, "medium": 5, "hard": 3}  # "lost" counts
     assert row.precision_recall("hard")[-1] == 0.0  # so that recall 1 is never reached
     json.dumps(result, allow_nan=False)
-    assert load_rows("lists") == [row]
+    (loaded,) = load_rows("lists")
+    assert loaded.as_json() == result
+    assert [q.stable() for q in loaded.queries] == [q.stable() for q in row.queries]
 
 
 def test_photos_of_the_collection_as_queries(home: Path, tmp_path: Path) -> None:
@@ -372,8 +447,10 @@ def test_the_script_takes_all_that_is_built(
     rows = json.loads(capsys.readouterr().out)
     assert {row["index"] for row in rows} == set(INDEXES)
     assert {row["extractor"] for row in rows} == {"hog"}
-    assert call(script.main, ["--collection", "toy", "--extractors", "bovw", "--json"]) == 2
-    assert "python -m scripts.build" in capsys.readouterr().err
+    for indexes in ("flat", "all"):
+        words = ["--collection", "toy", "--extractors", "hog,bovw", "--indexes", indexes]
+        assert call(script.main, words) == 2
+        assert "python -m scripts.build" in capsys.readouterr().err
 
 
 def test_the_script_when_nothing_is_built(

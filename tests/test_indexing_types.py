@@ -310,13 +310,14 @@ def test_plans_adapt_and_say_so() -> None:
     assert "no divisor" in pq.plan(10_000, 1009).notes[0]
 
     lsh, _ = parse_index_spec("lsh")
-    assert [lsh.plan(10, d).build["nbits"] for d in (3, 40, 41, 512, 2048)] == [
+    assert [lsh.plan(100_000, d).build["nbits"] for d in (3, 40, 41, 512, 2048)] == [
         64,
         160,
         168,
         2048,
         2048,
     ]
+    assert [lsh.plan(n, 512).build["nbits"] for n in (10, 300, 301, 5000)] == [256, 304, 304, 2048]
     assert "rotation" in lsh.plan(10, 512).notes[0]
     assert not lsh.plan(100_000, 512).notes
 

@@ -22,7 +22,7 @@ import torchvision
 from data import artefact
 from data.errors import PlaygroundError
 from data.gldv2_http import Settings
-from data.paths import weights_root
+from data.paths import PROJECT_ROOT, weights_root
 from extractors import downloads, weights
 from extractors.weights import TABLE, WeightFile
 from scripts import weights as script
@@ -162,7 +162,7 @@ def test_a_server_without_ranges_is_asked_for_everything(
 def test_a_server_without_ranges_that_breaks_off_is_told(row: WeightFile, server: Server) -> None:
     server.ranges = False
     server.budget = 600_000
-    with pytest.raises(PlaygroundError, match="toy.pth"):
+    with pytest.raises(PlaygroundError, match=r"toy\.pth"):
         downloads.download(row, settings=QUICK)
     assert not (weights_root() / row.file).exists()
 
@@ -393,3 +393,56 @@ def test_what_is_not_possible_is_a_sentence(
 ) -> None:
     assert call(script.main, arguments) == 2
     assert said in capsys.readouterr().err
+
+
+# The Methods page
+
+
+def test_a_page_downloads_in_the_background(
+    row: WeightFile, server: Server, content: bytes
+) -> None:
+    from pages.parts.weights import Fetches
+
+    fetches = Fetches()
+    first = fetches.start(row)
+    assert fetches.start(row) is first or not first.running
+    first.wait(20)
+    assert not first.error
+    assert first.fraction == 1
+    assert (weights_root() / row.file).read_bytes() == content
+    server.status = 404
+    failed = fetches.start(dataclasses.replace(row, file="other.pth"))
+    failed.wait(20)
+    assert "answered 404" in failed.error
+    fetches.dismiss()
+    assert fetches.last is None
+
+
+def test_the_methods_page_offers_the_downloads(
+    row: WeightFile, server: Server, content: bytes
+) -> None:
+    import streamlit
+    from streamlit.testing.v1 import AppTest
+
+    from pages.parts.weights import fetches
+
+    streamlit.cache_resource.clear()
+    test = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=30).run()
+    test.switch_page("pages/methods.py").run()
+    test.segmented_control(key="m_kind").set_value("Weights")
+    test.run()
+    assert not test.exception
+    assert len(test.dataframe[0].value) == len(TABLE) + 1
+    (option,) = (text for text in test.selectbox(key="w_file").options if row.file in text)
+    test.selectbox(key="w_file").set_value(option)
+    test.button(key="w_download").click()
+    test.run()
+    last = fetches().last
+    assert last is not None
+    last.wait(20)
+    test.run()
+    assert not test.exception
+    assert not test.error
+    assert [one.value for one in test.success] == [f"{row.file} is here."]
+    assert (weights_root() / row.file).read_bytes() == content
+    assert not any(row.file in text for text in test.selectbox(key="w_file").options)

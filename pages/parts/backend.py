@@ -147,6 +147,13 @@ def start_build(
     return module.start_build(name, extractors, indexes, force=force)
 
 
+def start_download(what: str, arguments: Sequence[str]) -> Job:
+    """Start ``python -m scripts.download glr21`` in a process of its own."""
+    from indexing import jobs as module
+
+    return module.start(what, "download", ["scripts.download", "glr21", *arguments])
+
+
 def cancel(job_id: str) -> None:
     from indexing import jobs as module
 

@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from data import store
 from data.errors import PlaygroundError
-from pages.parts import backend, building, choices, details, state
+from pages.parts import backend, building, choices, details, fetching, state
 from pages.parts.compare import size
 from pages.parts.gallery import gallery
 from pages.parts.text import photos as count_of
@@ -31,10 +31,12 @@ _STATES = {
     "building": "building",
 }
 _ZIP, _FOLDER, _GLR, _DEMO = "Zip file", "Folder", "GLR21 / GLDv2", "Demo"
+_FETCH = "Download GLDv2"
 
 
 def show(beside: DeltaGenerator) -> None:
     """The whole page; the choice of the collection goes ``beside`` its title."""
+    fetching.progress_strip()
     names = backend.collection_names()
     _told()
     if not names:
@@ -248,7 +250,7 @@ def _import(names: list[str] | None) -> None:
     )
     kind = st.segmented_control(
         "From",
-        [_ZIP, _FOLDER, _GLR, _DEMO],
+        [_ZIP, _FOLDER, _GLR, _FETCH, _DEMO],
         default=_ZIP,
         required=True,
         key="i_kind",
@@ -256,6 +258,9 @@ def _import(names: list[str] | None) -> None:
     )
     if kind == _DEMO:
         _import_demo(names or [])
+        return
+    if kind == _FETCH:
+        fetching.form()
         return
     with st.form("import_form", border=True, width=760):
         name = st.text_input(
