@@ -117,7 +117,7 @@ def _meaning(row: Row, protocol: Protocol) -> str:
     return f"""<section><h2>What the numbers mean</h2>
 <p>{_text(protocol.meaning)}</p>
 <dl>{measures}
-<dt>95 % interval</dt><dd>how far the mean moves when the queries are drawn again
+<dt>95&#160;% interval</dt><dd>how far the mean moves when the queries are drawn again
 ({statistics.DRAWS:,} bootstrap draws); with few queries it is wide, and small differences mean
 little</dd>
 <dt>difference and p</dt><dd>against the best method, on the same queries: p is how often so large
@@ -186,7 +186,7 @@ def _table(rows: Sequence[Row], protocol: Protocol, best: Row) -> str:
         lines.append(f"<tr{marked}>{''.join(cells)}</tr>")
     return (
         f"<section><h2>Results</h2><p>Best first; a click on a column's name sorts by it. The bar "
-        f"is the mean, the line across its end the 95 % interval.</p>"
+        f"is the mean, the line across its end the 95&#160;% interval.</p>"
         f'<div class=wide><table id="results"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div></section>"
     )
@@ -542,7 +542,7 @@ code { font-size: .9em; background: var(--tint); padding: 1px 4px; border-radius
 .wide { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
 table { border-collapse: collapse; width: 100%; font-size: 13.5px;
   font-variant-numeric: tabular-nums; }
-th, td { padding: 6px 10px; text-align: left; white-space: nowrap; vertical-align: top;
+th, td { padding: 6px 8px; text-align: left; white-space: nowrap; vertical-align: top;
   border-bottom: 1px solid var(--line); }
 tbody tr:last-child td { border-bottom: 0; }
 th { background: var(--tint); }
@@ -550,7 +550,7 @@ th button { all: unset; cursor: pointer; font-weight: 600; }
 th button:focus-visible { outline: 2px solid var(--blue); outline-offset: 2px; }
 th[aria-sort=ascending] button::after { content: " \\2191" / ""; }
 th[aria-sort=descending] button::after { content: " \\2193" / ""; }
-td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 110px;
+td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 80px;
   max-width: 210px; }
 .n { text-align: right; }
 .best td { background: #eef6fc; }

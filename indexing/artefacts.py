@@ -56,7 +56,7 @@ def recorded_source(source: str) -> str:
 
     A trained trunk with an untrained head is recorded as "imagenet+untrained".
     """
-    return source.partition("+")[0]
+    return source.removesuffix("+untrained")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,48 @@
+"""The benchmark script runs and reports what it promises; its figures are not judged here."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from data import store
+from indexing.build import build
+from scripts import benchmark
+from scripts.console import call
+
+
+def report(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:  # type: ignore[type-arg]
+    assert call(benchmark.main, [*arguments, "--collection", "toy", "--json"]) == 0
+    value: dict = json.loads(capsys.readouterr().out)  # type: ignore[type-arg]
+    assert {"date", "machine", "load", "libraries", "commit"} <= value["environment"].keys()
+    return value
+
+
+def test_query_compares_the_engine_with_the_bare_calls(
+    toy_collection: store.Collection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build("toy", ["hog"], ["flat", "pq"])
+    arguments = ["--extractors", "hog", "--indexes", "flat,pq", "--queries", "2", "--rounds", "1"]
+    rows = report(capsys, "query", *arguments)["rows"]
+    assert [(row["extractor"], row["index"]) for row in rows] == [("hog", "flat"), ("hog", "pq")]
+    assert all(row["ours_ms"] > 0 and row["bare_ms"] > 0 for row in rows)
+
+
+def test_build_measures_photos_per_second(
+    toy_collection: store.Collection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--extractors", "hog,resnet50:image_size=64", "--weights", "untrained"]
+    rows = report(capsys, "build", *arguments, "--photos", "3", "--rounds", "1")["rows"]
+    assert all(row["photos_per_s"] > 0 for row in rows)
+    assert "speedup" not in rows[0]
+    assert rows[1]["speedup"] > 0
+
+
+def test_kill_finds_the_same_bytes(
+    toy_collection: store.Collection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--extractors", "hog", "--indexes", "flat", "--kills", "2"]
+    (row,) = report(capsys, "kill", *arguments)["rows"]
+    assert row["same_bytes"]
+    assert row["files"] == 5  # vectors, ids and their manifest; index and its manifest
