@@ -16,6 +16,7 @@ def main() -> None:
     page = st.navigation(
         [
             st.Page("pages/search.py", title="Search", url_path="search", default=True),
+            st.Page("pages/accuracy.py", title="Accuracy", url_path="accuracy"),
             st.Page("pages/collections.py", title="Collections", url_path="collections"),
             st.Page("pages/methods.py", title="Methods", url_path="methods"),
         ],

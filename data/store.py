@@ -477,7 +477,7 @@ def remove(name: str, ids: Iterable[str]) -> int:
 
 
 def delete(name: str) -> None:
-    """Delete a collection with its thumbnails, copies, vectors and indexes.
+    """Delete a collection with its thumbnails, copies, vectors, indexes and evaluations.
 
     Referenced photos are not touched.
 
@@ -496,6 +496,7 @@ def delete(name: str) -> None:
         # Without its manifest it is no collection any more, whatever happens next.
         (folder / artefact.MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(vectors, ignore_errors=True)
+        shutil.rmtree(paths.evaluations_root(name), ignore_errors=True)
         _clear(folder)
 
 

@@ -254,7 +254,7 @@ class Row:
 
 def folder_of(collection: str) -> Path:
     """The evaluations of a collection."""
-    return paths.artifacts_root() / "evaluations" / paths.check_name(collection, "collection")
+    return paths.evaluations_root(collection)
 
 
 def save(folder: Path, key: dict[str, Any], row: Row, record: dict[str, Any]) -> None:

@@ -42,17 +42,26 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = result.add_subparsers(dest="command", required=True, metavar="DATASET")
     command = commands.add_parser(
-        "glr21", help="Google Landmarks v2 (GLR21) from its public mirror"
+        "glr21",
+        help="Google Landmarks v2 (GLR21) from its public mirror",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     command.add_argument("--name", required=True, help="of the collection")
     default = Wanted()
     choice = command.add_argument_group("which photos")
-    choice.add_argument("--split", choices=get_args(glr21.Split), default=default.split)
+    choice.add_argument(
+        "--split", choices=get_args(glr21.Split), default=default.split, help="which photos"
+    )
     choice.add_argument(
         "--landmarks", type=_number_or_all, default=default.landmarks, help="how many, or all"
     )
     choice.add_argument("--min-photos", type=int, default=default.min_photos, help="of a landmark")
-    choice.add_argument("--max-photos", type=_number_or_all, default=default.max_photos)
+    choice.add_argument(
+        "--max-photos",
+        type=_number_or_all,
+        default=default.max_photos,
+        help="of a landmark, or all",
+    )
     choice.add_argument(
         "--category", action="append", default=[], metavar="WORD", help="in the landmark's title"
     )
@@ -60,8 +69,13 @@ def parser() -> argparse.ArgumentParser:
         "--hierarchy", action="append", default=[], metavar="WORD", help="church, natural, …"
     )
     choice.add_argument("--clean", action="store_true", help="only GLDv2-clean (split train)")
-    choice.add_argument("--queries", action=argparse.BooleanOptionalAction, default=True)
-    choice.add_argument("--seed", type=int, default=default.seed)
+    choice.add_argument(
+        "--queries",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="with the split index",
+    )
+    choice.add_argument("--seed", type=int, default=default.seed, help="of both draws")
     choice.add_argument(
         "--longer-side", type=_number_or_all, default=default.longer_side, help="px, or all"
     )
@@ -75,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
         "--no-local", action="store_true", help="download even where Kaggle's copy is on disk"
     )
     server = command.add_argument_group("the server")
-    server.add_argument("--base-url", default=gldv2_lists.BASE_URL)
+    server.add_argument("--base-url", default=gldv2_lists.BASE_URL, help="of the mirror")
     server.add_argument(
         "--shards", metavar="train=N,index=N,test=N", help="of a mirror with fewer than all"
     )
@@ -83,13 +97,15 @@ def parser() -> argparse.ArgumentParser:
         "--method",
         choices=get_args(download.Method),
         default="auto",
-        help="byte ranges, whole shards, or what fits (default)",
+        help="byte ranges, whole shards, or what fits",
     )
     server.add_argument(
         "--search-all", action="store_true", help="look through every shard for what is missing"
     )
     command.add_argument("--job", help=argparse.SUPPRESS)  # used by the pages
-    server.add_argument("--parallel", type=int, default=Settings.parallel)
+    server.add_argument(
+        "--parallel", type=int, default=Settings.parallel, help="requests at a time"
+    )
     server.add_argument("--timeout", type=float, default=Settings.timeout, help="s without a byte")
     return result
 

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +30,8 @@ from evaluation import registry, report
 from evaluation.run import K, Row, evaluate
 from extractors import registry as extractor_registry
 from indexing import registry as index_registry
+from indexing.jobs import JobProgress
+from indexing.progress import Clock, Stage
 from indexing.status import collection_status
 from scripts import console
 
@@ -58,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--html", metavar="OUT", help="write the report: one file, opens offline")
     result.add_argument("--force", action="store_true", help="evaluate again what is up to date")
     result.add_argument("--quiet", action="store_true", help="no progress bar")
+    result.add_argument("--job", help=argparse.SUPPRESS)  # used by the pages
     return result
 
 
@@ -65,6 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     if arguments.collection == "demo":
         ensure_demo()
+    if arguments.job:
+        return _as_job(arguments)
     name = arguments.collection
     groups = chosen(name, arguments.extractors, arguments.indexes)
     rows: list[Row] = []
@@ -91,6 +98,56 @@ def main(argv: Sequence[str] | None = None) -> int:
         report.write(Path(arguments.html), rows, store.load(name))
         print(f"report: {arguments.html}", file=sys.stderr)
     return 0
+
+
+def _as_job(arguments: argparse.Namespace) -> int:
+    """The evaluation behind a page: low priority, progress in a file, errors as its last word."""
+    if hasattr(os, "nice"):
+        os.nice(10)  # searches and the page come first
+    name = arguments.collection
+    about = f"evaluate:{name}"
+    job = JobProgress(arguments.job, about, [])
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        groups = chosen(name, arguments.extractors, arguments.indexes)
+        pairs = [(spec, indexes) for specs, indexes in groups for spec in specs]
+        stages = [Stage(spec, "evaluate") for spec, _ in pairs]
+        job = JobProgress(arguments.job, about, stages)
+        for stage, (spec, indexes) in zip(stages, pairs, strict=True):
+            _stage(job, stage, arguments, spec, indexes)
+    except PlaygroundError as error:
+        job.end("failed", str(error))
+        raise
+    except KeyboardInterrupt:
+        job.end("cancelled")
+        raise
+    except BaseException as error:
+        job.end("failed", f"{type(error).__name__}: {error}. The job's log has the details.")
+        raise
+    job.end("done")
+    return 0
+
+
+def _stage(
+    job: JobProgress, stage: Stage, arguments: argparse.Namespace, spec: str, indexes: list[str]
+) -> None:
+    """One extractor with its indexes."""
+    clock = Clock()
+
+    def tell(done: int, total: int, text: str = "") -> None:
+        stage.done, stage.total, stage.seconds = done, total, clock.seconds
+        job.update(stage)
+
+    stage.state = "running"
+    tell(0, 1)
+    protocol, force, k = arguments.protocol, arguments.force, arguments.k
+    evaluate(arguments.collection, [spec], indexes, protocol, tell, force, k=k)
+    stage.state = "done"
+    tell(1, 1)
 
 
 def chosen(collection: str, extractors: str, indexes: str) -> list[tuple[list[str], list[str]]]:

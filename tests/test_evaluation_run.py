@@ -168,6 +168,19 @@ def test_recall_is_by_distance(built: store.Collection) -> None:
         assert query.recall == pytest.approx(shared / 5)
 
 
+def test_whole_collections_are_ranked_however_large(
+    built: store.Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "MAX_K", 3)  # as if 30 photos were more than a search may return
+    (row,) = evaluate("toy", ["hog"], ["flat"])
+    assert all(query.ranked == 30 for query in row.queries)
+    engine = SearchEngine(max_k=3)
+    query = built.queries[0]
+    descriptor = engine.describe("toy", "hog", built.read(query), query.box)
+    with pytest.raises(PlaygroundError, match="Legal: 1 to 3"):
+        engine.search("toy", "hog", "flat", descriptor, 4)
+
+
 def test_without_the_exact_index_recall_is_not_known(toy_collection: store.Collection) -> None:
     build("toy", ["hog"], [LSH])
     (row,) = evaluate("toy", ["hog"], [LSH])

@@ -20,12 +20,13 @@ from data import artefact, store
 from data import photos as photo_files
 from data.base import Photo
 from data.errors import PlaygroundError
-from data.paths import check_name, collections_root
+from data.paths import check_name, collections_root, vectors_root
 from extractors.base import RGB
 from pages.parts.text import plain
 
 if TYPE_CHECKING:
     from data.store import Collection
+    from evaluation.rows import Row
     from indexing.engine import IndexStats, SearchEngine
     from indexing.jobs import Job
     from indexing.status import ExtractorStatus
@@ -152,6 +153,38 @@ def start_download(what: str, arguments: Sequence[str]) -> Job:
     from indexing import jobs as module
 
     return module.start(what, "download", ["scripts.download", "glr21", *arguments])
+
+
+def start_evaluation(what: str, arguments: Sequence[str]) -> Job:
+    """Start ``python -m scripts.evaluate`` in a process of its own."""
+    from indexing import jobs as module
+
+    return module.start(what, "evaluation", ["scripts.evaluate", *arguments])
+
+
+def evaluations(name: str) -> list[Row]:
+    """The kept rows of a collection, of all protocols; read again only when something changed."""
+    from evaluation.rows import folder_of
+
+    seen = []
+    for folder, pattern in (
+        (collections_root() / check_name(name, "collection"), "manifest.json"),
+        (folder_of(name), "*/*/*/manifest.json"),
+        (vectors_root(name), "*/manifest.json"),
+        (vectors_root(name), "*/indexes/*/manifest.json"),
+    ):
+        for path in sorted(folder.glob(pattern)):
+            with contextlib.suppress(OSError):  # replaced at this moment
+                seen.append((str(path), path.stat().st_mtime_ns))
+    return _evaluations(name, str(seen))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _evaluations(name: str, seen: str) -> list[Row]:
+    del seen  # only part of the cache's key
+    from evaluation.run import load_rows
+
+    return load_rows(name)
 
 
 def cancel(job_id: str) -> None:

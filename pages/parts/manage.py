@@ -268,6 +268,11 @@ def _import(names: list[str] | None) -> None:
         )
         title = st.text_input("Title (optional)", key="i_title", max_chars=200)
         make = _FIELDS[kind]()
+        add = st.checkbox(
+            "Add to the collection of this name, if there is one",
+            key="i_add",
+            help="Otherwise a name that is taken is refused. Photos with equal ids are replaced.",
+        )
         if not st.form_submit_button("Import", type="primary"):
             return
     try:
@@ -277,7 +282,7 @@ def _import(names: list[str] | None) -> None:
                 return
             if not name.strip():
                 raise PlaygroundError("The collection needs a name, such as my-city.")
-            _run_import(name.strip(), source, title.strip() or None)
+            _run_import(name.strip(), source, title.strip() or None, add)
     except PlaygroundError as error:
         st.error(plain(str(error)))
         return
@@ -365,14 +370,17 @@ def _import_demo(names: Sequence[str]) -> None:
         st.rerun()
 
 
-def _run_import(name: str, source: Any, title: str | None) -> None:
+def _run_import(name: str, source: Any, title: str | None, add: bool) -> None:
     bar = st.progress(0.0, text="Reading …")
 
     def progress(done: int, total: int, text: str) -> None:
         count = f"{done} of {total} photos" if total else f"{done} photos"
         bar.progress(min(1.0, done / total) if total else 0.0, text=f"{count}: {plain(text)}")
 
-    report = store.import_collection(name, source, title=title, progress=progress)
+    on_exists: store.OnExists = "add" if add else "refuse"
+    report = store.import_collection(
+        name, source, title=title, progress=progress, on_exists=on_exists
+    )
     bar.empty()
     done = [f"{count_of(report.added)} imported"]
     if report.unchanged:

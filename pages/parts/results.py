@@ -34,6 +34,7 @@ _CSS = """
   border: 3px solid; margin-right: .35em; vertical-align: -.1em; }
 .legend i.ok { border-color: #15803d; } .legend i.no { border-color: #c81e3a; }
 .legend i.eh { border-color: var(--st-border-color); }
+.legend i.junk { border-color: #8b94a3; background: #d5d9e0; }
 .legend b { font: inherit; font-weight: 650; font-size: .72rem; padding: .08em .45em;
   border-radius: 1em; background: #7c3aed; color: #fff; margin-right: .35em; }
 .nav { display: flex; align-items: center; gap: .4rem; margin-left: auto; }
@@ -64,6 +65,10 @@ _CSS = """
   overflow: hidden; background: var(--st-secondary-background-color);
   border: 3px solid var(--st-border-color); transition: box-shadow .12s; }
 .hit.ok .pic { border-color: #15803d; } .hit.no .pic { border-color: #c81e3a; }
+.hit.junk .pic { border-color: #8b94a3; } .hit.junk .pic img { filter: grayscale(1); opacity: .45; }
+.hit.junk .mark { display: block; background: #6b7484; }
+.query { height: 76px; max-width: 130px; object-fit: cover; border-radius: .45rem;
+  border: 3px solid #1c2333; margin-right: .35rem; }
 .pic img { width: 100%; height: 100%; object-fit: cover; display: block; }
 .rank, .mark, .odd { position: absolute; font-size: .7rem; font-weight: 650; line-height: 1.5;
   padding: 0 .45em; color: #fff; background: rgba(20, 26, 40, .78); }
@@ -86,7 +91,9 @@ _CSS = """
 """
 
 _JS = """
-const WORD = { '1': 'right landmark', '0': 'another landmark', '-1': 'landmark unknown' };
+const WORD = { '1': 'right landmark', '0': 'another landmark', '-1': 'landmark unknown',
+  '-2': 'junk, not judged' };
+const CLASS = { '1': ' ok', '0': ' no', '-2': ' junk' }, MARK = { '1': '✓', '0': '✗', '-2': '–' };
 const make = (tag, cls, text) => {
   const node = document.createElement(tag);
   if (cls) node.className = cls;
@@ -120,6 +127,10 @@ export default function ({ parentElement, data, setTriggerValue }) {
     const box = make('section', 'row'), head = make('div', 'head'), name = make('span', 'name');
     box.setAttribute('aria-label', row.title + ', ' + row.index);
     name.append(row.title, make('em', '', ' · ' + row.index));
+    if (row.picture) {
+      const query = make('img', 'query');
+      query.src = row.picture; query.alt = 'The query'; head.append(query);
+    }
     head.append(name);
     for (const [text, colour] of row.badges) head.append(make('span', 'tag ' + colour, text));
     for (const text of row.notes) head.append(make('span', 'note', text));
@@ -128,22 +139,24 @@ export default function ({ parentElement, data, setTriggerValue }) {
     const strip = make('div', 'strip');
     row.hits.forEach(([id, score, verdict, odd, inliers], at) => {
       const label = data.labels[id] || 'no label';
-      const hit = make('button', 'hit' + (verdict === 1 ? ' ok' : verdict === 0 ? ' no' : ''));
+      const hit = make('button', 'hit' + (CLASS[verdict] || ''));
       hit.type = 'button'; hit.dataset.id = id; hit.dataset.row = row.id;
       hit.tabIndex = at ? -1 : 0;
-      const score3 = score.toFixed(Math.abs(score) >= 100 ? 0 : 3);
-      const said = 'Rank ' + (at + 1) + ', ' + label + ', score ' + score3 + ', ' + WORD[verdict] +
+      const score3 = score === null ? '' : score.toFixed(Math.abs(score) >= 100 ? 0 : 3);
+      const said = 'Rank ' + (at + 1) + ', ' + label + (score3 && ', score ' + score3) +
+        ', ' + WORD[verdict] +
         (odd ? ', not returned by Flat' : '') +
         (inliers === null ? '' : ', ' + inliers + ' matches verified');
       hit.setAttribute('aria-label', said);
       hit.title = said;
       const pic = make('span', 'pic'), img = make('img'), text = make('span', 'text');
       img.alt = ''; img.decoding = 'async'; img.dataset.id = id; seen.observe(img);
-      const mark = make('span', 'mark', verdict === 1 ? '✓' : '✗');
+      const mark = make('span', 'mark', MARK[verdict] || '');
       pic.append(img, make('span', 'rank', at + 1), mark);
       if (odd) pic.append(make('span', 'odd', 'not in Flat'));
       const figures = score3 + (inliers === null ? '' : ' · ' + inliers + ' inl.');
-      text.append(make('span', 'score', figures), make('span', 'label', label));
+      if (figures) text.append(make('span', 'score', figures));
+      text.append(make('span', 'label', label));
       hit.append(pic, text);
       strip.append(hit);
     });
@@ -162,6 +175,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
   if (verdicts.has(1) || verdicts.has(0)) {
     explain('ok', 'right landmark'); explain('no', 'another landmark');
     if (verdicts.has(-1)) explain('eh', 'unknown');
+    if (verdicts.has(-2)) explain('junk', 'junk, not judged');
   } else { explain('eh', 'landmark of the query unknown'); }
   if (data.rows.some((row) => row.hits.some((hit) => hit[3]))) {
     const item = make('span');
@@ -235,6 +249,9 @@ _grid = st.components.v2.component("playground_results", html=_HTML, css=_CSS, j
 
 def results_grid(payload: dict[str, Any], key: str) -> dict[str, str] | None:
     """Draw the strips; ``payload`` is what ``compare.payload`` makes, with a ``key`` of its own.
+
+    A row may have a ``picture`` (a data URL) beside its name; a score may be None, and a verdict
+    -2 for junk.
 
     Returns:
         ``{"id": photo id, "row": row id}`` in the run in which a result was clicked, else None.
