@@ -75,7 +75,7 @@ def main() -> None:
     for failure in failures:
         st.error(f"{failure.where}: {failure.message}")
     if rows:
-        _results(collection, rows, k)
+        _results(collection, rows, k, searching.judged(collection, chosen, box))
 
 
 def _crop(chosen: query.Query) -> Box | None:
@@ -116,9 +116,11 @@ def _show_crop(chosen: query.Query, box: Box | None) -> None:
     st.caption(f"Searched region: {label}{about}")
 
 
-def _results(collection: Collection, rows: Sequence[compare.Row], k: int) -> None:
+def _results(
+    collection: Collection, rows: Sequence[compare.Row], k: int, judged: table.Judged | None
+) -> None:
     st.header("Comparison", anchor=False)
-    table.show(rows, k, dataclasses.asdict(state.current()))
+    table.show(rows, k, dataclasses.asdict(state.current()), judged)
     st.header("Results", anchor=False)
     untrained = list(
         dict.fromkeys(

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from browser import chrome  # noqa: F401  (one browser for all test files)
 
 import data  # noqa: F401  (sets the environment before numeric libraries load)
 from data import paths, photos, store

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Tab, chrome, serving  # noqa: F401  (fixtures)
+from browser import Tab, serving
 from ui_fakes import draw
 
 from data.paths import PROJECT_ROOT
@@ -30,7 +30,7 @@ for name in ("toy", "other"):
 
 
 @pytest.fixture(scope="session")
-def server(chrome: Any, toy_folder: Path, tmp_path_factory: Any) -> Iterator[str]:  # noqa: F811
+def server(chrome: Any, toy_folder: Path, tmp_path_factory: Any) -> Iterator[str]:
     """A server with two collections; ``toy`` is built with hog and bovw, ``other`` is not."""
     home = tmp_path_factory.mktemp("browser") / "home"
     environment = os.environ | {"PLAYGROUND_HOME": str(home)}
@@ -50,14 +50,14 @@ def server(chrome: Any, toy_folder: Path, tmp_path_factory: Any) -> Iterator[str
 
 
 @pytest.fixture
-def tab(chrome: Any, server: str) -> Iterator[Tab]:  # noqa: F811
+def tab(chrome: Any, server: str) -> Iterator[Tab]:
     one = Tab(chrome, server)
     yield one
     one.close()
 
 
 @pytest.fixture
-def phone(chrome: Any, server: str) -> Iterator[Tab]:  # noqa: F811
+def phone(chrome: Any, server: str) -> Iterator[Tab]:
     one = Tab(chrome, server, 390, 844)
     yield one
     one.close()

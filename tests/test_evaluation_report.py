@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import chrome  # noqa: F401  (fixture)
 
 from data import store
 from data.base import Photo
@@ -253,7 +252,7 @@ def test_nothing_to_report(toy_collection: store.Collection, tmp_path: Path) -> 
 def test_the_report_opens_without_any_request(
     made: tuple[store.Collection, list[Row]],
     tmp_path: Path,
-    chrome: Any,  # noqa: F811
+    chrome: Any,
 ) -> None:
     collection, listed = made
     path = tmp_path / "report.html"

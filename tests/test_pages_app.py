@@ -318,6 +318,22 @@ def test_import_of_a_folder_lists_what_was_skipped(fake: Any, home: Path) -> Non
     assert list(skipped["File"]) == ["castle/bad.jpg"]
 
 
+def test_photos_are_added_to_a_collection_of_the_name(fake: Any, home: Path) -> None:
+    for number in range(2):
+        folder = home / f"part-{number}" / "castle"
+        folder.mkdir(parents=True)
+        draw(2, number).save(folder / f"view-{number}.jpg")
+        test = fine(app("collections"))
+        test.segmented_control(key="i_kind").set_value("Folder")
+        test.run()
+        test.text_input(key="i_name").set_value("mine")
+        test.text_input(key="i_folder").set_value(str(folder.parent))
+        test.checkbox(key="i_add").set_value(number == 1)
+        next(one for one in test.button if one.label == "Import").click()
+        fine(test.run())
+    assert len(store.load("mine").photos) == 2
+
+
 @pytest.mark.parametrize(
     ("name", "folder", "says"),
     [("", ".", "needs a name"), ("a/b", ".", "legal"), ("x", "/nowhere/at/all", "does not exist")],

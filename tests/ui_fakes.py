@@ -84,6 +84,22 @@ class ToySource:
         return {"title": "Toy landmarks", "description": "Drawn for tests.", "licence": "CC0-1.0"}
 
 
+class JunkSource(ToySource):
+    """Three queries by the revisited protocol: of each landmark one easy, two hard, one junk."""
+
+    def candidates(self) -> Iterator[Candidate]:
+        for one in super().candidates():
+            if not one.query:
+                yield one
+                continue
+            label = one.label
+            truth = {"easy": [f"{label}-0"], "hard": [f"{label}-1", f"{label}-2"]}
+            yield dataclasses.replace(one, extra={"ground_truth": truth | {"junk": [f"{label}-3"]}})
+
+    def describe(self) -> dict[str, Any]:
+        return super().describe() | {"protocol": "revisited", "partial": True}
+
+
 @dataclasses.dataclass(frozen=True)
 class FakeHit:
     rank: int

@@ -45,8 +45,8 @@ def fitting(collection: Collection, saved: Iterable[str] = ()) -> list[str]:
 def _fits(collection: Collection, name: str) -> bool:
     from evaluation import registry
 
-    protocol = registry.protocol(name)
     try:
+        protocol = registry.protocol(name)
         truths = [
             protocol.truths(collection, query) for query in protocol.queries(collection)[:_TRIED]
         ]
@@ -312,7 +312,7 @@ def strip(
     value = query.values[setting][measure]
     badges = [
         [f"{value_name(measure)} {value:.3f}", "blue"],
-        [f"{len(found):,} of {query.positives[setting]:,} right photos found", "green"],
+        [f"{len(found):,} of {query.positives[setting]:,} right photos ranked", "green"],
         [first, "grey"],
     ]
     if untrained(row):

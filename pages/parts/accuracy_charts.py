@@ -23,7 +23,7 @@ def _colour(rows: Sequence[Row], legend: bool = True) -> Any:
     """One colour per extractor, the same in all drawings."""
     names = list(dict.fromkeys(backend.title(row.extractor) for row in rows))
     scale = alt.Scale(domain=names, range=[COLOURS[i % len(COLOURS)] for i in range(len(names))])
-    keys = alt.Legend(title=None, orient="bottom", columns=4, labelLimit=220) if legend else None
+    keys = alt.Legend(title=None, orient="top", columns=4, labelLimit=220) if legend else None
     return alt.Color("extractor:N", scale=scale, legend=keys)
 
 
@@ -94,7 +94,9 @@ def intervals(rows: Sequence[Row], setting: str) -> None:
         return
     name = accuracy.mean_name(measure)
     base = alt.Chart(pd.DataFrame(lines), height=max(120, 28 * len(lines) + 30)).encode(
-        y=alt.Y("method:N", sort=None, title=None, axis=alt.Axis(labelLimit=190, labelOverlap=False)),
+        y=alt.Y(
+            "method:N", sort=None, title=None, axis=alt.Axis(labelLimit=190, labelOverlap=False)
+        ),
         color=_colour(rows, legend=False),
         tooltip=[
             alt.Tooltip("method:N", title="Method"),

@@ -63,6 +63,7 @@ def compare(collection: Collection, rows: Sequence[Row], setting: str) -> None:
     drawing, below = st.columns([6, 5], gap="large", vertical_alignment="center")
     with drawing:
         key = f"a_scatter-{_digest([first.name, second.name, setting, list(by_id)])}"
+        key += f"-{st.session_state.get('a_round', 0)}"
         picked = accuracy_charts.scatter(points, names, measure, st.session_state["a_query"], key)
         # Only a new click counts: the list below may have chosen another query since.
         if picked in by_id and st.session_state.get("a_clicked") != (key, picked):
@@ -81,10 +82,16 @@ def compare(collection: Collection, rows: Sequence[Row], setting: str) -> None:
             list(by_id),
             format_func=lambda one: _line(by_id[one]),
             key="a_query",
+            on_change=_forget_click,
         )
         _picture(collection, queries[chosen])
         _use(collection, queries[chosen], (first, second))
     _two(collection, queries[chosen], (first, second), setting)
+
+
+def _forget_click() -> None:
+    """A choice from the list draws the points anew: the one clicked before can be clicked again."""
+    st.session_state["a_round"] = st.session_state.get("a_round", 0) + 1
 
 
 def _choose(label: str, by_name: Mapping[str, Row], default: str, key: str) -> str:

@@ -91,11 +91,10 @@ def offer(
     built = sum(map(len, ready.values()))
     known = built - len(pairs)
     options = list(dict.fromkeys(extractor for extractor, _ in pairs))
-    words = "nothing is" if not known else f"{known} of {built} are"
     with st.container(border=True, key="evaluate_box", gap="small"):
         st.markdown(
-            f"Of the {built} built combinations of extractor and index, {words} evaluated by this "
-            f"protocol and up to date."
+            f"Evaluated by this protocol and up to date: {known} of the {built} built "
+            f"combinations of extractor and index."
         )
         chosen = st.pills(
             "Evaluate",

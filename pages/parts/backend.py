@@ -166,6 +166,8 @@ def evaluations(name: str) -> list[Row]:
     """The kept rows of a collection, of all protocols; read again only when something changed."""
     from evaluation.rows import folder_of
 
+    if not any(folder_of(name).glob("*/*/*/manifest.json")):
+        return []
     seen = []
     for folder, pattern in (
         (collections_root() / check_name(name, "collection"), "manifest.json"),

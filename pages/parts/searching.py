@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from data.errors import PlaygroundError
 from pages.parts import backend
 from pages.parts.compare import Row, truth_of, without
 from pages.parts.query import Query
+from pages.parts.table import Judged
 
 if TYPE_CHECKING:
     from data.store import Collection
@@ -70,6 +72,29 @@ def search_all(
             rows.append(Row(extractor, index, result, figures, truth, flat_ids))
     note.empty()
     return rows, failures
+
+
+def judged(collection: Collection, query: Query, box: Box | None) -> Judged | None:
+    """The protocol's AP of the query, where the query was evaluated exactly as it is shown."""
+    from evaluation import registry
+
+    if query.photo is None or box != query.photo.box:
+        return None
+    try:
+        rows = backend.evaluations(collection.name)
+    except PlaygroundError:
+        return None
+    name = registry.of_collection(collection)
+    rows = [row for row in rows if row.protocol == name and not row.stale]
+    # Rows exist, so the protocol does; a photo may share its id with a query.
+    if not rows or query.photo not in rows[0].judged_by.queries(collection):
+        return None
+    values = {
+        (row.extractor, row.index): row.values(measure="ap").get(query.photo.id, math.nan)
+        for row in rows
+    }
+    known = {pair: value for pair, value in values.items() if not math.isnan(value)}
+    return Judged(name, rows[0].judged_by.title, known) if known else None
 
 
 class _Searcher:

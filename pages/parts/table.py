@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,14 +14,31 @@ from pages.parts import backend, compare
 from pages.parts.compare import Row
 
 
-def frame(rows: Sequence[Row], k: int) -> pd.DataFrame:
-    """The table as a frame, columns as in ``compare.record``."""
-    return pd.DataFrame(compare.records(rows, k))
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """The AP of the shown query as it was evaluated: by a protocol, over the whole ranking.
+
+    ``values`` are by extractor and index; what was not evaluated is absent.
+    """
+
+    protocol: str
+    title: str
+    values: Mapping[tuple[str, str], float]
 
 
-def csv(rows: Sequence[Row], k: int) -> str:
+def frame(rows: Sequence[Row], k: int, judged: Judged | None = None) -> pd.DataFrame:
+    """The table as a frame, columns as in ``compare.record``, with ``AP_<protocol>`` if known."""
+    found = pd.DataFrame(compare.records(rows, k))
+    if judged is not None:
+        values = [judged.values.get((row.extractor, row.index)) for row in rows]
+        place = list(found.columns).index(f"AP@{k}") + 1
+        found.insert(place, f"AP_{judged.protocol}", pd.Series(values, dtype="float64"))
+    return found
+
+
+def csv(rows: Sequence[Row], k: int, judged: Judged | None = None) -> str:
     """The table for a spreadsheet."""
-    return str(frame(rows, k).to_csv(index=False))
+    return str(frame(rows, k, judged).to_csv(index=False))
 
 
 def as_json(rows: Sequence[Row], k: int, settings: dict[str, Any]) -> str:
@@ -37,9 +55,11 @@ def as_json(rows: Sequence[Row], k: int, settings: dict[str, Any]) -> str:
     )
 
 
-def show(rows: Sequence[Row], k: int, settings: dict[str, Any]) -> None:
+def show(
+    rows: Sequence[Row], k: int, settings: dict[str, Any], judged: Judged | None = None
+) -> None:
     """Draw the table and the download buttons."""
-    shown = frame(rows, k)
+    shown = frame(rows, k, judged)
     shown["extractor"] = [backend.title(name) for name in shown["extractor"]]
     shown["index"] = [backend.title(name) for name in shown["index"]]
     known = any(row.truth is not None for row in rows)
@@ -50,7 +70,7 @@ def show(rows: Sequence[Row], k: int, settings: dict[str, Any]) -> None:
         height=min(38 + 35 * len(shown), 38 + 35 * 12) + 2,
         row_height=35,
         placeholder="–",
-        column_config=_columns(k),
+        column_config=_columns(k, judged),
         column_order=[
             name
             for name in shown.columns
@@ -62,7 +82,7 @@ def show(rows: Sequence[Row], k: int, settings: dict[str, Any]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             "CSV",
-            csv(rows, k),
+            csv(rows, k, judged),
             "comparison.csv",
             "text/csv",
             on_click="ignore",
@@ -89,14 +109,14 @@ def show(rows: Sequence[Row], k: int, settings: dict[str, Any]) -> None:
         st.caption(" ".join(missing))
 
 
-def _columns(k: int) -> dict[str, Any]:
+def _columns(k: int, judged: Judged | None = None) -> dict[str, Any]:
     number = st.column_config.NumberColumn
     bar = st.column_config.ProgressColumn
 
     def ms(label: str, what: str) -> Any:
         return number(label, format="%.2f", help=what, width=84)
 
-    return {
+    columns = {
         "extractor": st.column_config.TextColumn("Extractor", width=110, pinned=True),
         "index": st.column_config.TextColumn("Index", width=84),
         "total_ms": ms("Total ms", "From the crop to the hits; decoding the photo is part of it"),
@@ -135,3 +155,13 @@ def _columns(k: int) -> dict[str, Any]:
         "build_s": number("Build s", format="%.2f", width=76, help="Building the index"),
         "weights": st.column_config.TextColumn("Weights", width=92),
     }
+    if judged is not None:
+        columns[f"AP_{judged.protocol}"] = bar(
+            "AP",
+            min_value=0,
+            max_value=1,
+            format="%.2f",
+            width=100,
+            help=f"Over the whole ranking, as evaluated on the Accuracy page: {judged.title}",
+        )
+    return columns
