@@ -13,7 +13,7 @@ from pages.parts.text import plain
 if TYPE_CHECKING:
     from indexing.jobs import Job
 
-EVERY = 1.5  # s between two looks at the progress file
+EVERY = 2.5  # s between two looks at the progress file
 _SEEN = "ready_seen"
 
 
