@@ -32,8 +32,8 @@ from extractors.base import (
 SIFT_DIM = 128
 # FAISS recommends 39 points per centroid at least and uses 256 at most. On held-out SIFT, 64, 128
 # and 256 of them gave a mean squared distance of 0.175, 0.171 and 0.171, and the time is
-# proportional to them and to the words (4,096 words with 128: 137 CPU seconds on 2 busy cores).
-MIN_POINTS_PER_WORD = 64
+# proportional to them (4,096 words with 128: 137 CPU seconds on a busy 2-core machine).
+MIN_POINTS_PER_WORD = 39
 MAX_POINTS_PER_WORD = 64
 # The BLAS inside FAISS rounds differently with each number of threads, so k-means always gets
 # the same one, whatever the machine has. (Other kinds of CPU may still round differently.)
@@ -104,7 +104,7 @@ class Bovw(Extractor):
         parameters={
             "image_size": "longer side in px to which photos are shrunk before SIFT",
             "max_keypoints": "keypoints kept per photo, strongest first",
-            "words": "words of the vocabulary; at least 64 descriptors of the sample per word",
+            "words": "words of the vocabulary; at least 39 descriptors of the sample per word",
             "iterations": "rounds of k-means",
             "seed": "seed of k-means",
         },
@@ -285,7 +285,7 @@ def root_sift(descriptors: NDArray[np.uint8]) -> Floats:
 
 
 def vocabulary_size(asked: int, descriptors: int) -> int:
-    """Words that a sample of so many descriptors can support: 64 descriptors each, at least 2.
+    """Words that a sample of so many descriptors can support: 39 descriptors each, at least 2.
 
     Where that is fewer than asked for, it is rounded down to a multiple of 64 (8 below 64), as
     product quantisation needs a dimension with small divisors.

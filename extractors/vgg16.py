@@ -49,7 +49,8 @@ class Vgg16(PooledTrunk):
             "ignore pooling, p and image_size",
         },
         licence="BSD-3-Clause (torchvision)",
-        cost="One network pass: about 30 GFLOP at 256 x 192 px; at the same size four times a ResNet50.",
+        cost="One network pass: about 30 GFLOP at 256 x 192 px; four times a ResNet50 at the same "
+        "size.",
     )
 
     def __init__(self, config: Vgg16Config, weights: str = "auto") -> None:
