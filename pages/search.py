@@ -58,6 +58,8 @@ def main() -> None:
         extractors, indexes, k = choices.methods(name, found, ready)
     with strip:
         building.progress_strip(name)
+    if building.ready_signature(name) != ready:
+        st.rerun()  # a build ended while this was drawn; nothing would tell the page later
     # While a build runs, what nobody chose stays open, so that new extractors join by themselves.
     settled = backend.running_job(name) is None
     state.write_link(
