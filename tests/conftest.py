@@ -22,6 +22,12 @@ TOY_VIEWS = 6  # photos of each landmark in the collection
 TOY_SIZE = (200, 150)  # width, height in px
 
 
+@pytest.fixture(autouse=True)
+def no_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that draws the app leaves no build of the demo running behind it."""
+    monkeypatch.setenv("PLAYGROUND_DEMO", "off")
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty PLAYGROUND_HOME: nothing a test builds ends up in the project."""

@@ -9,18 +9,19 @@ from unittest import mock
 
 import pytest
 from streamlit.testing.v1 import AppTest
-from ui_fakes import NAME, FakeEngine, FakeIndexStatus, FakeJob, FakeStatus, ToySource, draw, faked
+from ui_fakes import NAME, FakeEngine, FakeJob, ToySource, draw, faked, index_of, status_of
 
 from data import store
 from data.errors import PlaygroundError
 from data.paths import PROJECT_ROOT
 from indexing.progress import Stage
+from indexing.status import ExtractorStatus
 
 READY = [
-    FakeStatus("hog"),
-    FakeStatus("bovw"),
-    FakeStatus("resnet50", weights="untrained"),
-    FakeStatus("delf", state="missing", indexes=()),
+    status_of("hog"),
+    status_of("bovw"),
+    status_of("resnet50", weights="untrained"),
+    status_of("delf", state="missing", indexes=()),
 ]
 
 
@@ -276,7 +277,7 @@ def test_a_failed_build_is_told_once(home: Path) -> None:
 
 
 def test_nothing_built(home: Path) -> None:
-    with faked([FakeStatus("hog", state="missing", indexes=())]):
+    with faked([status_of("hog", state="missing", indexes=())]):
         test = fine(app())
     assert "Nothing is built" in test.info[0].value
 
@@ -388,8 +389,8 @@ def test_methods_explain_every_method(fake: Any, kind: str) -> None:
 
 
 def test_methods_show_what_was_measured(home: Path) -> None:
-    index = FakeIndexStatus("ivf", bytes_per_vector=264.0)
-    with faked([FakeStatus("hog", extract_s=1.2, n=12, dim=3780, indexes=(index,))]):
+    index = index_of("ivf", bytes_per_vector=264.0)
+    with faked([status_of("hog", extract_s=1.2, n=12, dim=3780, indexes=(index,))]):
         test = fine(app("methods"))
         values = {one.label: one.value for one in test.metric}
         assert values["Dimension"] == "3780"
@@ -397,7 +398,7 @@ def test_methods_show_what_was_measured(home: Path) -> None:
 
 
 ALL_BUILT = [
-    FakeStatus(name) for name in ("hog", "bovw", "resnet50", "gem-siamese", "delf", "vgg16")
+    status_of(name) for name in ("hog", "bovw", "resnet50", "gem-siamese", "delf", "vgg16")
 ]
 
 
@@ -407,14 +408,19 @@ ALL_BUILT = [
         (READY, [], True),
         (ALL_BUILT, [], False),
         (READY, [FakeJob(collection="demo")], False),
-        ([FakeStatus("hog", indexes=(FakeIndexStatus("flat"),)), *ALL_BUILT[1:]], [], True),
+        ([status_of("hog", indexes=(index_of("flat"),)), *ALL_BUILT[1:]], [], True),
     ],
 )
 def test_the_start_builds_what_the_demo_lacks(
-    home: Path, statuses: list[FakeStatus], job: list[FakeJob], starts: bool
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    statuses: list[ExtractorStatus],
+    job: list[FakeJob],
+    starts: bool,
 ) -> None:
     from pages.parts import startup
 
+    monkeypatch.delenv(startup.SWITCH)
     begin = startup.begin
     with faked(statuses, job) as (_, calls), mock.patch("data.demo.ensure_demo") as ensure:
         assert begin() == ""
@@ -424,9 +430,12 @@ def test_the_start_builds_what_the_demo_lacks(
     assert calls["start_build"].call_count == int(starts)
 
 
-def test_a_demo_that_cannot_be_made_is_a_sentence(home: Path) -> None:
+def test_a_demo_that_cannot_be_made_is_a_sentence(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pages.parts import startup
 
+    monkeypatch.delenv(startup.SWITCH)
     begin = startup.begin
     broken = PlaygroundError("The demo is incomplete. Restore it.")
     with faked(READY), mock.patch("data.demo.ensure_demo", side_effect=broken):
