@@ -24,8 +24,9 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.app
 app: $(VENV)/.app
 	$(BIN)/python -m streamlit run app.py --server.port $(PORT)
 
+# Two at a time: much of a test's time is waiting for a server or a browser.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
