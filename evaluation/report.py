@@ -1,34 +1,38 @@
 """The report of an evaluation: one HTML file that opens offline, years later, by itself.
 
-Tables, curves and the worst failures as pictures. Nothing is loaded from anywhere: styles, the
-few lines of JavaScript, drawings (SVG) and thumbnails (JPEG) are in the file, and its content
-security policy forbids requests.
+Tables, curves and the worst failures as pictures (see ``evaluation.blocks``).
 """
 
 from __future__ import annotations
 
-import base64
 import functools
-import html
-import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from data import artefact, photos
+from data import artefact
 from data.base import Photo
 from data.errors import PlaygroundError
 from data.store import Collection
 from evaluation import statistics
 from evaluation.base import Protocol, Truth
+from evaluation.blocks import (
+    COLOURS,
+    Pictures,
+    escaped,
+    figure,
+    json_text,
+    page,
+    unit_axes,
+    x_of,
+    y_of,
+)
 from evaluation.rows import LEVELS, QueryRow, Row
 
 SHOWN = 10  # ranks of a failure
 FAILURES = 5  # queries per extractor
 MOST_EXTRACTORS = 8  # whose failures are shown
-THUMB_SIDE, QUERY_SIDE = 96, 150  # px
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7b4fa3", "#444444")
 _TESTED = 30_000_000  # draws of all queries of all tests together, to bound the time
 
 _WORDS = {
@@ -69,7 +73,7 @@ def render(rows: Sequence[Row], collection: Collection) -> str:
         _scatter(rows, protocol, best),
         _failures(rows, collection, protocol),
     ]
-    return _PAGE.format(title=_text(title), style=_STYLE, body="\n".join(body), script=_SCRIPT)
+    return page(title, "\n".join(body), _SCRIPT)
 
 
 # Parts
@@ -81,10 +85,10 @@ def _head(rows: Sequence[Row], collection: Collection, protocol: Protocol) -> st
     facts = [
         f"{len(first.queries):,} queries",
         f"{first.photos:,} photos",
-        f"collection <code>{_text(collection.name)}</code>",
-        f"protocol <code>{_text(protocol.name)}</code>",
-        _text(first.date[:10]),
-        _text(first.machine),
+        f"collection <code>{escaped(collection.name)}</code>",
+        f"protocol <code>{escaped(protocol.name)}</code>",
+        escaped(first.date[:10]),
+        escaped(first.machine),
     ]
     notes = []
     if judged < len(first.queries):
@@ -103,19 +107,19 @@ def _head(rows: Sequence[Row], collection: Collection, protocol: Protocol) -> st
             "baseline, not the method's."
         )
     shown = "".join(f'<p class="note">{note}</p>' for note in notes)
-    heading = f"<h1>{_text(collection.title)}</h1><p class=sub>{_text(protocol.title)}</p>"
+    heading = f"<h1>{escaped(collection.title)}</h1><p class=sub>{escaped(protocol.title)}</p>"
     listed = " &#183; ".join(filter(None, facts))
     return f"<header>{heading}<p>{listed}</p>{shown}</header>"
 
 
 def _meaning(row: Row, protocol: Protocol) -> str:
     measures = "".join(
-        f"<dt>{_text(_mean_name(name))}</dt><dd>{_text(words)}</dd>"
+        f"<dt>{escaped(_mean_name(name))}</dt><dd>{escaped(words)}</dd>"
         for name, words in protocol.measures.items()
     )
     k = row.k
     return f"""<section><h2>What the numbers mean</h2>
-<p>{_text(protocol.meaning)}</p>
+<p>{escaped(protocol.meaning)}</p>
 <dl>{measures}
 <dt>95&#160;% interval</dt><dd>how far the mean moves when the queries are drawn again
 ({statistics.DRAWS:,} bootstrap draws); with few queries it is wide, and small differences mean
@@ -128,19 +132,19 @@ distance, equally near ones counting as found. It judges the index, mAP the desc
 index can even gain mAP by luck</dd>
 <dt>extract, search</dt><dd>median milliseconds per query once everything is loaded: from the
 decoded photo to its descriptor, and the index alone for {k} results</dd></dl>
-<p class=source>{_text(protocol.paper)}. <span class=url>{_text(protocol.url)}</span></p>
+<p class=source>{escaped(protocol.paper)}. <span class=url>{escaped(protocol.url)}</span></p>
 </section>"""
 
 
 def _table(rows: Sequence[Row], protocol: Protocol, best: Row) -> str:
     columns: list[tuple[str, Callable[[Row], tuple[str, Any]], bool]] = [
-        ("extractor", lambda row: (_text(row.extractor), row.extractor), False),
-        ("index", lambda row: (_text(row.index), row.index), False),
+        ("extractor", lambda row: (escaped(row.extractor), row.extractor), False),
+        ("index", lambda row: (escaped(row.index), row.index), False),
     ]
     if any(row.weights for row in rows):
-        columns.append(("weights", lambda row: (_text(row.weights or "–"), row.weights), False))
+        columns.append(("weights", lambda row: (escaped(row.weights or "–"), row.weights), False))
     if any(row.rerank != "none" for row in rows):
-        columns.append(("rerank", lambda row: (_text(row.rerank), row.rerank), False))
+        columns.append(("rerank", lambda row: (escaped(row.rerank), row.rerank), False))
     # Bars of all settings share one scale, up to the highest interval.
     tops = [edge for row in rows for s in protocol.settings for edge in (row.interval(s) or ())]
     high = max([edge for edge in tops if edge > 0], default=1.0)
@@ -170,7 +174,7 @@ def _table(rows: Sequence[Row], protocol: Protocol, best: Row) -> str:
         ("build s", lambda row: _number_cell(row.build_s, "{:,.2f}"), True),
     ]
     head = "".join(
-        f'<th scope="col"{" class=n" if number else ""}><button type="button">{_text(name)}'
+        f'<th scope="col"{" class=n" if number else ""}><button type="button">{escaped(name)}'
         f"</button></th>"
         for name, _, number in columns
     )
@@ -180,7 +184,7 @@ def _table(rows: Sequence[Row], protocol: Protocol, best: Row) -> str:
         for _, cell, number in columns:
             text, value = cell(row)
             cells.append(
-                f'<td{" class=n" if number else ""} data-v="{_text(str(value))}">{text}</td>'
+                f'<td{" class=n" if number else ""} data-v="{escaped(str(value))}">{text}</td>'
             )
         marked = " class=best" if row is best else ""
         lines.append(f"<tr{marked}>{''.join(cells)}</tr>")
@@ -210,20 +214,20 @@ def _curves(rows: Sequence[Row], protocol: Protocol) -> str:
     colour = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(extractors)}
     drawings = []
     for index in dict.fromkeys(row.index for row in rows):
-        shapes = [_axes("recall", "precision")]
+        shapes = [unit_axes("recall", "precision")]
         for row in (row for row in rows if row.index == index):
             curve = row.precision_recall()
             points = " ".join(
-                f"{_x(level):.1f},{_y(value):.1f}"
+                f"{x_of(level):.1f},{y_of(value):.1f}"
                 for level, value in zip(LEVELS, curve, strict=True)
             )
             shapes.append(
                 f'<polyline points="{points}" fill="none" stroke="{colour[row.extractor]}" '
-                f'stroke-width="2"><title>{_text(row.name)}</title></polyline>'
+                f'stroke-width="2"><title>{escaped(row.name)}</title></polyline>'
             )
-        drawings.append(_figure(_text(index), "".join(shapes), f"Precision-recall, {index}"))
+        drawings.append(figure(escaped(index), "".join(shapes), f"Precision-recall, {index}"))
     keys = "".join(
-        f'<li><span class="swatch" style="background:{colour[name]}"></span>{_text(name)}</li>'
+        f'<li><span class="swatch" style="background:{colour[name]}"></span>{escaped(name)}</li>'
         for name in extractors
     )
     setting = f" ({protocol.main})" if len(protocol.settings) > 1 else ""
@@ -252,39 +256,40 @@ def _scatter(rows: Sequence[Row], protocol: Protocol, best: Row) -> str:
     data = {"high": high, "ids": ids, "names": [row.name for row in rows], "values": values}
     a, b = _place(rows, best), _place(rows, second)
     points = "".join(
-        f'<circle r="4" cx="{_x((x or 0) / high):.1f}" cy="{_y((y or 0) / high):.1f}"'
+        f'<circle r="4" cx="{x_of((x or 0) / high):.1f}" cy="{y_of((y or 0) / high):.1f}"'
         f"{' hidden=hidden' if x is None or y is None else ''}>"
-        f"<title>{_text(one)}: {_or_dash(x)} and {_or_dash(y)}</title></circle>"
+        f"<title>{escaped(one)}: {_or_dash(x)} and {_or_dash(y)}</title></circle>"
         for one, x, y in zip(ids, values[a], values[b], strict=True)
     )
-    diagonal = f'<line x1="{_x(0)}" y1="{_y(0)}" x2="{_x(1)}" y2="{_y(1)}" class="diagonal"></line>'
-    axes = _axes("first method", "second method", high)
-    drawing = _figure(
+    ends = f'x1="{x_of(0)}" y1="{y_of(0)}" x2="{x_of(1)}" y2="{y_of(1)}"'
+    diagonal = f'<line {ends} class="diagonal"></line>'
+    axes = unit_axes("first method", "second method", high)
+    drawing = figure(
         "", f'{axes}{diagonal}<g id="points">{points}</g>', "AP of each query", "chart big"
     )
 
     def options(chosen: int) -> str:
         return "".join(
-            f'<option value="{i}"{" selected" if i == chosen else ""}>{_text(row.name)}</option>'
+            f'<option value="{i}"{" selected" if i == chosen else ""}>{escaped(row.name)}</option>'
             for i, row in enumerate(rows)
         )
 
     setting = f" ({protocol.main})" if len(protocol.settings) > 1 else ""
     return (
         f"<section><h2>Query by query{setting}</h2><p>Each point is a query, at the "
-        f"{_text(protocol.headline.upper())} of the first method (to the right) and of the second "
-        f"one (up). Points above the diagonal are better with the second method; point at one to "
-        f"see its name.</p>"
+        f"{escaped(protocol.headline.upper())} of the first method (to the right) and of the "
+        f"second one (up). Points above the diagonal are better with the second method; point at "
+        f"one to see its name.</p>"
         f'<p><label>First <select id="first">{options(a)}</select></label> '
         f'<label>Second <select id="second">{options(b)}</select></label></p>'
         f'<p id="tally"></p>{drawing}'
-        f'<script type="application/json" id="values">{_json(data)}</script></section>'
+        f'<script type="application/json" id="values">{json_text(data)}</script></section>'
     )
 
 
 def _failures(rows: Sequence[Row], collection: Collection, protocol: Protocol) -> str:
     """The worst queries of each extractor's best row, with the ranks that were found."""
-    pictures = _Pictures(collection)
+    pictures = Pictures(collection)
     by_id = {query.id: query for query in protocol.queries(collection)}
     parts = []
     by_score = sorted(rows, key=lambda row: -_or_low(row.score))
@@ -300,9 +305,10 @@ def _failures(rows: Sequence[Row], collection: Collection, protocol: Protocol) -
                 shown.append(_failure(query, photo, truth, row, collection, pictures))
         if not shown:
             shown.append("<p>None: every query is answered perfectly.</p>")
+        state = " open" if extractor == extractors[0] else ""
         parts.append(
-            f"<details{' open' if extractor == extractors[0] else ''}><summary>{_text(row.name)} "
-            f"<small>{_text(_mean_name(protocol.headline))} {_or_dash(row.score)}</small></summary>"
+            f"<details{state}><summary>{escaped(row.name)} <small>"
+            f"{escaped(_mean_name(protocol.headline))} {_or_dash(row.score)}</small></summary>"
             f"{''.join(shown)}</details>"
         )
     keys = "".join(
@@ -322,7 +328,7 @@ def _failure(
     truth: Truth,
     row: Row,
     collection: Collection,
-    pictures: _Pictures,
+    pictures: Pictures,
 ) -> str:
     setting = row.judged_by.main
     value = query.values[setting][row.judged_by.headline]
@@ -339,7 +345,7 @@ def _failure(
         label = (known.title or known.label or photo_id) if known else photo_id
         tip = f"{rank}. {label} ({photo_id}): {words}"
         cells.append(
-            f'<figure class="{mark}" title="{_text(tip)}">{pictures.thumbnail(photo_id, tip)}'
+            f'<figure class="{mark}" title="{escaped(tip)}">{pictures.thumbnail(photo_id, tip)}'
             f"<figcaption>{rank} {sign}</figcaption></figure>"
         )
     if not cells:
@@ -349,86 +355,8 @@ def _failure(
     )
     return (
         f'<div class="failure"><div class="query">{pictures.query(query.query_id, photo)}'
-        f"</div><div><p><strong>{_text(name)}</strong> <code>{_text(query.query_id)}</code><br>"
+        f"</div><div><p><strong>{escaped(name)}</strong> <code>{escaped(query.query_id)}</code><br>"
         f'{words}</p><div class="ranks">{"".join(cells)}</div></div></div>'
-    )
-
-
-class _Pictures:
-    """Small JPEGs as data addresses; a photo that cannot be read becomes a grey box."""
-
-    def __init__(self, collection: Collection) -> None:
-        self._collection = collection
-        self._made: dict[str, str] = {}
-
-    def thumbnail(self, photo_id: str, words: str) -> str:
-        if photo_id not in self._made:
-            self._made[photo_id] = self._inline(
-                lambda: photos.decode(self._collection.thumbnail(photo_id)), THUMB_SIDE
-            )
-        return self._tag(self._made[photo_id], words)
-
-    def query(self, query_id: str, photo: Photo) -> str:
-        def crop() -> photos.RGB:
-            pixels = self._collection.read(photo)
-            if photo.box is None:
-                return pixels
-            x0, y0, x1, y1 = photo.box
-            return pixels[y0:y1, x0:x1]
-
-        return self._tag(self._inline(crop, QUERY_SIDE), f"query {query_id}")
-
-    def _inline(self, read: Callable[[], photos.RGB], side: int) -> str:
-        try:
-            small = photos.make_thumbnail(read(), side)
-        except PlaygroundError:
-            return ""
-        content = photos.encode_jpeg(small, quality=72)
-        return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
-
-    @staticmethod
-    def _tag(address: str, words: str) -> str:
-        if not address:
-            return f'<span class="nothing">{_text(words)}: no photo on this disk</span>'
-        return f'<img src="{address}" alt="{_text(words)}">'
-
-
-# Drawing: the unit square at 50 to 290 px of a 310 x 300 px picture
-
-
-def _x(value: float) -> float:
-    return 50 + 250 * value
-
-
-def _y(value: float) -> float:
-    return 260 - 250 * value
-
-
-def _axes(across: str, up: str, high: float = 1.0) -> str:
-    shapes = [f'<rect x="{_x(0)}" y="{_y(1)}" width="250" height="250" class="frame"></rect>']
-    for i in range(5):
-        share = i / 4
-        text = f"{share * high:g}"
-        shapes.append(
-            f'<line x1="{_x(share)}" y1="{_y(0)}" x2="{_x(share)}" y2="{_y(1)}" class="grid">'
-            f'</line><line x1="{_x(0)}" y1="{_y(share)}" x2="{_x(1)}" y2="{_y(share)}" '
-            f'class="grid"></line>'
-            f'<text x="{_x(share)}" y="276" text-anchor="middle">{text}</text>'
-            f'<text x="44" y="{_y(share) + 4}" text-anchor="end">{text}</text>'
-        )
-    shapes.append(f'<text x="175" y="294" text-anchor="middle">{_text(across)}</text>')
-    shapes.append(
-        f'<text x="14" y="135" text-anchor="middle" transform="rotate(-90 14 135)">'
-        f"{_text(up)}</text>"
-    )
-    return "".join(shapes)
-
-
-def _figure(caption: str, shapes: str, words: str, kind: str = "chart") -> str:
-    shown = f"<figcaption>{caption}</figcaption>" if caption else ""
-    return (
-        f'<figure class="{kind}">{shown}<svg viewBox="0 0 310 300" role="img" '
-        f'aria-label="{_text(words)}">{shapes}</svg></figure>'
     )
 
 
@@ -485,15 +413,6 @@ def _mean_name(measure: str) -> str:
     return "N-S" if measure == "n-s" else f"m{measure.upper()}"
 
 
-def _text(words: str) -> str:
-    return html.escape(words, quote=True)
-
-
-def _json(value: Any) -> str:
-    # "<" would end the script element wherever a name holds "</script>".
-    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
-
-
 def _perfect(protocol: Protocol) -> float:
     return 4.0 if protocol.headline == "n-s" else 1.0
 
@@ -513,88 +432,6 @@ def _or_dash(value: float | None) -> str:
 def _place(rows: Iterable[Row], wanted: Row) -> int:
     return next(i for i, row in enumerate(rows) if row is wanted)
 
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>{title}</title><style>{style}</style></head>
-<body><main>{body}</main><script>{script}</script></body></html>
-"""
-
-_STYLE = """
-:root { --ink: #1c2430; --soft: #5c6675; --line: #dde1e7; --tint: #f4f6f9; --blue: #0072b2;
-  --right: #17803d; --wrong: #c62828; --junk: #9aa1ab; }
-* { box-sizing: border-box; }
-body { margin: 0; color: var(--ink); background: #fff;
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
-main { max-width: 1240px; margin: 0 auto; padding: 28px 24px 60px; }
-h1 { margin: 0; font-size: 28px; line-height: 1.2; }
-h2 { margin: 44px 0 8px; font-size: 20px; }
-p { margin: 6px 0; max-width: 80ch; }
-.sub { font-size: 18px; color: var(--soft); }
-.note { padding: 8px 12px; background: #fff7e0; border-left: 3px solid #d9a400; }
-.source, small, .sub + p { color: var(--soft); }
-.url { overflow-wrap: anywhere; }
-code { font-size: .9em; background: var(--tint); padding: 1px 4px; border-radius: 3px; }
-.wide { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
-table { border-collapse: collapse; width: 100%; font-size: 13.5px;
-  font-variant-numeric: tabular-nums; }
-th, td { padding: 6px 8px; text-align: left; white-space: nowrap; vertical-align: top;
-  border-bottom: 1px solid var(--line); }
-tbody tr:last-child td { border-bottom: 0; }
-th { background: var(--tint); }
-th button { all: unset; cursor: pointer; font-weight: 600; }
-th button:focus-visible { outline: 2px solid var(--blue); outline-offset: 2px; }
-th[aria-sort=ascending] button::after { content: " \\2191" / ""; }
-th[aria-sort=descending] button::after { content: " \\2193" / ""; }
-td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 80px;
-  max-width: 210px; }
-.n { text-align: right; }
-.best td { background: #eef6fc; }
-.bar { display: block; margin: 2px 0 0 auto; }
-.bar rect { fill: var(--blue); opacity: .35; }
-.bar path { stroke: var(--ink); stroke-width: 1.2; fill: none; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 18px; max-width: 100ch; }
-dt { font-weight: 600; }
-dd { margin: 0; }
-.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 4px 20px; padding: 0; }
-.swatch { display: inline-block; width: 14px; height: 14px; margin-right: 6px;
-  border-radius: 3px; vertical-align: -2px; }
-.swatch.positive { background: var(--right); }
-.swatch.negative { background: var(--wrong); }
-.swatch.junk { background: var(--junk); }
-.figures { display: flex; flex-wrap: wrap; gap: 16px; }
-.chart { margin: 0; flex: 1 1 270px; max-width: 380px; }
-.chart.big { max-width: 560px; }
-.chart figcaption { font-weight: 600; }
-.chart svg { width: 100%; height: auto; font-size: 11px; }
-svg text { fill: var(--soft); }
-.frame { fill: none; stroke: var(--soft); }
-.grid { stroke: var(--line); }
-.diagonal { stroke: var(--soft); stroke-dasharray: 4 4; }
-circle { fill: var(--blue); fill-opacity: .55; stroke: #fff; }
-circle:hover { fill-opacity: 1; }
-select { font: inherit; padding: 3px 6px; margin: 0 14px 0 4px; }
-details { border: 1px solid var(--line); border-radius: 6px; margin: 10px 0; padding: 0 14px; }
-summary { cursor: pointer; padding: 10px 0; font-weight: 600; }
-.failure { display: grid; grid-template-columns: 150px 1fr; gap: 18px; padding: 14px 0;
-  border-top: 1px solid var(--line); }
-.query img { max-width: 100%; border: 3px solid var(--ink); border-radius: 4px; }
-.ranks { display: flex; flex-wrap: wrap; gap: 8px; margin-top: 8px; }
-.ranks figure { margin: 0; width: 88px; }
-.ranks img, .nothing { display: block; width: 88px; height: 74px; object-fit: cover;
-  border: 4px solid var(--wrong); border-radius: 4px; }
-.nothing { overflow: hidden; font-size: 11px; background: var(--tint); }
-.ranks .positive img, .ranks .positive .nothing { border-color: var(--right); }
-.ranks .junk img, .ranks .junk .nothing { border-color: var(--junk); }
-.ranks .junk img { opacity: .55; }
-.ranks figcaption { font-size: 12px; color: var(--soft); text-align: center; }
-@media (max-width: 700px) { .failure { grid-template-columns: 1fr; } dl { display: block; } }
-@media print { details > * { display: block; } }
-"""
 
 _SCRIPT = """
 "use strict";

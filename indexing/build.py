@@ -94,7 +94,14 @@ def build(
         )
     extractors = [extractor_registry.canonical(spec) for spec in extractors]
     for spec in extractors:  # a wrong config or a missing checkpoint is told before hours of work
-        extractor_registry.create(spec, weights=weights).weights_identity()
+        extractor = extractor_registry.create(spec, weights=weights)
+        extractor.weights_identity()
+        if collection.fingerprint in extractor.learned_from:
+            raise PlaygroundError(
+                f"{spec} was learned from the collection {collection.name} itself, so searching it "
+                f"would be looking at the answers. Learn it from another collection: "
+                f"python -m scripts.fit_whitening --help"
+            )
     for spec in indexes:
         index_registry.parse_index_spec(spec)
     outcomes = []
@@ -149,11 +156,12 @@ def describe_photos(
     def prepare(photo: Photo) -> Prepared:
         return extractor.prepare(collection.read(photo))
 
-    if not getattr(extractor, "uses_weights", False):
+    network = extractor.load() if hasattr(extractor, "load") else None
+    if network is None:
         # Without a network the cores are best used by several photos at once.
         return list(_ahead(photos, lambda photo: extractor.describe(prepare(photo))))
     prepared = _ahead(photos, prepare)
-    if extractor.load().batches:  # type: ignore[attr-defined]
+    if network.batches:
         return extractor.describe_batch(list(prepared))
     return [extractor.describe(item) for item in prepared]
 

@@ -243,6 +243,16 @@ class SearchEngine:
         key = (collection, spec, index, vectors.version, _stamp(folder))
         return self._indexes.get(key, lambda: load_index(collection, spec, index, vectors))
 
+    def vectors(self, collection: str, extractor: str) -> Vectors:
+        """The collection's descriptors, to look at and never to change."""
+        return self._loaded(collection, extractor_registry.canonical(extractor)).vectors
+
+    def opened(self, collection: str, extractor: str, index: str) -> tuple[Vectors, LoadedIndex]:
+        """The descriptors and a built index over them, to look at and never to change."""
+        spec = extractor_registry.canonical(extractor)
+        vectors = self._loaded(collection, spec).vectors
+        return vectors, self._index(collection, spec, index, vectors)
+
     # -- queries -------------------------------------------------------------------------------
 
     def describe(

@@ -19,7 +19,7 @@ from indexing.base import (
     check_size,
     plural,
 )
-from indexing.faiss_index import FaissIndex, FaissType
+from indexing.faiss_index import FaissIndex, FaissType, fill
 from indexing.faiss_settings import (
     POINTS_PER_CENTROID,
     apply,
@@ -32,6 +32,7 @@ from indexing.ivf import default_probes, few_per_list
 from indexing.pq import divisors
 
 _LEGAL = re.compile(r"[A-Za-z0-9_,()+]{1,120}")
+_MOST_CANDIDATES = 4_096  # of HNSW
 _LARGEST = 16_384  # dimension or count in a string at most, lists apart
 _EXAMPLES = (
     "Flat, IVF256,Flat, PQ16x4fs,RFlat, OPQ16_64,IVF256,PQ16x4fs,RFlat, HNSW32, SQ8, "
@@ -82,6 +83,7 @@ class Factory(FaissType):
         parameters={
             "factory": f"the string; examples: {_EXAMPLES}",
             "nprobe": "with IVF: cells visited per query; default nlist / 8, 4 to 64",
+            "ef_construction": "with HNSW: candidates kept while building, 1 to 4096; default 40",
             "ef_search": "with HNSW: candidates kept during the walk, 1 to 4096; default 64",
             "k_factor": "with RFlat or Refine: candidates per neighbour, 1 to 100; default 10",
         },
@@ -113,6 +115,11 @@ class Factory(FaissType):
                 f"{needed / 1e9:.1f} GB. Legal: up to half of this machine's memory, "
                 f"{limit / 1e9:.1f} GB. Choose a shorter code, such as PQ or SQ8 without RFlat."
             )
+        build: dict[str, Value] = {"factory": text}
+        if "ef_construction" in chosen and isinstance(_core(index), faiss.IndexHNSW):
+            build["ef_construction"] = as_int(
+                "ef_construction", chosen.pop("ef_construction"), 1, _MOST_CANDIDATES
+            )
         legal = _parameters(index)
         search = {key: entry.default for key, entry in legal.items()}
         for key, value in chosen.items():
@@ -121,7 +128,7 @@ class Factory(FaissType):
                     f"'{text}' has no parameter '{key}'. Legal: {', '.join(legal) or 'none'}."
                 )
             search[key] = as_int(key, value, legal[key].low, legal[key].high)
-        return Plan({"factory": text}, search, tuple(notes))
+        return Plan(build, search, tuple(notes))
 
     def _make_index(self, vectors: Floats, plan: Plan) -> Any:
         text = str(plan.build["factory"])
@@ -129,13 +136,15 @@ class Factory(FaissType):
         parts = list(walk(index))
         bits = max(1, min(8, len(vectors).bit_length() - 1))
         bits = next((int(p.pq.nbits) for p in parts if _has_pq(p)), bits)
+        if "ef_construction" in plan.build:
+            _core(index).hnsw.efConstruction = int(plan.build["ef_construction"])
         kept = [_prepare(part, bits) for part in parts]  # FAISS points into these as it trains
         if {type(part).__name__ for part in parts} <= _ANY_THREADS:
             apply()
-            _fill(index, vectors)
+            fill(index, vectors)
         else:
             with training_threads():
-                _fill(index, vectors)
+                fill(index, vectors)
         for part, quantizer in zip(parts, kept, strict=True):
             if quantizer is not None:
                 part.pq = None
@@ -243,7 +252,7 @@ def _parameters(index: Any) -> dict[str, SearchParameter]:
         nlist = int(core.nlist)
         legal["nprobe"] = SearchParameter(1, nlist, default_probes(nlist), _MEANINGS["nprobe"])
     if isinstance(core, faiss.IndexHNSW):
-        legal["ef_search"] = SearchParameter(1, 4_096, 64, _MEANINGS["ef_search"])
+        legal["ef_search"] = SearchParameter(1, _MOST_CANDIDATES, 64, _MEANINGS["ef_search"])
     if any(isinstance(part, faiss.IndexRefine) for part in walk(index)):
         legal["k_factor"] = SearchParameter(1, 100, 10, _MEANINGS["k_factor"])
     return legal
@@ -339,11 +348,6 @@ def _prepare(part: Any, bits: int) -> Any:
     return None
 
 
-def _fill(index: Any, vectors: Floats) -> None:
-    index.train(vectors)
-    index.add(vectors)
-
-
 def _describe(part: Any) -> str:
     """Class and sizes of a component, to compare a loaded index with its string."""
     fields = ("d", "d_in", "d_out", "nlist", "code_size", "nbits", "bbs")
@@ -352,6 +356,11 @@ def _describe(part: Any) -> str:
         sizes.append(f"pq={part.pq.M}x{part.pq.nbits}")
     name = type(part).__name__
     return f"{_READ_AS.get(name, name)}({', '.join(sizes)})"
+
+
+def parts_of(text: str, n: int, d: int) -> list[Any]:
+    """The components of a string's untrained index, the outer one first (see ``walk``)."""
+    return list(walk(_parse(text, n, d)))
 
 
 def code_bytes(index: Any) -> int:

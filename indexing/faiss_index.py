@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import abc
+import contextvars
 import functools
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,11 +26,17 @@ from indexing.base import (
 )
 from indexing.faiss_settings import faiss, reading, reason, search_threads
 
+# Of the build that this thread is at: training and adding happen within ``_make_index``.
+_seconds: contextvars.ContextVar[list[tuple[float, float]]] = contextvars.ContextVar("seconds")
 _MOST_TIES = 4_096  # neighbours asked for at most while settling a tie at the last place
 
 
 class FaissIndex(BuiltIndex):
-    """A FAISS index behind the contract."""
+    """A FAISS index behind the contract.
+
+    Attributes:
+        seconds: what training and adding took, where it was built and not loaded.
+    """
 
     def __init__(
         self,
@@ -54,15 +62,26 @@ class FaissIndex(BuiltIndex):
         self.distance = distance
         self.n = int(index.ntotal)
         self.d = int(index.d)
+        self.seconds: tuple[float, float] | None = None
         self._index = index
         self._code_size = code_size
         self._parameters = dict(parameters or {})
         self._make = make
         self._settle_ties = settle_ties
 
+    def search_object(self, params: Mapping[str, int] | None = None) -> Any:
+        """The faiss.SearchParameters of a call to ``faiss_index``; None where there are none."""
+        values = self.choose(params)
+        return self._make(values) if self._make else None
+
     @property
     def code_size(self) -> int:
         return self._code_size
+
+    @property
+    def faiss_index(self) -> Any:
+        """FAISS's own object, to look inside and to measure; it is never changed."""
+        return self._index
 
     @property
     def search_parameters(self) -> dict[str, SearchParameter]:
@@ -72,8 +91,7 @@ class FaissIndex(BuiltIndex):
         self, queries: Floats, k: int, params: Mapping[str, int] | None = None
     ) -> SearchHits:
         queries = self.check_queries(queries, k)
-        values = self.choose(params)
-        made = self._make(values) if self._make else None
+        made = self.search_object(params)
         k = min(k, self.n)
         with search_threads(len(queries)):
             if not self._settle_ties or k == self.n:
@@ -161,15 +179,21 @@ class FaissType(IndexType):
 
     def build(self, vectors: Floats, plan: Plan) -> BuiltIndex:
         vectors = check_vectors(vectors, self.name)
+        spent = _seconds.set([])
         try:
             index = self._make_index(vectors, plan)
+            steps = _seconds.get()
         except (RuntimeError, MemoryError) as error:
             raise PlaygroundError(
                 f"The {self.name} index of {len(vectors)} vectors of {vectors.shape[1]} numbers "
                 f"with {plan.build} cannot be built: {reason(error)}. Choose other parameters, "
                 f"or the index 'flat', which always can be built."
             ) from error
-        return self._wrap(index, plan)
+        finally:
+            _seconds.reset(spent)
+        built = self._wrap(index, plan)
+        built.seconds = steps[-1] if steps else None
+        return built
 
     def load(self, path: Path, manifest: Mapping[str, Any]) -> BuiltIndex:
         try:
@@ -202,6 +226,24 @@ class FaissType(IndexType):
                 f"the index again."
             )
         return self._wrap(index, plan)
+
+
+def fill(
+    index: Any, vectors: Floats, training: Floats | None = None, block: int | None = None
+) -> None:
+    """Train and add, and note the seconds of both (see ``FaissIndex.seconds``).
+
+    Args:
+        training: what to train on; the vectors where omitted.
+        block: rows added at a time; all where omitted.
+    """
+    start = time.perf_counter()
+    index.train(vectors if training is None else training)
+    trained = time.perf_counter()
+    block = block or max(1, len(vectors))
+    for begin in range(0, len(vectors), block):
+        index.add(vectors[begin : begin + block])
+    _seconds.get().append((trained - start, time.perf_counter() - trained))
 
 
 def read(path: Path) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from indexing.base import Floats, IndexCard, Plan, Value, check_overrides, check_size
-from indexing.faiss_index import FaissIndex, FaissType, wrong_class
+from indexing.faiss_index import FaissIndex, FaissType, fill, wrong_class
 from indexing.faiss_settings import faiss
 
 
@@ -36,7 +36,7 @@ class Flat(FaissType):
 
     def _make_index(self, vectors: Floats, plan: Plan) -> Any:
         index = faiss.IndexFlatL2(vectors.shape[1])
-        index.add(vectors)
+        fill(index, vectors)
         return index
 
     def _mismatch(self, index: Any, d: int, plan: Plan) -> str | None:

@@ -16,7 +16,7 @@ from indexing.base import (
     check_size,
     plural,
 )
-from indexing.faiss_index import FaissIndex, FaissType, wrong_class
+from indexing.faiss_index import FaissIndex, FaissType, fill, wrong_class
 from indexing.faiss_settings import POINTS_PER_CENTROID, apply, faiss, quiet_clustering
 
 _MOST_PROBES = 64  # default nprobe at most; 64 of 1,264 lists found 99.7 % of 10 neighbours
@@ -101,8 +101,7 @@ class Ivf(FaissType):
         quantizer = faiss.IndexFlatL2(d)
         index = faiss.IndexIVFFlat(quantizer, d, int(plan.build["nlist"]))
         quiet_clustering(index.cp)
-        index.train(vectors)
-        index.add(vectors)
+        fill(index, vectors)
         return index
 
     def _mismatch(self, index: Any, d: int, plan: Plan) -> str | None:

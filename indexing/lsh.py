@@ -9,11 +9,12 @@ import numpy as np
 
 from data.errors import PlaygroundError
 from indexing.base import Floats, IndexCard, Plan, Value, check_overrides, check_size
-from indexing.faiss_index import FaissIndex, FaissType, wrong_class
+from indexing.faiss_index import FaissIndex, FaissType, fill, wrong_class
 from indexing.faiss_settings import faiss, training_threads
 
 _FEWEST, _MOST = 64, 2_048  # bits by default
 _SMALL = 256  # bits by default where there are fewer vectors than that
+_BLOCK = 65_536  # rows
 _LIMIT = 4_096  # bits at most: FAISS makes the rotation by a QR of nbits x nbits, 10 s for these
 
 
@@ -100,8 +101,8 @@ class Lsh(FaissType):
             index = faiss.IndexLSH(
                 vectors.shape[1], int(plan.build["nbits"]), True, bool(plan.build["thresholds"])
             )
-            index.train(vectors)
-            index.add(vectors)
+            # Rotated, a block is a matrix of its rows x nbits numbers: 8 GB for a million vectors.
+            fill(index, vectors, block=_BLOCK)
         return index
 
     def _mismatch(self, index: Any, d: int, plan: Plan) -> str | None:

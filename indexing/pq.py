@@ -9,7 +9,7 @@ import numpy as np
 
 from data.errors import PlaygroundError
 from indexing.base import Floats, IndexCard, Plan, Value, check_overrides, check_size, plural
-from indexing.faiss_index import FaissIndex, FaissType, wrong_class
+from indexing.faiss_index import FaissIndex, FaissType, fill, wrong_class
 from indexing.faiss_settings import POINTS_PER_CENTROID, apply, faiss, quiet_clustering
 
 _MOST_PARTS = 256
@@ -99,8 +99,8 @@ class Pq(FaissType):
         index.do_polysemous_training = False
         quiet_clustering(index.pq.cp)
         # A single vector cannot fill the 2 centres of 1 bit: it is shown twice.
-        index.train(vectors if len(vectors) >= 1 << nbits else np.repeat(vectors, 2, axis=0))
-        index.add(vectors)
+        few = len(vectors) < 1 << nbits
+        fill(index, vectors, np.repeat(vectors, 2, axis=0) if few else None)
         return index
 
     def _mismatch(self, index: Any, d: int, plan: Plan) -> str | None:

@@ -3,6 +3,7 @@
     python -m scripts.benchmark build   photos/s of each extractor, beside a plain PyTorch loop
     python -m scripts.benchmark query   our time beside the bare model and FAISS calls
     python -m scripts.benchmark kill    a build killed many times ends with the same bytes
+    python -m scripts.benchmark index   recall, latency and memory of indexes, up to a million
 
 Every figure comes with the machine it was measured on; ``--json`` for machines.
 """
@@ -41,6 +42,7 @@ from indexing.artefacts import load_index, load_vectors
 from indexing.build import describe_photos, library_versions
 from indexing.engine import SearchEngine
 from indexing.voting import default_neighbours
+from scripts import benchmark_index
 from scripts.console import print_json, print_table, run
 
 
@@ -305,7 +307,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if name == "kill":
             command.add_argument("--kills", type=int, default=20)
             command.add_argument("--seed", type=int, default=0)
+    index = commands.add_parser(
+        "index",
+        description=benchmark_index.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    benchmark_index.add_arguments(index)
     arguments = parser.parse_args(argv)
+    if arguments.command == "index":
+        return benchmark_index.main(arguments, environment())
     result = arguments.work(arguments)
     if arguments.json:
         print_json(result)

@@ -1,0 +1,167 @@
+"""One index at a time, for the pages: build a setting, ask it one query, compare with exact search.
+
+vectors = live.open_set("demo", "resnet50", 10_000)      # 240 photos and 9,760 distractors
+index = live.build(vectors, "ivf:nlist=256")             # cache it: it is never changed
+exact = live.exact(vectors, query, k=20)                 # query: (D,) float32
+answer = index.answer(query, k=20, params={"nprobe": 4})
+live.compare(answer, exact).missing                      # rows that the index did not find
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+from evaluation import metrics
+from evaluation.tradeoffs.padding import VectorSet, open_set
+from indexing import registry as index_registry
+from indexing.base import BuiltIndex, Floats, Ints, SearchParameter
+from indexing.faiss_settings import faiss, search_threads
+
+__all__ = ["Answer", "Comparison", "LiveIndex", "build", "compare", "exact", "open_set"]
+
+_BLOCK = 65_536  # rows compared at a time
+TIE = 1e-6  # of squared distances between unit vectors
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """The neighbours of one query, nearest first.
+
+    Attributes:
+        rows: (k,) int64: rows of the vector set; fewer where the index found fewer.
+        photo_ids: of each row; None for a distractor.
+        distances: (k,) float32, by the index's own measure (see ``BuiltIndex.distance``).
+        squared: (k,) float64: the true squared L2 distances, to compare answers by.
+        search_ms: the index alone.
+    """
+
+    rows: Ints
+    photo_ids: tuple[str | None, ...]
+    distances: Floats
+    squared: np.ndarray
+    search_ms: float
+
+
+@dataclasses.dataclass(frozen=True)
+class LiveIndex:
+    """A built index over a vector set. Safe to share; search parameters go with the call."""
+
+    vectors: VectorSet
+    spec: str  # without search parameters
+    built: BuiltIndex
+    build_s: float
+
+    @property
+    def search_parameters(self) -> dict[str, SearchParameter]:
+        """Name -> range, default and meaning, for sliders; empty where there is none."""
+        return self.built.search_parameters
+
+    def answer(self, query: Floats, k: int, params: Mapping[str, int] | None = None) -> Answer:
+        """The k nearest vectors of a query (D,) float32, or (1, D)."""
+        one = np.ascontiguousarray(np.asarray(query, np.float32).reshape(1, -1))
+        start = time.perf_counter()
+        hits = self.built.search(one, k, params)
+        spent = 1e3 * (time.perf_counter() - start)
+        rows, distances = hits[0]
+        return _answer(self.vectors, one[0], rows, distances, spent)
+
+
+def build(vectors: VectorSet, spec: str) -> LiveIndex:
+    """Build an index in memory; overrides of ``spec`` that only steer searches are its defaults.
+
+    Raises:
+        PlaygroundError: an illegal spec, or one that these vectors do not allow.
+    """
+    kind, overrides = index_registry.parse_index_spec(spec)
+    plan = kind.plan(vectors.n, vectors.dim, overrides)
+    start = time.perf_counter()
+    built = kind.build(vectors.vectors, plan)
+    spent = time.perf_counter() - start
+    return LiveIndex(vectors, index_registry.without_search(spec), built, spent)
+
+
+def exact(vectors: VectorSet, query: Floats, k: int) -> Answer:
+    """The true k nearest vectors, compared block by block: no index, no memory."""
+    one = np.ascontiguousarray(np.asarray(query, np.float32).reshape(1, -1))
+    start = time.perf_counter()
+    best = nearest(vectors.vectors, one, k)
+    spent = 1e3 * (time.perf_counter() - start)
+    squared, rows = best
+    return _answer(vectors, one[0], rows[0], squared[0].astype(np.float32), spent)
+
+
+def nearest(vectors: Floats, queries: Floats, k: int) -> tuple[np.ndarray, Ints]:
+    """Exact neighbours: (nq, k) squared L2 distances in float64, ascending, and rows.
+
+    FAISS finds candidates in float32, a few more than k, which are then ranked in float64; rows at
+    equal distances are in ascending order.
+    """
+    k = min(k, len(vectors))
+    wide = min(len(vectors), k + 16)
+    found: list[tuple[Floats, Ints]] = []
+    with search_threads(len(queries)):
+        for start in range(0, len(vectors), _BLOCK):
+            block = np.ascontiguousarray(vectors[start : start + _BLOCK])
+            squared, ids = faiss.knn(queries, block, min(wide, len(block)))
+            found.append((squared, ids + start))
+    squared = np.concatenate([one for one, _ in found], axis=1)
+    ids = np.concatenate([one for _, one in found], axis=1)
+    order = np.argsort(squared, axis=1, kind="stable")[:, :wide]
+    rows = np.take_along_axis(ids, order, 1).astype(np.int64)
+    exactly = np.stack([distances_to(vectors, q, r) for q, r in zip(queries, rows, strict=True)])
+    order = np.lexsort((rows, exactly), axis=-1)[:, :k]
+    return np.take_along_axis(exactly, order, 1), np.take_along_axis(rows, order, 1)
+
+
+def distances_to(vectors: Floats, query: Floats, rows: Ints) -> np.ndarray:
+    """(len(rows),) squared L2 distances in float64."""
+    apart = np.asarray(vectors[rows], np.float64) - np.asarray(query, np.float64)
+    return np.einsum("ij,ij->i", apart, apart)
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """An index's answer beside the exact one.
+
+    Attributes:
+        recall: by distance, so that equally near vectors count alike.
+        missing: rows of the exact answer that the index does not have.
+        wrong: rows of the index's answer that are farther than the last exact one.
+    """
+
+    recall: float
+    missing: tuple[int, ...]
+    wrong: tuple[int, ...]
+
+
+def compare(answer: Answer, truth: Answer) -> Comparison:
+    """How an index's answer differs from exact search for equally many results."""
+    k = max(1, len(truth.rows))
+    limit = float(truth.squared[-1]) + TIE if len(truth.squared) else 0.0
+    recall = metrics.recall_by_distance(answer.squared.tolist(), truth.squared.tolist(), k, TIE)
+    have = set(answer.rows.tolist())
+    return Comparison(
+        recall,
+        tuple(row for row in truth.rows.tolist() if row not in have),
+        tuple(
+            row
+            for row, squared in zip(answer.rows.tolist(), answer.squared, strict=True)
+            if squared > limit
+        ),
+    )
+
+
+def _answer(
+    vectors: VectorSet, query: Floats, rows: Ints, distances: Floats, spent: float
+) -> Answer:
+    return Answer(
+        rows,
+        tuple(vectors.photo_id(int(row)) for row in rows),
+        distances,
+        distances_to(vectors.vectors, query, rows),
+        spent,
+    )
