@@ -162,6 +162,20 @@ def start_evaluation(what: str, arguments: Sequence[str]) -> Job:
     return module.start(what, "evaluation", ["scripts.evaluate", *arguments])
 
 
+def start_map(name: str, arguments: Sequence[str]) -> Job:
+    """Start ``python -m scripts.embedding`` in a process of its own."""
+    from indexing import jobs as module
+
+    return module.start(f"map:{name}", "map", ["scripts.embedding", *arguments])
+
+
+def start_tradeoffs(what: str, arguments: Sequence[str]) -> Job:
+    """Start ``python -m scripts.benchmark index`` in a process of its own."""
+    from indexing import jobs as module
+
+    return module.start(what, "measurement", ["scripts.benchmark", "index", *arguments])
+
+
 def evaluations(name: str) -> list[Row]:
     """The kept rows of a collection, of all protocols; read again only when something changed."""
     from evaluation.rows import folder_of

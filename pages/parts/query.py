@@ -108,9 +108,15 @@ def _from_collection(collection: Collection, source: str) -> Query | None:
         state.update(query=wanted, box=None)
         if picked is not None:
             st.rerun()  # so that the strip shows at once which photo is chosen
-    photo = by_id[wanted]
+    query = of_photo(collection, by_id[wanted], source)
+    _take_box_of_link(query)
+    return query
+
+
+def of_photo(collection: Collection, photo: Photo, source: str) -> Query:
+    """A query photo ("query") or a photo of the collection ("photo") as the query."""
     pixels, spent = backend.read_photo(collection, photo)
-    query = Query(
+    return Query(
         image_id=f"{collection.name}-{photo.id}-{photo.sha256[:12]}",
         name=backend.caption(collection, photo),
         pixels=pixels,
@@ -120,8 +126,30 @@ def _from_collection(collection: Collection, source: str) -> Query | None:
         own_id=photo.id if source == "photo" else None,
         label=photo.label,
     )
+
+
+def current(collection: Collection) -> Query | None:
+    """What was last chosen, without drawing a picker; None where it is not at hand any more."""
+    settings = state.current()
+    if settings.source in ("upload", "camera"):
+        kept: tuple[str, bytes] | None = st.session_state.get(f"kept_{settings.source}")
+        return of_file(*kept) if kept is not None else None
+    source = settings.source if collection.queries else "photo"
+    photos = collection.queries if source == "query" else collection.photos
+    photo = next((one for one in photos if one.id == settings.query), None)
+    photo = photo or next(iter(photos), None)
+    if photo is None:
+        return None
+    query = of_photo(collection, photo, source)
     _take_box_of_link(query)
     return query
+
+
+def of_file(name: str, data: bytes, label: str | None = None) -> Query:
+    """An uploaded file as the query."""
+    digest = backend.digest(data)
+    pixels, spent = backend.decode_upload(digest, data)
+    return Query(f"upload-{digest[:16]}", name, pixels, spent, digest, None, None, label)
 
 
 def _narrow(collection: Collection, photos: Sequence[Photo], chosen: Photo) -> list[Photo]:
@@ -195,8 +223,6 @@ def _kept(key: str, collection: Collection, fresh: bool) -> Query | None:
         if right.button("Forget", key=f"forget-{key}"):
             del st.session_state[key]
             st.rerun()
-    digest = backend.digest(data)
-    pixels, spent = backend.decode_upload(digest, data)
     label = None
     if collection.labels:
         label = st.selectbox(
@@ -204,7 +230,7 @@ def _kept(key: str, collection: Collection, fresh: bool) -> Query | None:
             collection.labels,
             index=None,
             format_func=lambda one: collection.titles.get(one, one),
-            key=f"w_label-{digest[:12]}",
+            key=f"w_label-{backend.digest(data)[:12]}",
             placeholder="Unknown: results are neither right nor wrong",
         )
-    return Query(f"upload-{digest[:16]}", name, pixels, spent, digest, None, None, label)
+    return of_file(name, data, label)

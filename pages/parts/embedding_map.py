@@ -1,0 +1,225 @@
+"""The drawing of the Embedding map page, and the making of a map that takes long."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from pages.parts import backend, plots
+from pages.parts.inside_data import Case, names, percent
+from pages.parts.text import plain
+
+if TYPE_CHECKING:
+    from indexing.base import Floats, Ints
+    from indexing.embedding import Embedding
+    from indexing.jobs import Job
+
+HEIGHT = 560  # px
+MOST_COLOURS = len(plots.COLOURS)
+_LEGEND = 24  # characters of a landmark's name
+EVERY = 1.5  # s between two looks at a running job
+REST = "other landmarks"
+UNLABELLED = "photo"
+
+WORDS = {
+    "pca": (
+        "Every dot is a photo: PCA shows the descriptors along the two directions in which they "
+        "vary most. Only {share} of the variance is in these two axes, so photos that are far "
+        "apart may still lie over each other."
+    ),
+    "umap": (
+        "Every dot is a photo: UMAP arranges them so that photos with similar descriptors stay "
+        "neighbours. Who is near whom means something; how far groups are apart, and how large "
+        "they are, does not."
+    ),
+}
+FORMULAS = {
+    "pca": r"y = (v_1\; v_2)^{\top} (x - \mu),\quad \Sigma\, v_i = \lambda_i v_i",
+    "umap": r"e^{-\max(0,\; d(x_i, x_j) - \rho_i) / \sigma_i} \;\approx\; "
+    r"\left(1 + a \lVert y_i - y_j \rVert^{2b}\right)^{-1}",
+}
+
+
+def load(case: Case, method: str) -> Embedding | None:
+    """The map; PCA is made at once where there is none, UMAP is not."""
+    from indexing import embedding
+
+    if method == "pca":
+        from pages.parts.inside_data import pca
+
+        return pca(case)
+    folder = embedding.folder_of(case.collection.name, case.extractor, method)
+    manifest = folder / "manifest.json"
+    stamp = manifest.stat().st_mtime_ns if manifest.is_file() else 0
+    return _load(case.vectors.version, method, stamp, case)
+
+
+@st.cache_resource(max_entries=24, show_spinner=False)
+def _load(version: str, method: str, stamp: int, _case: Case) -> Embedding | None:
+    from indexing import embedding
+
+    del version, stamp  # only parts of the cache's key
+    return embedding.load(_case.collection.name, _case.extractor, method, _case.vectors)
+
+
+def offer(case: Case, method: str) -> None:
+    """Make a map in a process of its own, and follow it."""
+    from indexing import embedding
+
+    about = f"map:{case.collection.name}"
+    found = backend.jobs(about)
+    if found and found[0].state == "running":
+        st.fragment(_follow, run_every=EVERY)(case, found[0].id)
+        return
+    mine = found and any(stage.extractor == case.extractor for stage in found[0].stages)
+    if mine and found[0].state == "failed":
+        st.error(f"The last map was not finished: {plain(found[0].error or 'no reason is known')}")
+    title = embedding.METHODS[method]
+    st.info(
+        f"There is no {title} map of {backend.title(case.extractor)} yet. It is made once, in a "
+        f"process of its own, and kept."
+    )
+    if st.button(f"Make the {title} map", type="primary", key="em_make"):
+        arguments = ["--collection", case.collection.name, "--extractors", case.extractor]
+        backend.start_map(case.collection.name, [*arguments, "--methods", method])
+        st.rerun()
+
+
+def _follow(case: Case, job_id: str) -> None:
+    with backend.guard("follow the map that is being made"):
+        job: Job | None = next(
+            (one for one in backend.jobs(f"map:{case.collection.name}") if one.id == job_id), None
+        )
+        if job is None or job.state != "running":
+            st.rerun(scope="app")
+        what = ", ".join(backend.title(stage.extractor) for stage in job.stages)
+        with st.container(border=True, key="em_strip", gap="xsmall"):
+            st.markdown(f"UMAP of **{what or backend.title(case.extractor)}** is being made …")
+            st.caption("Most of the time it compiles its own code; the page can be used meanwhile.")
+            if st.button("Cancel", key="em_cancel"):
+                backend.cancel(job_id)
+
+
+def relevant(case: Case, neighbours: Ints) -> list[str]:
+    """The landmarks to colour at first: the query's own, then those of its neighbours."""
+    own = case.asked.query.label
+    near = [case.collection.photos[int(one)].label for one in neighbours]
+    counted = [label for label, _ in Counter(one for one in near if one).most_common()]
+    listed = ([own] if own in set(case.collection.labels) else []) + counted
+    return list(dict.fromkeys(listed))[:MOST_COLOURS]
+
+
+def draw(
+    case: Case, fitted: Embedding, coloured: Sequence[str], neighbours: Ints, key: str
+) -> list[int]:
+    """The map; the positions of the photos that someone selected on it."""
+    place = _place(case, fitted)
+    labels = [case.collection.photos[int(row)].label for row in fitted.rows]
+    made = plots.figure(*_axes(fitted), height=HEIGHT)
+    made.update_layout(dragmode="lasso")
+    hover = np.array(names(case, fitted.rows), dtype=object)
+    known = np.array([label if label in coloured else None for label in labels], dtype=object)
+    rest = np.array([label is None for label in known])
+    made.add_trace(_dots(fitted, rest, hover, REST if coloured else UNLABELLED, plots.GREY, 6))
+    for number, label in enumerate(coloured):
+        mask = known == label
+        title = plots.safe(_short(case.collection.titles.get(label, label)))
+        colour = plots.COLOURS[number % MOST_COLOURS]
+        made.add_trace(_dots(fitted, mask, hover, title, colour, 9))
+    near = np.isin(fitted.rows, neighbours)
+    made.add_trace(_rings(fitted.points[near], f"its {int(near.sum())} nearest photos"))
+    made.add_trace(_star(place))
+    frame = pd.DataFrame(
+        {
+            "photo": [case.collection.photos[int(row)].id for row in fitted.rows],
+            "landmark": labels,
+            "x": fitted.points[:, 0],
+            "y": fitted.points[:, 1],
+            "nearest_to_query": near,
+        }
+    )
+    frame.loc[len(frame)] = ["the query", case.asked.query.label, *place, False]
+    picked = plots.figure_with_downloads(
+        made,
+        frame,
+        f"{case.name}-{fitted.method}",
+        key=key,
+        select=("points", "box", "lasso"),
+        alt="The collection's photos on a map",
+        note="Draw around photos, or click one, to see them below.",
+    )
+    return [int(one) for one in picked.custom()]
+
+
+def _short(text: str) -> str:
+    """For the legend: a phone has room for one such name in a row."""
+    return text if len(text) <= _LEGEND else f"{text[: _LEGEND - 1].rstrip(' (,')}…"
+
+
+def _axes(fitted: Embedding) -> list[str]:
+    if fitted.explained is None:
+        return ["UMAP 1", "UMAP 2"]
+    shares = [percent(float(share)) for share in fitted.explained]
+    return [f"PCA axis {axis} ({share} of the variance)" for axis, share in enumerate(shares, 1)]
+
+
+def _place(case: Case, fitted: Embedding) -> Floats:
+    from indexing.embedding import project
+
+    return project(fitted, case.vectors.vectors, case.vector)
+
+
+def _dots(
+    fitted: Embedding, mask: Any, hover: Any, name: str, colour: str, size: int
+) -> go.Scatter:
+    return go.Scatter(
+        x=fitted.points[mask, 0],
+        y=fitted.points[mask, 1],
+        mode="markers",
+        name=name,
+        marker={"color": colour, "size": size, "opacity": 0.9 if size > 6 else 0.55},
+        text=hover[mask],
+        customdata=fitted.rows[mask].reshape(-1, 1),
+        hovertemplate="%{text}<extra></extra>",
+        # What is not selected stays legible.
+        unselected={"marker": {"opacity": 0.25}},
+    )
+
+
+def _rings(points: Floats, name: str) -> go.Scatter:
+    return go.Scatter(
+        x=points[:, 0],
+        y=points[:, 1],
+        mode="markers",
+        name=name,
+        marker={"symbol": "circle-open", "size": 14, "color": plots.ink(), "line": {"width": 1.5}},
+        hoverinfo="skip",
+    )
+
+
+def _star(place: Floats) -> go.Scatter:
+    return go.Scatter(
+        x=place[:1],
+        y=place[1:],
+        mode="markers",
+        name="query",
+        marker={
+            "symbol": "star",
+            "size": 20,
+            "color": "#ffd23f",
+            "line": {"width": 1.5, "color": "#1c2333"},
+        },
+        hovertemplate="the query<extra></extra>",
+    )
+
+
+def words(fitted: Embedding) -> str:
+    """What is seen, in two sentences."""
+    share = fitted.explained.sum() if fitted.explained is not None else 0.0
+    return WORDS[fitted.method].format(share=percent(float(share)))
