@@ -26,7 +26,9 @@ class DemoSource:
 
     ``collection.json`` holds the header; ``photos.jsonl`` and ``queries.jsonl`` hold one JSON
     object per line with ``id``, ``file``, ``label``, ``title``, ``sha256`` and, for queries,
-    ``box``. Whatever describes the rendered scene (``scene``) is kept in ``Photo.extra``.
+    ``box``. Whatever describes the rendered scene (``scene``) is kept in ``Photo.extra``, and so
+    are the easy, hard and junk photos of a query (``ground_truth``), by which the collection is
+    judged as Revisited Oxford is; a listing without them is judged by its labels.
 
     Args:
         folder: another folder of the same format.
@@ -73,6 +75,8 @@ class DemoSource:
         for listing in (_HEADER, _PHOTOS, _QUERIES):
             content.update(hashlib.sha256(self._bytes(listing)).digest())
         described = {"kind": self.kind, "content": content.hexdigest()}
+        if b'"ground_truth"' in self._bytes(_QUERIES):
+            described["protocol"] = "revisited"
         if self.folder != DEMO_FOLDER:
             described["path"] = str(self.folder.resolve())
         return described
@@ -110,7 +114,7 @@ def _candidate(root: Path, line: bytes, where: str, query: bool) -> Candidate | 
             title=entry.get("title"),
             box=box,
             query=query,
-            extra={"scene": entry["scene"]} if entry.get("scene") else {},
+            extra={key: entry[key] for key in ("scene", "ground_truth") if entry.get(key)},
             sha256=entry.get("sha256"),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:

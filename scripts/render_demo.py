@@ -18,6 +18,7 @@ from pathlib import Path
 from .render import VERSION, manifest, plan
 
 BPY_VERSION = "5.0.1"
+BATCH = 4  # landmarks of one process, which builds houses and trees once for all of them
 NO_BPY = (
     f"Rendering needs Blender's Python module: run `pip install bpy=={BPY_VERSION}`"
     " under Python 3.11."
@@ -35,8 +36,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m scripts.render_demo", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="collection folder")
-    parser.add_argument("--landmarks", type=int, default=24, help="how many landmarks")
-    parser.add_argument("--photos", type=int, default=10, help="database photos per landmark")
+    parser.add_argument("--landmarks", type=int, default=100, help="how many landmarks")
+    parser.add_argument("--photos", type=int, default=12, help="database photos per landmark")
     parser.add_argument("--queries", type=int, default=2, help="query photos per landmark")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="processes, one landmark each")
@@ -45,13 +46,14 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--size", type=_size, default="512x384", help="longer x shorter side in pixels"
     )
-    parser.add_argument("--samples", type=int, default=4, help="paths per pixel before denoising")
-    parser.add_argument("--sheet", type=Path, help="also write a contact sheet of the photos")
+    parser.add_argument("--samples", type=int, default=2, help="paths per pixel before denoising")
+    parser.add_argument("--sheet", type=Path, help="also write a contact sheet of all photos")
+    parser.add_argument("--overview", type=Path, help="and one with a photo of each landmark")
     return parser.parse_args(argv)
 
 
 def render(args: argparse.Namespace, names: list[str]) -> list[str]:
-    """Run one process per landmark, `workers` at a time; return the labels that failed."""
+    """Run one process per BATCH landmarks, `workers` at a time; return labels that failed."""
     command = [sys.executable, "-m", "scripts.render.engine", "--out", str(args.out)]
     for name in ("photos", "queries", "seed", "samples"):
         command += [f"--{name}", str(getattr(args, name))]
@@ -60,41 +62,22 @@ def render(args: argparse.Namespace, names: list[str]) -> list[str]:
         command.append("--hide-landmark")
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     root = Path(__file__).resolve().parent.parent
-    waiting, failed = list(names), []
-    running: dict[str, subprocess.Popen[bytes]] = {}
+    waiting = [names[i : i + BATCH] for i in range(0, len(names), BATCH)]
+    failed: list[str] = []
+    running: dict[int, tuple[list[str], subprocess.Popen[bytes]]] = {}
     while waiting or running:
-        while waiting and len(running) < args.workers:
-            label = waiting.pop(0)
-            running[label] = subprocess.Popen([*command, "--label", label], cwd=root, env=env)
-        for label, process in list(running.items()):
+        for worker in range(args.workers):
+            if waiting and worker not in running:
+                batch = waiting.pop(0)
+                here = [*command, "--labels", *batch, "--worker", str(worker)]
+                running[worker] = (batch, subprocess.Popen(here, cwd=root, env=env))
+        for worker, (batch, process) in list(running.items()):
             if process.poll() is not None:
-                del running[label]
+                del running[worker]
                 if process.returncode:
-                    failed.append(label)
+                    failed += batch
         time.sleep(0.2)
     return failed
-
-
-def contact_sheet(out: Path, path: Path, names: list[str], width: int = 240) -> None:
-    """Write all photos as thumbnails, one row a landmark, queries last (framed in red)."""
-    from PIL import Image, ImageDraw
-
-    rows = manifest.read_lines(out / "photos.jsonl") + manifest.read_lines(out / "queries.jsonl")
-    by_label = [[row for row in rows if row["label"] == label] for label in names]
-    cell = (width, width * 3 // 4)
-    columns = max(map(len, by_label), default=1)
-    sheet = Image.new("RGB", (cell[0] * columns, cell[1] * len(names)), (30, 30, 30))
-    for i, photos in enumerate(by_label):
-        for j, row in enumerate(photos):
-            image = Image.open(out / row["file"]).convert("RGB")
-            if "box" in row:
-                x0, y0, x1, y1 = row["box"]
-                ImageDraw.Draw(image).rectangle((x0, y0, x1 - 1, y1 - 1), outline="red", width=3)
-            image.thumbnail(cell)
-            left = j * cell[0] + (cell[0] - image.width) // 2
-            sheet.paste(image, (left, i * cell[1] + (cell[1] - image.height) // 2))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -126,8 +109,13 @@ def main(argv: list[str] | None = None) -> int:
     failed = render(args, names)
     photos, queries = manifest.assemble(args.out)
     print(f"{args.out}: {photos} database photos, {queries} queries")
-    if args.sheet:
-        contact_sheet(args.out, args.sheet, names)
+    if args.sheet or args.overview:
+        from .render import sheets
+
+        if args.sheet:
+            sheets.all_photos(args.out, args.sheet, names)
+        if args.overview:
+            sheets.overview(args.out, args.overview)
     if failed:
         print(f"failed: {', '.join(failed)}; run the same command again", file=sys.stderr)
         return 1

@@ -16,10 +16,10 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from scripts import render_demo  # noqa: E402
-from scripts.render import manifest, plan  # noqa: E402
+from scripts.render import manifest, plan, truth  # noqa: E402
 
 DEMO = ROOT / "data" / "demo"
-MAX_TOTAL_BYTES = 11 * 1024 * 1024
+MAX_TOTAL_BYTES = 45_000_000
 needs_demo = pytest.mark.skipif(
     not (DEMO / "collection.json").exists(), reason="data/demo is not in this checkout"
 )
@@ -86,9 +86,10 @@ def test_ids_are_unique_sorted_and_plain() -> None:
 def test_every_landmark_has_photos_and_boxed_queries() -> None:
     photos = Counter(row["label"] for row in _rows("photos.jsonl"))
     queries = _rows("queries.jsonl")
-    assert len(photos) >= 24
+    assert len(photos) >= 100
     assert {row["label"] for row in queries} == set(photos)
-    assert min(photos.values()) >= 8
+    assert set(photos.values()) == {12}
+    assert set(Counter(row["label"] for row in queries).values()) == {2}
     assert not any("box" in row for row in _rows("photos.jsonl"))
     for row in queries:
         x0, y0, x1, y1 = row["box"]
@@ -100,13 +101,35 @@ def test_every_landmark_has_photos_and_boxed_queries() -> None:
 @needs_demo
 def test_kinds_are_confusable_on_purpose() -> None:
     kinds = Counter(plan.kind_of(label) for label in {r["label"] for r in _rows("photos.jsonl")})
-    assert len(kinds) >= 12
-    assert min(kinds.values()) >= 2
+    assert len(kinds) >= 20
+    assert min(kinds.values()) >= 3
+
+
+@needs_demo
+def test_every_query_has_its_ground_truth() -> None:
+    photos, queries = _rows("photos.jsonl"), _rows("queries.jsonl")
+    judged = truth.ground_truth(queries, photos)
+    for row in queries:
+        lists = row["ground_truth"]
+        assert lists == judged[row["id"]], row["id"]
+        same = sorted(photo["id"] for photo in photos if photo["label"] == row["label"])
+        assert sorted(lists["easy"] + lists["hard"] + lists["junk"]) == same
+        assert lists["easy"] + lists["hard"], row["id"]
+    easy = [bool(row["ground_truth"]["easy"]) for row in queries]
+    assert sum(easy) >= len(easy) / 2
+
+
+@needs_demo
+def test_titles_are_for_people_and_tell_landmarks_apart() -> None:
+    titles = {row["label"]: row["title"] for row in _rows("photos.jsonl")}
+    assert len(set(titles.values())) == len(titles)
+    assert all(re.fullmatch(r"[A-Z][a-z -]+ \d+ \(.+\)", title) for title in titles.values())
 
 
 def test_labels_extend_without_change() -> None:
-    assert plan.labels(30)[:12] == plan.labels(12)
-    assert plan.labels(13)[-1] == "cathedral-02"
+    kinds = len(plan.KINDS)
+    assert plan.labels(2 * kinds + 3)[:kinds] == plan.labels(kinds)
+    assert plan.labels(kinds + 1)[-1] == "cathedral-02"
     assert len(set(plan.labels(100))) == 100
 
 

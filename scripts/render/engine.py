@@ -1,6 +1,6 @@
-"""Renders the photos of one landmark with Blender; run as a process of its own.
+"""Renders the photos of some landmarks with Blender; run as a process of its own.
 
-`python -m scripts.render.engine --out DIR --label castle-01 ...` is started by render_demo.
+`python -m scripts.render.engine --out DIR --labels castle-01 ...` is started by render_demo.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import mathutils
 import numpy as np
 
 from . import manifest, plan, post
-from .families import FAMILIES, Built, title
+from .kinds import builder, title
 from .kit import Kit
 from .materials import Globals, Library, landmark_palette, resolver
 from .plan import PhotoPlan, rng_for
@@ -27,7 +27,8 @@ from .scene import Pool, World, link, to_mesh
 
 Vector = mathutils.Vector
 GRID = {"photo": 8, "query": 4}  # pixels between the rays of the visibility pass
-MIN_SHARE, MIN_BOX, MAX_HIDDEN = 0.055, 0.1, 0.55  # of the frame, of the frame, of the landmark
+MIN_SHARE, MIN_BOX, MAX_HIDDEN = 0.05, 0.08, 0.5  # of the frame, of the frame, of the landmark
+MAX_CUT = 0.72  # least share of the distance that shows the whole width
 
 
 def _setup(samples: int) -> bpy.types.Scene:
@@ -52,43 +53,67 @@ def _setup(samples: int) -> bpy.types.Scene:
     return scene
 
 
-class Studio:
-    """One landmark in its scene."""
-
-    def __init__(
-        self, seed: int, label: str, size: tuple[int, int], samples: int, hide_landmark: bool
-    ) -> None:
-        self.seed, self.label, self.size, self.hide = seed, label, size, hide_landmark
-        self.kind = plan.kind_of(label)
-        self.scene = _setup(samples)
-        shared = Globals()
-        library = Library(shared)
+def build(seed: int, label: str) -> tuple[Kit, str]:
+    """Build a landmark, scaled so that all are of one size class; return it and its note."""
+    size = rng_for(seed, label, "size").uniform(26, 35)
+    scale = 1.0
+    for _ in range(2):  # once to measure it, once to scale: masonry keeps its metric size
         rng = rng_for(seed, label, "landmark")
         kit = Kit(rng)
-        self.built: Built = FAMILIES[self.kind](kit, rng)
-        materials = resolver(library, landmark_palette(seed, label, self.kind), label)
-        self.landmark = link(to_mesh(kit, label, materials), "landmark")
-        self.landmark.hide_render = hide_landmark
-        self.pool = Pool(seed, library)
+        with kit.at(scale=scale):
+            note = builder(plan.kind_of(label))(kit, rng)
+        extent = np.ptp(np.concatenate(kit.vertices), axis=0)
+        scale *= size / max(extent[2], 0.75 * extent[:2].max())
+    return kit, note
+
+
+class Studio:
+    """Camera, sky and pool of surroundings, before which one landmark at a time is put."""
+
+    def __init__(self, seed: int, size: tuple[int, int], samples: int, hide_landmark: bool) -> None:
+        self.seed, self.size, self.hide = seed, size, hide_landmark
+        self.scene = _setup(samples)
+        shared = Globals()
+        self.library = Library(shared)
+        self.pool = Pool(seed, self.library)
         self.world = World(self.scene, shared)
         self.camera = link(bpy.data.cameras.new("camera"), "camera")
         self.camera.data.sensor_width = 36.0
         self.scene.camera = self.camera
-        self.floods = self._floodlights()
+        self.landmark: bpy.types.Object | None = None
+        self.floods: list[bpy.types.Object] = []
         self.near: list[bpy.types.Object] = []
-        self.props: list[bpy.types.Object] = []
+
+    def load(self, label: str) -> None:
+        """Replace the landmark."""
+        self._clear()
+        if self.landmark is not None:
+            bpy.data.meshes.remove(self.landmark.data)  # and the object with it
+        for lamp in self.floods:
+            bpy.data.lights.remove(lamp.data)
+        self.kind = plan.kind_of(label)
+        kit, self.note = build(self.seed, label)
+        points = np.concatenate(kit.vertices)
+        self.points, self.low, self.high = points, points.min(0), points.max(0)
+        self.middle = (self.low + self.high) / 2  # the camera looks at its plan position
+        materials = resolver(self.library, landmark_palette(self.seed, label, self.kind), label)
+        self.landmark = link(to_mesh(kit, label, materials), "landmark")
+        self.landmark.hide_render = self.hide
+        self.floods = self._floodlights()
 
     def _floodlights(self) -> list[bpy.types.Object]:
+        """Ring of lamps around the landmark; each photo draws how bright each one is."""
         lamps = []
-        radius, height = self.built.radius_m, self.built.height_m
-        for i in range(9):
-            angle, d = -math.pi / 2 + (i - 4) * 0.6, radius * 1.7 + 4
+        half = (self.high - self.low)[:2] / 2
+        for i in range(10):
+            angle = math.tau * i / 10
             light = bpy.data.lights.new("flood", "SPOT")
             light.spot_size, light.spot_blend, light.shadow_soft_size = 1.35, 0.9, 0.6
             light.color = (1.0, 0.78, 0.52)
-            at = (d * math.cos(angle), d * math.sin(angle) + radius * 0.3, 0.6)
-            lamp = link(light, "flood", at)
-            aim = Vector((0, radius * 0.3, height * 0.6)) - lamp.location
+            out = half * 1.25 + 9
+            x, y = self.middle[:2] + out * (math.cos(angle), math.sin(angle))
+            lamp = link(light, "flood", (float(x), float(y), 0.6))
+            aim = Vector((*self.middle[:2], self.high[2] * 0.55)) - lamp.location
             lamp.rotation_euler = aim.to_track_quat("-Z", "Y").to_euler()
             lamps.append(lamp)
         return lamps
@@ -101,18 +126,17 @@ class Studio:
         started, cpu = time.time(), time.process_time()
         self._clear()
         detail = p.zoom > 1
-        self._surround(p)
         distance = self._place_camera(p)
-        self._place_props(p, distance)
+        self._surround(p)
         view = self._visibility(p)
         if view is None and p.attempt + 1 < plan.MAX_ATTEMPTS:
             return None
         mask, share, hidden = view or self._mask(p)
-        self.world.set(p.sky, p.azimuth_rad, distance)
+        self.world.set(p.sky, p.azimuth_rad)
         power = {"night": 1.0, "dusk": 0.25}.get(p.sky.weather, 0.0)
         for lamp, level in zip(self.floods, p.sky.floodlights, strict=True):
             lamp.hide_render = power == 0
-            lamp.data.energy = 120 * power * level * (self.built.radius_m * 1.35 + 4) ** 2
+            lamp.data.energy = 60_000 * power * level
         self.scene.cycles.seed = p.number + 100 * p.attempt
         linear = self._shoot()
         scene = {
@@ -136,7 +160,7 @@ class Studio:
             "id": p.key,
             "file": p.file,
             "label": p.label,
-            "title": title(p.label, self.built),
+            "title": title(p.label, self.note),
             "width": linear.shape[1],
             "height": linear.shape[0],
             "scene": scene,
@@ -149,100 +173,69 @@ class Studio:
         return linear, record
 
     def _clear(self) -> None:
-        for obj in self.near + self.props:
+        for obj in self.near:
             bpy.data.objects.remove(obj)
-        self.near, self.props = [], []
-
-    def _surround(self, p: PhotoPlan) -> None:
-        s, r = p.surroundings, self.built.radius_m
-        mesh = self.pool.terrain(s.ground, s.ground_index, s.hill_index)
-        self.near.append(link(mesh, "terrain"))
-        for group, items in (("house", s.houses), ("tree", s.trees)):
-            for item in items:
-                d = r * 1.3 + item.gap
-                at = (d * math.cos(item.angle), d * math.sin(item.angle) + r * 0.4, 0)
-                turn = item.angle - math.pi / 2 + item.turn
-                mesh = self.pool.mesh(group, item.index)
-                self.near.append(link(mesh, group, at, turn, item.scale))
-
-    def _clear_view(self, at: Vector, target: Vector) -> tuple[Vector, Vector, float]:
-        """Hide surroundings between camera and landmark; return forward, right, distance."""
-        forward = (target - at) * Vector((1, 1, 0))
-        distance = forward.length
-        forward.normalize()
-        right = Vector((forward.y, -forward.x, 0))
-        for obj in self.near[1:]:
-            v = (obj.location - at) * Vector((1, 1, 0))
-            along, aside = v.dot(forward), abs(v.dot(right))
-            if obj.name.startswith("house"):
-                blocks = -24 < along < distance and aside < 24 + max(along, 0) * 0.42
-            else:
-                blocks = 0 < along < distance * 0.85 and aside < along * 0.28
-            # ray_cast looks at hide_viewport, the render at hide_render.
-            obj.hide_render = obj.hide_viewport = bool(blocks or v.length < 9)
-        return forward, right, distance
+        self.near = []
 
     def _place_camera(self, p: PhotoPlan) -> float:
-        """Frame the landmark, then back off until it is what the camera sees first."""
-        r, h = self.built.radius_m, self.built.height_m
-        w_px, h_px = self.size
-        if p.portrait_draw < (0.6 if h > 1.8 * r else 0.12):
-            w_px, h_px = h_px, w_px
+        """Put the camera where the landmark takes its share of the frame; return the distance.
+
+        Orientation and lens come from the plan alone, the landmark decides the distance.
+        """
+        half_w, _ = plan.half_frame(p)
+        w_px, h_px = sorted(self.size) if p.portrait else sorted(self.size, reverse=True)
         render = self.scene.render
         render.resolution_x, render.resolution_y, render.resolution_percentage = w_px, h_px, 100
-        # Blender's sensor width lies along the longer side.
-        half_w, half_h = (
-            18 * w_px / max(w_px, h_px) / p.focal_mm,
-            18 * h_px / max(w_px, h_px) / p.focal_mm,
-        )
-        angle = min(2 * math.atan(half_h) * p.fill, 1.25)
-        d = max(h / math.tan(angle) + r * 0.4, r * 2 / (2 * half_w * p.fill) + r * 0.4, r * 2)
-        out = Vector((math.sin(p.azimuth_rad), -math.cos(p.azimuth_rad), 0))
-        at = out * d + Vector((0, r * 0.25, p.eye_m))
-        rise = math.tan(math.atan((h - p.eye_m) / d) * p.aim_up)
-        target = Vector((p.aim_side * r, r * 0.25, p.eye_m + d * rise))
-        self.camera.data.lens = p.focal_mm * p.zoom
+        out = np.array([math.sin(p.azimuth_rad), -math.cos(p.azimuth_rad)])
+        right = np.array([-out[1], out[0]])
+        plan_xy = self.points[:, :2] - self.middle[:2]
+        toward, aside = plan_xy @ out, np.abs(plan_xy @ right)
+        rise = self.points[:, 2] - p.eye_m
+        by_height = np.max(toward + rise / plan.top_slope(p))
+        by_width = np.max(toward + aside / (half_w * p.fill))
+        # A wide landmark may be cut at the sides.
+        d = max(by_height, MAX_CUT * by_width, toward.max() + 6)
+        at = Vector((*(self.middle[:2] + out * d), p.eye_m))
+        yaw = p.azimuth_rad - math.atan(p.aim_side * half_w)
+        tilt = plan.pitch(p)
         if p.zoom > 1:
-            target = Vector((p.detail_side * r, 0, h * p.detail_up))
-        for _ in range(10):
-            self._clear_view(at, target)
-            if self._sees_first(at, target):
-                break
-            at = at + out * r * 0.15
+            yaw -= math.atan(p.detail_side * half_w)
+            tilt += math.atan(p.detail_up * plan.half_frame(p)[1])
+        self.camera.data.lens = p.focal_mm * p.zoom
         self.camera.location = at
-        turn = (target - at).to_track_quat("-Z", "Y").to_euler()
+        turn = mathutils.Euler((math.pi / 2 + tilt, 0, yaw))
         turn.rotate_axis("Z", p.roll_rad)
         self.camera.rotation_euler = turn
-        self.target = target
-        return float((target - at).length)
+        return float(d)
 
-    def _sees_first(self, at: Vector, target: Vector) -> bool:
-        graph = bpy.context.evaluated_depsgraph_get()
-        ahead = (target - at).normalized()
-        nearest = math.inf
-        for dx in (-0.15, 0, 0.15):
-            for dz in (-0.1, 0):
-                ray = (ahead + Vector((dx, 0, dz))).normalized()
-                hit, where, _, _, obj, _ = self.scene.ray_cast(graph, at, ray)
-                if not hit or obj.name == "terrain":
-                    continue
-                if obj.name != "landmark":
-                    return False
-                nearest = min(nearest, (where - at).length)
-        return nearest > 0.5 * self.built.radius_m
+    def _surround(self, p: PhotoPlan) -> None:
+        """Lay out ground, houses, trees and props in the camera's frame."""
+        s, reference = p.surroundings, plan.reference_distance(p)
+        half_w = plan.half_frame(p)[0]
+        at = self.camera.location
+        forward = Vector((-math.sin(p.azimuth_rad), math.cos(p.azimuth_rad), 0))
+        right = Vector((math.cos(p.azimuth_rad), math.sin(p.azimuth_rad), 0))
 
-    def _place_props(self, p: PhotoPlan, distance: float) -> None:
-        at = self.camera.location.copy()
-        forward, right, _ = self._clear_view(at, self.target)
+        def put(group: str, index: int, x: float, y: float, turn: float, scale: float) -> None:
+            where = at + forward * x + right * y
+            mesh = self.pool.mesh(group, index)
+            self.near.append(link(mesh, group, (where.x, where.y, 0), turn, scale))
+
+        mesh = self.pool.terrain(s.ground, s.ground_index, s.hill_index)
+        centre = at + forward * reference
+        self.near.append(link(mesh, "terrain", (centre.x, centre.y, 0), s.terrain_turn_rad))
+        for item in s.houses:
+            x = min(item.along * reference + 20, 270 + 12 * item.along)
+            put("house", item.index, x, item.aside * half_w * x, p.azimuth_rad + item.turn, 1.0)
+        for item in s.trees:
+            x = item.along * reference
+            put("tree", item.index, x, item.aside * half_w * x, item.turn, item.scale)
         for prop in p.props:
-            along = max(prop.along * distance, 13.0) if prop.along <= 1 else prop.along
-            where = at + forward * along + right * (prop.aside * along)
+            x = max(prop.along * reference, 7.0) if prop.along <= 1 else prop.along
+            turn = prop.turn
             if prop.group == "car":
-                turn = math.atan2(right.y, right.x) + 0.2 * (prop.turn / math.pi - 1)
-            else:
-                turn = prop.turn
-            mesh = self.pool.mesh(prop.group, prop.index)
-            self.props.append(link(mesh, "prop", (where.x, where.y, 0), turn, prop.scale))
+                x, turn = min(x, 0.6 * reference), p.azimuth_rad + 0.2 * (prop.turn / math.pi - 1)
+            put(prop.group, prop.index, x, prop.aside * x, turn, prop.scale)
 
     # ---- visibility ------------------------------------------------------------------------
 
@@ -308,43 +301,61 @@ def _box(mask: np.ndarray, pad: int) -> list[int]:
     return [int(max(x0, 0)), int(max(y0, 0)), int(min(x1, w)), int(min(y1, h))]
 
 
-def render_landmark(args: argparse.Namespace) -> int:
-    """Render what is missing of one landmark; return how many photos were made."""
-    out = Path(args.out)
-    todo = [
-        (role, i)
-        for role, count in (("photo", args.photos), ("query", args.queries))
-        for i in range(count)
-        if not manifest.is_done(out, plan.draw_photo(args.seed, args.label, role, i).key)
-    ]
-    if not todo:
-        return 0
-    studio = Studio(args.seed, args.label, tuple(args.size), args.samples, args.hide_landmark)
-    for role, number in todo:
-        for attempt in range(plan.MAX_ATTEMPTS):
-            p = plan.draw_photo(args.seed, args.label, role, number, attempt)
-            made = studio.render(p)
-            if made is not None:
-                break
-        linear, record = made
-        g = rng_for(args.seed, args.label, role, number, p.attempt, "develop")
-        photo = post.develop(linear, g, p.distortion, p.sky.weather)
-        data, quality = post.encode(photo, p.jpeg_quality)
-        record["scene"]["jpeg_quality"] = quality
-        manifest.save_photo(out, data, record)
-    return len(todo)
+def render_landmarks(args: argparse.Namespace) -> None:
+    """Render what is missing of the landmarks, one after the other."""
+    studio = None
+    for label in args.labels:
+        todo = [
+            (role, i)
+            for role, count in (("photo", args.photos), ("query", args.queries))
+            for i in range(count)
+            if not manifest.is_done(args.out, plan.draw_photo(args.seed, label, role, i).key)
+        ]
+        if not todo:
+            continue
+        if studio is None:
+            studio = Studio(args.seed, tuple(args.size), args.samples, args.hide_landmark)
+        studio.load(label)
+        for role, number in todo:
+            _render_photo(args, studio, label, role, number)
+
+
+def _render_photo(
+    args: argparse.Namespace, studio: Studio, label: str, role: str, number: int
+) -> None:
+    for attempt in range(plan.MAX_ATTEMPTS):
+        p = plan.draw_photo(args.seed, label, role, number, attempt)
+        made = studio.render(p)
+        if made is not None:
+            break
+    linear, record = made
+    g = rng_for(args.seed, label, role, number, p.attempt, "develop")
+    photo = post.develop(linear, g, p.distortion, p.sky.weather)
+    data, quality = post.encode(photo, p.jpeg_quality)
+    record["scene"]["jpeg_quality"] = quality
+    manifest.save_photo(args.out, data, record)
+
+
+def _pin(worker: int) -> None:
+    """Keep the process on one core: with two, Cycles' second thread spins and doubles the cost."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[worker % len(cores)]})
 
 
 def main() -> None:
     """Parse the arguments that render_demo passes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", required=True)
-    parser.add_argument("--label", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--labels", nargs="+", required=True)
     for name in ("photos", "queries", "seed", "samples"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--size", type=int, nargs=2, required=True)
     parser.add_argument("--hide-landmark", action="store_true")
-    render_landmark(parser.parse_args())
+    parser.add_argument("--worker", type=int, default=0)
+    args = parser.parse_args()
+    _pin(args.worker)
+    render_landmarks(args)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,12 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from . import truth
+
 FORMAT = 1
 TITLE = "Rendered landmarks"
 DESCRIPTION = (
-    "Path-traced photographs of invented buildings, two or more of every kind so that landmarks"
+    "Path-traced photographs of invented buildings, several of every kind so that landmarks"
     " are confusable; surroundings, weather and camera are drawn anew for every photo."
 )
 
@@ -111,12 +113,18 @@ def start_collection(out: Path, generator: dict[str, Any], name: str = "demo") -
 
 
 def assemble(out: Path) -> tuple[int, int]:
-    """Write photos.jsonl and queries.jsonl from all records; return how many lines each has."""
+    """Write photos.jsonl and queries.jsonl from all records; return how many lines each has.
+
+    Queries get their easy, hard and junk photos (see `truth`), which depend on all photos.
+    """
     restore_records(out)
     records = [json.loads(p.read_text()) for p in sorted((out / "records").glob("*.json"))]
     records.sort(key=lambda row: row["id"])
     photos = [row for row in records if "box" not in row]
     queries = [row for row in records if "box" in row]
+    if all("scene" in row for row in records):
+        judged = truth.ground_truth(queries, photos)
+        queries = [{**row, "ground_truth": judged[row["id"]]} for row in queries]
     for name, rows in (("photos.jsonl", photos), ("queries.jsonl", queries)):
         write_atomic(out / name, "".join(map(_line, rows)).encode())
     return len(photos), len(queries)

@@ -83,6 +83,10 @@ class Nodes:
         """Return the position in metres."""
         return self("NewGeometry").outputs["Position"]
 
+    def local(self) -> Socket:
+        """Return the position in the object's own frame (metres)."""
+        return self("TexCoord").outputs["Object"]
+
     def upward(self) -> Socket:
         """Return the z component of the normal."""
         return self("SeparateXYZ", self("NewGeometry").outputs["Normal"]).outputs[2]
@@ -369,7 +373,7 @@ class Library:
     def ground(self, name: str, kind: str, g: np.random.Generator) -> bpy.types.Material:
         """Paving, gravel, grass or dry earth; the inner kind gives way to open land."""
         m, n, shared = self._start(name)
-        pos = n.position()
+        pos = n.local()
         broad, middle, fine = n.noise(pos, 0.05), n.noise(pos, 0.9, 5.0), n.noise(pos, 7.0)
         grass = n.mix(n.range(middle, 0.3, 0.7), hsv(0.24, 0.55, 0.32), hsv(0.2, 0.5, 0.46))
         grass = n.mix(n.range(fine, 0.3, 0.7, 0.0, 0.7), grass, hsv(0.16, 0.45, 0.38))
@@ -418,7 +422,7 @@ class Library:
     def hill(self, name: str, g: np.random.Generator) -> bpy.types.Material:
         """Distant woods and fields."""
         m, n, shared = self._start(name)
-        pos = n.position()
+        pos = n.local()
         broad, fine = n.noise(pos, 0.012, 5.0), n.noise(pos, 0.12, 5.0, 0.7)
         h = float(g.choice([0.25, 0.2, 0.13]))
         colour = n.mix(n.range(fine, 0.35, 0.65), hsv(h, 0.5, 0.2), hsv(h - 0.03, 0.45, 0.38))
@@ -481,6 +485,17 @@ KIND_STONES = {
     "temple": {"lime": 0.5, "sand": 0.4, "grey": 0.1},
     "castle": {"grey": 0.35, "sand": 0.35, "brick": 0.3},
     "mosque": {"lime": 0.4, "sand": 0.35, "plaster": 0.25},
+    "amphitheatre": {"sand": 0.55, "lime": 0.3, "brick": 0.15},
+    "bridge": {"grey": 0.35, "sand": 0.4, "lime": 0.25},
+    "campanile": {"lime": 0.5, "brick": 0.35, "sand": 0.15},
+    "citygate": {"brick": 0.6, "sand": 0.2, "grey": 0.2},
+    "deco": {"lime": 0.5, "sand": 0.2, "brick": 0.3},
+    "gopuram": {"plaster": 0.5, "sand": 0.5},
+    "guildhall": {"brick": 0.5, "plaster": 0.3, "sand": 0.2},
+    "orthodox": {"plaster": 0.6, "brick": 0.4},
+    "opera": {"plaster": 1.0},
+    "stupa": {"plaster": 0.7, "grey": 0.3},
+    "tenshu": {"plaster": 1.0},
 }
 
 
@@ -509,12 +524,19 @@ def palette(kind: str, g: np.random.Generator, marked: bool = True) -> Palette:
             "stain": 0.3,
         }
         roofs = ["glazed", "terracotta", "slate"]
+    if kind == "tenshu":
+        p["wall"] = _stone(g, "plaster") | {"c1": hsv(0.1, 0.05, 0.9), "c2": hsv(0.1, 0.06, 0.86)}
+        p["wall2"] = _stone(g, "grey") | {"bw": 1.5, "bh": 0.9, "ms": 0.03}
+        roofs = ["slate", "slate", "copper"]
+    if kind == "stave":
+        roofs = ["shingle"]
     p["roof"] = roof = str(g.choice(roofs))
     glaze = float(g.choice([0.1, 0.33, 0.55, 0.13]))
     p["roof_colours"] = {
         "slate": (hsv(0.6, 0.15, 0.34), hsv(0.62, 0.2, 0.26)),
         "terracotta": (hsv(0.04, 0.55, 0.58), hsv(0.03, 0.52, 0.45)),
         "copper": (hsv(0.44, 0.3, 0.6), hsv(0.43, 0.35, 0.5)),
+        "shingle": (hsv(0.07, g.uniform(0.25, 0.5), 0.27), hsv(0.06, 0.4, 0.2)),
         "lead": (hsv(0.6, 0.05, 0.55), hsv(0.6, 0.05, 0.48)),
         "glazed": (hsv(glaze, 0.5, 0.45), hsv(glaze, 0.5, 0.36)),
     }[roof]
@@ -526,6 +548,8 @@ def palette(kind: str, g: np.random.Generator, marked: bool = True) -> Palette:
         (0.1, 0.1, 0.85),
     ]
     p["dome"] = hsv(*domes[int(g.integers(5))])
+    p["planks"] = (g.uniform(0.04, 0.08), g.uniform(0.35, 0.6), g.uniform(0.22, 0.4))
+    p["shell"] = hsv(g.uniform(0.08, 0.14), g.uniform(0.02, 0.12), g.uniform(0.84, 0.93))
     p["hue"] = float(g.uniform(0, 1))
     p["post"] = hsv(float(g.choice([0.0, 0.01, 0.03])), g.uniform(0.5, 0.7), g.uniform(0.32, 0.46))
     stripes = [
@@ -548,6 +572,8 @@ PLAIN: dict[str, tuple[Colour, float, float, float, float]] = {
     "wood": (hsv(0.07, 0.4, 0.34), 0.85, 0.0, 0.35, 2.5),
     "bark": (hsv(0.08, 0.3, 0.25), 0.9, 0.0, 0.5, 4.0),
     "gold": ((0.75, 0.5, 0.15, 1), 0.3, 1.0, 0.15, 1.5),
+    "gold_leaf": ((0.72, 0.48, 0.14, 1), 0.45, 0.7, 0.3, 0.8),
+    "water": ((0.012, 0.025, 0.025, 1), 0.06, 0.0, 0.3, 0.25),
     "iron": ((0.03, 0.03, 0.035, 1), 0.5, 0.0, 0.25, 1.5),
     "dark": ((0.015, 0.015, 0.018, 1), 0.7, 0.0, 0.25, 1.5),
     "tyre": ((0.02, 0.02, 0.02, 1), 0.85, 0.0, 0.25, 1.5),
@@ -573,7 +599,12 @@ def resolver(library: Library, p: Palette, tag: str) -> Callable[[str], bpy.type
                 key, c1, c2, hsv(0.1, 0.1, 0.75), 0.3, 0.3, 0.03, 0.1, 0.1, 0.1, 0.6
             )
         if name == "roof":
-            sizes = {"slate": (0.45, 0.4), "lead": (1.1, 3.0), "copper": (1.1, 0.4)}
+            sizes = {
+                "slate": (0.45, 0.4),
+                "lead": (1.1, 3.0),
+                "copper": (1.1, 0.4),
+                "shingle": (0.3, 0.45),
+            }
             w, h = sizes.get(p["roof"], (0.34, 0.4))
             rolled = p["roof"] in ("terracotta", "glazed")
             rough = 0.45 if p["roof"] == "glazed" else 0.7
@@ -583,6 +614,12 @@ def resolver(library: Library, p: Palette, tag: str) -> Callable[[str], bpy.type
         if name == "stripe":
             c1, c2, mortar = (times(p["stripe"], x) for x in (1.0, 0.85, 0.8))
             return library.masonry(key, c1, c2, mortar, 4.0, 2.5, 0.004, 0.2, 0.35, 0.15, 0.35)
+        if name == "planks":
+            h, sat, v = p["planks"]
+            c1, c2 = hsv(h, sat, v), hsv(h + 0.01, sat, v * 0.8)
+            return library.masonry(key, c1, c2, times(c1, 0.2), 0.28, 7.0, 0.03, 0.3, 0.3, 0.4)
+        if name == "shell":
+            return library.roof(key, p["shell"], times(p["shell"], 0.9), 1.4, 1.4, False, 0.4)
         if name == "door":
             c1, c2 = hsv(0.06, 0.5, 0.28), hsv(0.07, 0.5, 0.22)
             return library.masonry(key, c1, c2, (0.02, 0.015, 0.01, 1), 0.22, 9.0, 0.02, 0.1, 0.1)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# The order is part of the format: landmark i has kind KINDS[i % 12].
+# Landmark i has kind KINDS[i % len(KINDS)]; a new kind is one module in `kinds` and a line here.
 KINDS = (
     "cathedral",
     "basilica",
@@ -28,6 +28,21 @@ KINDS = (
     "arch",
     "windmill",
     "pyramid",
+    "amphitheatre",
+    "bridge",
+    "campanile",
+    "citygate",
+    "deco",
+    "gopuram",
+    "guildhall",
+    "observatory",
+    "orthodox",
+    "opera",
+    "palace",
+    "rotunda",
+    "stave",
+    "stupa",
+    "tenshu",
 )
 HOUSE_POOL, TREE_POOL, PERSON_POOL, CAR_POOL, LAMP_POOL, HILL_POOL, GROUND_POOL = (
     12,
@@ -40,7 +55,7 @@ HOUSE_POOL, TREE_POOL, PERSON_POOL, CAR_POOL, LAMP_POOL, HILL_POOL, GROUND_POOL 
 )
 
 # (houses, trees) around the landmark for each kind of ground.
-GROUNDS = {"plaza": (24, 12), "garden": (7, 40), "meadow": (4, 28), "dry": (4, 12)}
+GROUNDS = {"plaza": (20, 12), "garden": (7, 26), "meadow": (4, 20), "dry": (4, 9)}
 WEATHER = {
     "clear": 0.2,
     "partly": 0.23,
@@ -52,6 +67,7 @@ WEATHER = {
     "snow": 0.05,
 }
 ROLES = ("photo", "query")
+REFERENCE_HEIGHT_M = 30.0
 MAX_ATTEMPTS = 8
 
 
@@ -73,19 +89,23 @@ def kind_of(label: str) -> str:
 
 @dataclass(frozen=True)
 class Placed:
-    """One pool object: `angle` radians about the landmark, `gap` metres beyond its radius."""
+    """One pool object, placed before the camera so that it says nothing about the landmark.
+
+    `along` the camera's axis is in reference distances (see `reference_distance`), `aside` in
+    half frame widths at that depth.
+    """
 
     index: int
-    angle: float
-    gap: float
+    along: float
+    aside: float
     turn: float
     scale: float
 
 
 @dataclass(frozen=True)
 class Prop:
-    """One object before the camera: `along` its axis (share of the distance to the landmark
-    when at most 1, else metres), `aside` metres per metre of `along`."""
+    """One object before the camera: `along` its axis (in reference distances when at most 1,
+    else metres), `aside` metres per metre of `along`."""
 
     group: str  # person, car, lamp or tree
     index: int
@@ -102,6 +122,7 @@ class Surroundings:
     ground: str
     ground_index: int
     hill_index: int
+    terrain_turn_rad: float
     houses: tuple[Placed, ...]
     trees: tuple[Placed, ...]
 
@@ -138,14 +159,14 @@ class PhotoPlan:
     challenge: tuple[str, ...]
     azimuth_rad: float  # 0 = straight before the front
     focal_mm: float  # on a 36 mm wide sensor
-    portrait_draw: float
-    fill: float  # share of the frame that the landmark should take
+    portrait: bool
+    fill: float  # share of the width, and of the height above the horizon, to be taken
     eye_m: float
-    aim_side: float  # in landmark radii
-    aim_up: float  # share of the elevation angle of the landmark's top
+    horizon: float  # row of the horizon, as a share of the frame's height from its top
+    aim_side: float  # in half frame widths
     roll_rad: float
     zoom: float  # > 1 for a detail
-    detail_side: float
+    detail_side: float  # where a detail lies in the frame before zooming, in half frames
     detail_up: float
     sky: Sky
     surroundings: Surroundings
@@ -165,6 +186,35 @@ class PhotoPlan:
         """Return the photo's path inside the collection folder."""
         folder = "queries" if self.role == "query" else "photos"
         return f"{folder}/{self.label}/{self.number:02d}.jpg"
+
+
+def half_frame(p: PhotoPlan) -> tuple[float, float]:
+    """Return the tangents of half the horizontal and half the vertical angle of view.
+
+    The sensor's 36 mm lie along the longer side of the 4:3 frame.
+    """
+    long, short = 18 / p.focal_mm, 13.5 / p.focal_mm
+    return (short, long) if p.portrait else (long, short)
+
+
+def pitch(p: PhotoPlan) -> float:
+    """Return how far the camera looks up (radians) for the horizon to lie where drawn."""
+    return math.atan((2 * p.horizon - 1) * half_frame(p)[1])
+
+
+def top_slope(p: PhotoPlan) -> float:
+    """Return the tangent of the elevation at which the landmark's top should be seen."""
+    up = 1 - 2 * p.horizon * (1 - p.fill)  # in half frame heights above the middle
+    return math.tan(pitch(p) + math.atan(up * half_frame(p)[1]))
+
+
+def reference_distance(p: PhotoPlan) -> float:
+    """Return the distance (metres) that frames a landmark of the reference height as drawn.
+
+    Surroundings are laid out in units of it: unlike the camera's distance to the landmark, it
+    depends on nothing that belongs to the landmark.
+    """
+    return max(REFERENCE_HEIGHT_M / top_slope(p), 24.0)
 
 
 def viewpoints(seed: int, label: str) -> tuple[float, float, float]:
@@ -208,15 +258,15 @@ def draw_photo(seed: int, label: str, role: str, number: int, attempt: int = 0) 
         challenge=challenge,
         azimuth_rad=float(azimuth),
         focal_mm=math.exp(g.uniform(math.log(22), math.log(48))),
-        portrait_draw=float(g.random()),
-        fill=float(g.uniform(0.3, 0.45) if "far" in challenge else g.uniform(0.6, 0.98)),
+        portrait=bool(g.random() < 0.35),
+        fill=float(g.uniform(0.3, 0.45) if "far" in challenge else g.uniform(0.7, 1.0)),
         eye_m=float(g.choice([1.65, 1.65, 2.2, g.uniform(4, 16)])),
+        horizon=float(g.uniform(0.6, 0.82)),
         aim_side=float(g.normal(0, 0.1)),
-        aim_up=float(g.uniform(0.38, 0.52)),
         roll_rad=float(g.normal(0, 0.02)),
         zoom=float(g.uniform(1.5, 2.2)) if detail else 1.0,
-        detail_side=float(g.uniform(-0.45, 0.45)),
-        detail_up=float(g.uniform(0.35, 0.65)),
+        detail_side=float(g.uniform(-0.25, 0.25)),
+        detail_up=float(g.uniform(-0.2, 0.25)),
         sky=_sky(rng_for(*key, "sky"), "light" in challenge, role),
         surroundings=_surroundings(rng_for(*key, "surroundings")),
         props=_props(rng_for(*key, "props"), occluded),
@@ -243,7 +293,7 @@ def _sky(g: np.random.Generator, poor_light: bool, role: str) -> Sky:
     elevation = {"golden": g.uniform(6, 14), "dusk": g.uniform(0, 2), "night": 0.0}
     cover = {"overcast": 0.2, "clear": g.uniform(0.58, 0.75), "snow": 0.25, "haze": 0.5}
     haze = {
-        "haze": g.uniform(0.002, 0.005),
+        "haze": g.uniform(0.0015, 0.004),
         "snow": 0.0015,
         "night": 0.0002,
         "overcast": g.uniform(0.0004, 0.001),
@@ -277,7 +327,7 @@ def _sky(g: np.random.Generator, poor_light: bool, role: str) -> Sky:
         wet=bool(g.random() < (0.5 if weather in ("overcast", "night") else 0.05)),
         leaf_hue=float(leaf_hue),
         leaf_value=float(leaf_value),
-        floodlights=tuple(float(x) for x in g.uniform(0.4, 1.5, 9)),
+        floodlights=tuple(float(x) for x in g.uniform(0.4, 1.5, 10)),
     )
 
 
@@ -285,18 +335,21 @@ def _surroundings(g: np.random.Generator) -> Surroundings:
     ground = str(g.choice(list(GROUNDS), p=[0.46, 0.22, 0.2, 0.12]))
     house_count, tree_count = GROUNDS[ground]
 
-    def placed(pool: int, low: float, high: float, spread: float) -> Placed:
-        angle = float(g.uniform(0, 2 * math.pi))
-        gap = float(g.uniform(low, high))
+    def placed(pool: int, near: float, far: float, centre: float, spread: float) -> Placed:
+        along = float(g.uniform(near, far))
+        aside = float(g.uniform(-1.5, 1.5))
+        if along < centre:  # the middle of the frame is the landmark's
+            aside = float(g.choice([-1, 1]) * g.uniform(0.7, 1.6))
         scale = float(g.uniform(1 - spread, 1 + spread))
-        return Placed(int(g.integers(pool)), angle, gap, float(g.normal(0, 0.12)), scale)
+        return Placed(int(g.integers(pool)), along, aside, float(g.normal(0, 0.25)), scale)
 
     return Surroundings(
         ground=ground,
         ground_index=int(g.integers(GROUND_POOL)),
         hill_index=int(g.integers(HILL_POOL)),
-        houses=tuple(placed(HOUSE_POOL, 14, 110, 0.1) for _ in range(house_count)),
-        trees=tuple(placed(TREE_POOL, 8, 110, 0.3) for _ in range(tree_count)),
+        terrain_turn_rad=float(g.uniform(0, 2 * math.pi)),
+        houses=tuple(placed(HOUSE_POOL, 1.7, 3.8, 1.7, 0.1) for _ in range(house_count)),
+        trees=tuple(placed(TREE_POOL, 0.5, 3.2, 1.6, 0.3) for _ in range(tree_count)),
     )
 
 

@@ -6,6 +6,7 @@ landmark is in the photo.  Meshes are built on first use and cached.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -24,7 +25,16 @@ Materials = Callable[[str], bpy.types.Material]
 def to_mesh(kit: Kit, name: str, materials: Materials) -> bpy.types.Mesh:
     """Make a Blender mesh of a kit's faces."""
     mesh = bpy.data.meshes.new(name)
-    mesh.from_pydata(np.concatenate(kit.vertices).tolist(), [], kit.faces)
+    corners = np.fromiter(itertools.chain.from_iterable(kit.faces), np.int32)
+    sizes = np.fromiter(map(len, kit.faces), np.int32)
+    vertices = np.concatenate(kit.vertices).astype(np.float32)
+    mesh.vertices.add(len(vertices))
+    mesh.vertices.foreach_set("co", vertices.ravel())
+    mesh.loops.add(len(corners))
+    mesh.loops.foreach_set("vertex_index", corners)
+    mesh.polygons.add(len(sizes))
+    mesh.polygons.foreach_set("loop_start", np.cumsum(sizes, dtype=np.int32) - sizes)
+    mesh.update(calc_edges=True)
     names = sorted(set(kit.materials))
     slot = {m: i for i, m in enumerate(names)}
     for m in names:
@@ -319,8 +329,8 @@ class World:
         tree.links.new(out, tree.nodes.new("ShaderNodeOutputWorld").inputs[0])
         self.sun = link(bpy.data.lights.new("sun", "SUN"), "sun")
 
-    def set(self, plan: Sky, azimuth: float, distance: float) -> None:
-        """Set the light of one photo: camera azimuth (radians) and distance (metres)."""
+    def set(self, plan: Sky, azimuth: float) -> None:
+        """Set the light of one photo, taken from a camera azimuth (radians)."""
         kind, elevation = plan.weather, plan.sun_elevation_deg
         sun_az = azimuth + plan.sun_offset_rad
         self.sky.sun_elevation = math.radians(max(elevation, 0.5))
@@ -360,7 +370,7 @@ class World:
             self.values[name].default_value = value
         self.offset.inputs[1].default_value = plan.cloud_offset
         self.shared.set(
-            density=min(plan.haze, 0.5 / distance),  # never hide the landmark altogether
+            density=plan.haze,
             hazecol=haze,
             lit=plan.lit_windows,
             wet=float(plan.wet),
