@@ -119,6 +119,14 @@ class Benchmark(abc.ABC):
                     f"Results are marked partial.",
                 )
 
+    def absent(self) -> dict[str, list[str]]:
+        """Names of the listed ``photos`` and ``queries`` that are not on this disk."""
+        listing = self.listing()
+        return {
+            kind: [entry.name for entry in entries if self._file(entry) is None]
+            for kind, entries in (("photos", listing.photos), ("queries", listing.queries))
+        }
+
     def count(self) -> int:
         return len(self.listing().photos) + len(self.listing().queries)
 

@@ -12,6 +12,7 @@ the photos. Below ``downloads/gldv2/`` of the artefacts::
     lists/              the CSV files with notes of their size and SHA-256
     shards/{split}/     what is known of each tar: size, ETag, first id, the entries passed
     subsets/NAME/       download.json, CSV files of the subset, {split}/a/b/c/abc….jpg
+    questions/NAME.json an estimate that a page shows until it is answered
 
 Shards are chosen by the first id of each where those ascend, else all are looked through. A whole
 shard is never kept on disk: its photos wait aside until the MD5 of all its bytes is right. The MD5
@@ -65,7 +66,7 @@ from data.gldv2_tar import (
     UnorderedError,
     parse,
 )
-from data.glr21 import _ID, LABELS, SOLUTION, Glr21Source, _file, _rows
+from data.glr21 import LABELS, PHOTO_ID, SOLUTION, Glr21Source, csv_rows, photo_file
 from data.photos import BadPhoto
 
 Method = Literal["auto", "ranges", "shards"]
@@ -90,6 +91,8 @@ class Estimate:
     disk: int  # bytes to write, about
     seconds: float | None  # None where the server's pace is not known yet
     how: str  # a sentence for people
+    shards: int = 0  # tars that are read, in part or whole
+    free: int = 0  # bytes on the disk that is written to
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,6 +214,66 @@ def download(
     return report
 
 
+def downloaded(name: str) -> Path | None:
+    """The folder that the photos of a collection were downloaded to; None where there is none."""
+    folder = _subset_folder(name)
+    return folder if folder.is_dir() else None
+
+
+def delete_downloaded(name: str) -> None:
+    """Delete the downloaded photos of ``name``; the lists and what is known of shards stay.
+
+    Raises:
+        PlaygroundError: a collection still uses them, or a download is running.
+    """
+    folder = _subset_folder(name)
+    users = [one for one in store.list_collections() if _comes_from(one, folder)]
+    if users:
+        raise PlaygroundError(
+            f"The photos in {folder} are those of the collection {', '.join(users)}. Delete it "
+            f"first: python -m scripts.collections delete {users[0]} --yes"
+        )
+    doing = f"Deleting the downloaded photos of {name}"
+    with artefact.explain_os_errors(doing), artefact.exclusive(root(), "A download"):
+        if folder.is_dir():
+            shutil.rmtree(folder)
+    forget_question(name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """An estimate that waits for an answer, and the command's arguments to go on with."""
+
+    name: str
+    estimate: Estimate
+    arguments: tuple[str, ...]
+
+
+def _question_file(name: str) -> Path:
+    return root() / "questions" / f"{paths.check_name(name, 'collection')}.json"
+
+
+def keep_question(question: Question) -> None:
+    """Keep an estimate until somebody answers it, in whatever process."""
+    text = json.dumps(dataclasses.asdict(question))
+    artefact.write_atomically(_question_file(question.name), text)
+
+
+def kept_question(name: str) -> Question | None:
+    """The estimate that waits for an answer, if there is one."""
+    try:
+        kept = json.loads(_question_file(name).read_text(encoding="utf-8"))
+        arguments = tuple(str(one) for one in kept["arguments"])
+        return Question(name, Estimate(**kept["estimate"]), arguments)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def forget_question(name: str) -> None:
+    """It was answered."""
+    _question_file(name).unlink(missing_ok=True)
+
+
 def find_local(wanted: Wanted) -> Path | None:
     """A Kaggle download of GLR21 on this machine that ``wanted`` can be drawn from."""
     cache = Path(os.environ.get("KAGGLEHUB_CACHE") or Path.home() / ".cache" / "kagglehub")
@@ -257,14 +320,20 @@ def _subset_folder(name: str) -> Path:
 
 
 def _refuse_other(name: str) -> None:
-    folder = _subset_folder(name)
-    if store.exists(name) and not any(
-        source.get("path") == str(folder.resolve()) for source in store.summary(name)["sources"]
-    ):
+    if store.exists(name) and not _comes_from(name, _subset_folder(name)):
         raise PlaygroundError(
             f"There is a collection {name!r} already that does not come from this download. "
             f"Choose another --name."
         )
+
+
+def _comes_from(name: str, folder: Path) -> bool:
+    """Whether photos of a collection lie in the folder of a download."""
+    try:
+        sources = store.summary(name)["sources"]
+    except PlaygroundError:
+        return False  # damaged; what it named cannot be told
+    return any(source.get("path") == str(folder.resolve()) for source in sources)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -382,10 +451,10 @@ class _Run:
                 f"another --name, or delete the folder."
             )
         split = self._wanted.split
-        labels = _rows(self.folder / LABELS[split], ("id", "landmark_id"))
+        labels = csv_rows(self.folder / LABELS[split], ("id", "landmark_id"))
         found: dict[str, list[str]] = {split: sorted({row[0] for row in labels})}
         if (self.folder / SOLUTION).is_file():
-            found["test"] = sorted({row[0] for row in _rows(self.folder / SOLUTION, ("id",))})
+            found["test"] = sorted({row[0] for row in csv_rows(self.folder / SOLUTION, ("id",))})
         return found
 
     def _choose(self, confirm: Callable[[Estimate], bool]) -> dict[str, list[str]]:
@@ -501,7 +570,7 @@ class _Run:
         (root() / "shards" / split / "heads.json").unlink(missing_ok=True)
 
     def _estimate(self, tasks: list[_Task]) -> Estimate:
-        fetched = requests = disk = 0
+        fetched = requests = disk = touched = 0
         how = []
         for task in tasks:
             sizes = {n: max(0, shard.remote.size) for n, shard in task.shards.items()}
@@ -515,10 +584,12 @@ class _Run:
                 numbers = numbers if task.ordered else set(task.shards)
                 fetched += sum(sizes[n] for n in numbers)
                 requests += 2 * len(numbers)
+                touched += len(numbers)
                 how.append(f"{len(numbers)} whole shards of {task.split}, MD5 checked.")
             elif task.ordered:
                 requests += len(task.ids) * (_PER_SEARCH + 1)
                 fetched += int(len(task.ids) * (mean + _PER_SEARCH * (1 << 17)))
+                touched += len({task.candidates(photo)[0] for photo in task.ids})
                 how.append(
                     f"{len(task.ids):,} photos of {task.split} by byte range, supposing that ids "
                     f"ascend within its shards (else it takes longer)."
@@ -526,12 +597,14 @@ class _Run:
             else:
                 requests += self._mirror.photos[task.split] + len(task.ids)
                 fetched += int(len(task.ids) * mean + self._mirror.photos[task.split] * 1024)
+                touched += len(task.shards)
                 how.append(
                     f"{len(task.ids):,} photos of {task.split} by byte range, looking through the "
                     f"headers of all {len(task.shards)} shards, which are in no order."
                 )
         seconds = self._seconds(tasks, requests, fetched)
-        return Estimate("photos", self._left, fetched, requests, disk, seconds, " ".join(how))
+        words = " ".join(how)
+        return Estimate("photos", self._left, fetched, requests, disk, seconds, words, touched)
 
     def _seconds(self, tasks: list[_Task], requests: int, fetched: int) -> float | None:
         """By the pace of one megabyte and the time a small request takes."""
@@ -783,9 +856,9 @@ class _Run:
             raise
 
     def _place(self, split: str, photo: str) -> Path:
-        if not _ID.fullmatch(photo):
+        if not PHOTO_ID.fullmatch(photo):
             raise PlaygroundError(f"{photo!r} is no id of a photo.")
-        return self.folder / _file(split, photo)
+        return self.folder / photo_file(split, photo)
 
     def _here(self, split: str, photo: str) -> bool:
         path = self._place(split, photo)
@@ -915,7 +988,7 @@ def _ask(confirm: Callable[[Estimate], bool], estimate: Estimate, folder: Path) 
             f"space, set PLAYGROUND_HOME to another disk, or choose fewer or smaller photos "
             f"(--landmarks, --max-photos, --longer-side)."
         )
-    if not confirm(estimate):
+    if not confirm(dataclasses.replace(estimate, free=free)):
         raise Stopped(f"Nothing of the {estimate.step} was downloaded, as you chose.")
 
 

@@ -20,7 +20,7 @@ from typing import Any, get_args
 from data import artefact
 from data.errors import PlaygroundError
 from data.gldv2_http import ChangedError, Remote, RestartError, Web, WebError
-from data.glr21 import _ID, LABELS, SOLUTION, Split, _rows, _title
+from data.glr21 import LABELS, PHOTO_ID, SOLUTION, Split, csv_rows, title_words
 
 BASE_URL = "https://s3.amazonaws.com/google-landmark"
 SHARDS = {"train": 500, "index": 100, "test": 20}
@@ -270,7 +270,7 @@ def choose(wanted: Wanted, folder: Path) -> Subset:
     listed = 0
     for photo, label in _labels(wanted, folder):
         listed += 1
-        if _ID.fullmatch(photo) and (allowed is None or label in allowed):
+        if PHOTO_ID.fullmatch(photo) and (allowed is None or label in allowed):
             counts[label] += 1
     qualified = sorted(label for label, n in counts.items() if n >= wanted.min_photos)
     if not qualified or (wanted.landmarks or 0) > len(qualified):
@@ -290,7 +290,7 @@ def choose(wanted: Wanted, folder: Path) -> Subset:
         drawn = random.Random(f"{wanted.seed}:landmarks").sample(qualified, wanted.landmarks)
     photos: dict[str, list[str]] = {label: [] for label in sorted(drawn)}
     for photo, label in _labels(wanted, folder):
-        if label in photos and _ID.fullmatch(photo):
+        if label in photos and PHOTO_ID.fullmatch(photo):
             photos[label].append(photo)
     for label, found in photos.items():
         once = sorted(set(found))
@@ -312,11 +312,11 @@ def choose(wanted: Wanted, folder: Path) -> Subset:
 def _labels(wanted: Wanted, folder: Path) -> Iterator[tuple[str, str]]:
     """(id, landmark) of every photo that may be chosen."""
     if wanted.clean:
-        for label, images in _rows(folder / CLEAN, ("landmark_id", "images")):
+        for label, images in csv_rows(folder / CLEAN, ("landmark_id", "images")):
             for photo in images.split():
                 yield photo, label
         return
-    for photo, label in _rows(folder / LABELS[wanted.split], ("id", "landmark_id")):
+    for photo, label in csv_rows(folder / LABELS[wanted.split], ("id", "landmark_id")):
         yield photo, label
 
 
@@ -327,15 +327,15 @@ def _allowed(wanted: Wanted, folder: Path) -> set[str] | None:
         path = folder / f"{wanted.split}_label_to_category.csv"
         allowed = {
             label
-            for label, category in _rows(path, ("landmark_id", "category"))
-            if _contains(_title(category), wanted.category)
+            for label, category in csv_rows(path, ("landmark_id", "category"))
+            if _contains(title_words(category), wanted.category)
         }
     if wanted.hierarchy:
         path = folder / f"{wanted.split}_label_to_hierarchical.csv"
         columns = ("landmark_id", "supercategory", "hierarchical_label", "natural_or_human_made")
         fitting = {
             row[0]
-            for row in _rows(path, columns)
+            for row in csv_rows(path, columns)
             if any(_contains(value.replace("_", " "), wanted.hierarchy) for value in row[1:])
         }
         allowed = fitting if allowed is None else allowed & fitting
@@ -351,7 +351,7 @@ def _titles(wanted: Wanted, folder: Path, labels: set[str]) -> dict[str, str]:
     path = folder / f"{wanted.split}_label_to_category.csv"
     if not path.is_file():
         return {}
-    rows = _rows(path, ("landmark_id", "category"))
+    rows = csv_rows(path, ("landmark_id", "category"))
     return dict(sorted((label, category) for label, category in rows if label in labels))
 
 
@@ -359,9 +359,9 @@ def _queries(wanted: Wanted, folder: Path, ids: set[str]) -> dict[str, tuple[lis
     if not wanted.with_queries:
         return {}
     found = {}
-    for query, images, usage in _rows(folder / SOLUTION, ("id", "images", "Usage")):
+    for query, images, usage in csv_rows(folder / SOLUTION, ("id", "images", "Usage")):
         relevant = sorted(ids.intersection(images.split()))
-        if relevant and usage != "Ignored" and _ID.fullmatch(query):
+        if relevant and usage != "Ignored" and PHOTO_ID.fullmatch(query):
             found[query] = (relevant, usage)
     return dict(sorted(found.items()))
 
@@ -370,6 +370,6 @@ def _credits(wanted: Wanted, folder: Path, ids: set[str]) -> dict[str, tuple[str
     if wanted.split != "train":
         # The data set's page says so of every photo of index and test; it lists no authors.
         return dict.fromkeys(sorted(ids), ("", "", "CC0 or public domain", ""))
-    rows = _rows(folder / ATTRIBUTION, ("id", "url", "author", "license", "title"))
+    rows = csv_rows(folder / ATTRIBUTION, ("id", "url", "author", "license", "title"))
     found = {row[0]: (row[1], row[2], row[3], row[4]) for row in rows if row[0] in ids}
     return dict(sorted(found.items()))

@@ -34,7 +34,7 @@ Split = Literal["index", "train"]
 SOLUTION = "retrieval_solution_v2.1.csv"
 PROTOCOL = "gldv2"  # how its queries are judged, see evaluation.registry
 LABELS = {"index": "index_image_to_landmark.csv", "train": "train.csv"}
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,63}")
+PHOTO_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,63}")
 _NO_ATTRIBUTION: dict[str, str] = {}
 
 
@@ -99,7 +99,7 @@ class Glr21Source:
         for photo in sorted(label_of):
             label = label_of[photo]
             credit = attribution.get(photo, _NO_ATTRIBUTION)
-            file = _file(self.split, photo)
+            file = photo_file(self.split, photo)
             yield Candidate(
                 id=photo,
                 path=root / file,
@@ -125,7 +125,7 @@ class Glr21Source:
         """What the listed data set has; None for a subset that was chosen."""
         if (self.landmarks, self.min_photos, self.max_photos) != (None, 1, None):
             return None
-        listed = {photo for photo, _ in self._labels() if _ID.fullmatch(photo)}
+        listed = {photo for photo, _ in self._labels() if PHOTO_ID.fullmatch(photo)}
         queries = sum(1 for _ in self._solution(listed)) if self._wants_queries() else 0
         return {"photos": len(listed), "queries": queries}
 
@@ -166,7 +166,7 @@ class Glr21Source:
         on_disk = _OnDisk(self.path / self.split)
         for photo, label in self._labels():
             listed += 1
-            if not _ID.fullmatch(photo):
+            if not PHOTO_ID.fullmatch(photo):
                 illegal += 1
             elif on_disk.has(photo):
                 present += 1
@@ -199,7 +199,7 @@ class Glr21Source:
             drawn = random.Random(f"{self.seed}:landmarks").sample(qualified, self.landmarks)
         photos: dict[str, list[str]] = {label: [] for label in sorted(drawn)}
         for photo, label in self._labels():
-            if label in photos and _ID.fullmatch(photo) and on_disk.has(photo):
+            if label in photos and PHOTO_ID.fullmatch(photo) and on_disk.has(photo):
                 photos[label].append(photo)
         for label, found in photos.items():
             once = sorted(set(found))
@@ -253,7 +253,7 @@ class Glr21Source:
         return path
 
     def _labels(self) -> Iterator[tuple[str, str]]:
-        for row in _rows(self._csv(LABELS[self.split]), ("id", "landmark_id")):
+        for row in csv_rows(self._csv(LABELS[self.split]), ("id", "landmark_id")):
             yield row[0], row[1]
 
     def _titles(self) -> dict[str, str]:
@@ -262,8 +262,8 @@ class Glr21Source:
             return {}
         wanted = self._choose().photos
         return {
-            label: _title(category)
-            for label, category in _rows(path, ("landmark_id", "category"))
+            label: title_words(category)
+            for label, category in csv_rows(path, ("landmark_id", "category"))
             if label in wanted
         }
 
@@ -277,7 +277,7 @@ class Glr21Source:
                 column: names.printable(value)
                 for column, value in zip(columns[1:], row[1:], strict=True)
             }
-            for row in _rows(path, columns)
+            for row in csv_rows(path, columns)
             if row[0] in wanted
         }
 
@@ -288,8 +288,8 @@ class Glr21Source:
 
     def _solution(self, subset: set[str] | dict[str, str]) -> Iterator[tuple[str, list[str], str]]:
         """Queries with their relevant photos of the subset, and Public or Private."""
-        for query, images, usage in _rows(self._csv(SOLUTION), ("id", "images", "Usage")):
-            if usage == "Ignored" or not _ID.fullmatch(query):
+        for query, images, usage in csv_rows(self._csv(SOLUTION), ("id", "images", "Usage")):
+            if usage == "Ignored" or not PHOTO_ID.fullmatch(query):
                 continue
             relevant = sorted({photo for photo in images.split() if photo in subset})
             if relevant:
@@ -302,7 +302,7 @@ class Glr21Source:
             labels = {label_of[photo] for photo in relevant}
             # A query whose relevant photos bear several labels keeps its list and has no label.
             label = labels.pop() if len(labels) == 1 else None
-            file = _file("test", query)
+            file = photo_file("test", query)
             yield Candidate(
                 id=query,
                 path=root / file,
@@ -330,16 +330,17 @@ class _OnDisk:
         return known and os.path.isfile(os.path.join(folder, f"{photo}.jpg"))
 
 
-def _file(split: str, photo: str) -> str:
+def photo_file(split: str, photo: str) -> str:
+    """Where the data set keeps a photo, relative to its folder."""
     return f"{split}/{photo[0]}/{photo[1]}/{photo[2]}/{photo}.jpg"
 
 
-def _title(category: str) -> str:
+def title_words(category: str) -> str:
     """``http://…/wiki/Category:Some_Place`` and ``some_place`` to the words for people."""
     return names.printable(unquote(category.rpartition("Category:")[2]).replace("_", " "))
 
 
-def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[list[str]]:
+def csv_rows(path: Path, columns: tuple[str, ...]) -> Iterator[list[str]]:
     """The named columns of a CSV file, row by row: the official ones have millions of rows."""
     # A query of the official solution lists thousands of ids in one field.
     csv.field_size_limit(max(csv.field_size_limit(), 1 << 24))

@@ -53,7 +53,7 @@ def main() -> None:
     if not rows:
         st.caption(plain(protocol.meaning))
         return
-    accuracy_table.show(rows, setting)
+    accuracy_table.show(collection, rows, setting)
     accuracy_table.meaning(rows[0])
     current = [row for row in rows if not row.stale]
     if current:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from pages.parts import (
     looks,
     query,
     region,
+    reporting,
     results,
     searching,
     state,
@@ -53,18 +55,14 @@ def main() -> None:
         if chosen is not None:
             _show_crop(chosen, box)
         # After a start this can take seconds, so the query is drawn before.
-        found = backend.statuses(name)
-        ready = backend.ready_indexes(found)
+        seen = building.look(name)
+        found, ready = seen.found, seen.ready
         extractors, indexes, k = choices.methods(name, found, ready)
     with strip:
-        building.progress_strip(name)
-    if building.ready_signature(name) != ready:
-        st.rerun()  # a build ended while this was drawn; nothing would tell the page later
+        building.progress_strip(seen)
     # While a build runs, what nobody chose stays open, so that new extractors join by themselves.
-    settled = backend.running_job(name) is None
-    state.write_link(
-        **({"extractors": tuple(extractors), "indexes": tuple(indexes)} if settled else {})
-    )
+    chosen_for_link = {"extractors": tuple(extractors), "indexes": tuple(indexes)}
+    state.write_link(**(chosen_for_link if seen.job is None else {}))
     if chosen is None:
         return
     if not extractors or not indexes:
@@ -77,7 +75,8 @@ def main() -> None:
     for failure in failures:
         st.error(f"{failure.where}: {failure.message}")
     if rows:
-        _results(collection, rows, k, searching.judged(collection, chosen, box))
+        judged = searching.judged(collection, chosen, box)
+        _results(collection, chosen, box, rows, k, judged)
 
 
 def _crop(chosen: query.Query) -> Box | None:
@@ -119,10 +118,16 @@ def _show_crop(chosen: query.Query, box: Box | None) -> None:
 
 
 def _results(
-    collection: Collection, rows: Sequence[compare.Row], k: int, judged: table.Judged | None
+    collection: Collection,
+    chosen: query.Query,
+    box: Box | None,
+    rows: Sequence[compare.Row],
+    k: int,
+    judged: table.Judged | None,
 ) -> None:
     st.header("Comparison", anchor=False)
-    table.show(rows, k, dataclasses.asdict(state.current()), judged)
+    report = functools.partial(reporting.of_search, collection, chosen, box, rows, k)
+    table.show(rows, k, dataclasses.asdict(state.current()), report, judged)
     st.header("Results", anchor=False)
     untrained = list(
         dict.fromkeys(
@@ -142,33 +147,43 @@ def _results(
     data["key"] = _digest(data["rows"], collection.fingerprint)
     opened = results.results_grid(data, key="grid")
     if opened is not None:
-        _open(collection, rows, opened)
+        _open(collection, chosen, rows, opened)
 
 
 def _truth_sentence(row: compare.Row) -> str:
     count = len(row.truth.ids) if row.truth is not None else 0
     if count == 0:
         return "No photo of the collection shows the query's landmark, so every hit is wrong."
-    return f"{count} photos of the collection show the query's landmark."
+    said = f"{count} photos of the collection show the query's landmark."
+    if row.truth is not None and row.truth.junk:
+        said += f" {len(row.truth.junk)} more show too little of it and count for nothing (junk)."
+    return said
 
 
 def _digest(rows: object, fingerprint: str) -> str:
     return hashlib.sha1(json.dumps([rows, fingerprint]).encode()).hexdigest()
 
 
-def _open(collection: Collection, rows: Sequence[compare.Row], opened: Mapping[str, str]) -> None:
+def _open(
+    collection: Collection,
+    chosen: query.Query,
+    rows: Sequence[compare.Row],
+    opened: Mapping[str, str],
+) -> None:
     row = next((row for row in rows if row.id == opened.get("row")), None)
     if row is None:
         return
     for hit, verdict in zip(row.hits, row.verdicts(), strict=True):
         if hit.id == opened.get("id"):
             where = f"{backend.title(row.extractor)} · {backend.title(row.index)}"
+            places = row.result.matches.get(hit.id)
             details.show_photo(
                 collection,
                 collection.photo(hit.id),
                 hit,
                 where,
                 verdict,
+                matched=details.Matched(chosen.pixels, places) if places is not None else None,
             )
             return
 

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a defect of ours (traceback), 2 wrong arguments or a ``Pla
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -40,6 +41,27 @@ def call(main: Main, argv: Sequence[str] | None = None) -> int:
 def run(main: Main, argv: Sequence[str] | None = None) -> NoReturn:
     """``call``, then end the process. For ``if __name__ == "__main__": run(main)``."""
     sys.exit(call(main, argv))
+
+
+def commands(
+    module: str, doc: str | None, metavar: str = "COMMAND"
+) -> tuple[argparse.ArgumentParser, argparse._SubParsersAction[argparse.ArgumentParser]]:
+    """The parser of ``python -m scripts.MODULE`` and the place of its sub-commands.
+
+    Args:
+        doc: the module's docstring, shown as it is written.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m scripts.{module}",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser, parser.add_subparsers(dest="command", required=True, metavar=metavar)
+
+
+def json_flag(command: argparse.ArgumentParser) -> None:
+    """Add ``--json``, which every command has."""
+    command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def print_json(value: Any) -> None:

@@ -54,12 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.descriptors",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser, commands = console.commands("descriptors", __doc__)
     command = commands.add_parser(
         "import",
         help="save a file's descriptors as a collection's vectors",
@@ -86,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--distractors", help="a folder of feature files of the R1M distractors, in list order"
     )
-    command.add_argument("--json", action="store_true", help="print one JSON object")
+    console.json_flag(command)
     return parser
 
 

@@ -2,6 +2,7 @@
 
     python -m scripts.download glr21 --name mine --split index --landmarks 50 --min-photos 5
     python -m scripts.download glr21 --name castles --split train --category castle --clean
+    python -m scripts.download glr21 --name castles … --estimate [--yes]
 
 Nothing is fetched before the estimate was answered with yes (or --yes was given). Stopped at any
 moment, kill included, the same command goes on where it was. Exit code 2 where photos are missing
@@ -35,12 +36,7 @@ _UNITS = {"lists": "byte", "shards": "shard", "photos": "photo"}
 
 
 def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(
-        prog="python -m scripts.download",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = result.add_subparsers(dest="command", required=True, metavar="DATASET")
+    result, commands = console.commands("download", __doc__, metavar="DATASET")
     command = commands.add_parser(
         "glr21",
         help="Google Landmarks v2 (GLR21) from its public mirror",
@@ -83,7 +79,12 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--up-to", type=float, metavar="GB", help="do not ask, and stop if more is to be fetched"
     )
-    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.add_argument(
+        "--estimate",
+        action="store_true",
+        help="fetch no photos: say what they would take (with --yes after fetching the lists)",
+    )
+    console.json_flag(command)
     command.add_argument("--local", type=Path, metavar="DIR", help="import this copy instead")
     command.add_argument(
         "--no-local", action="store_true", help="download even where Kaggle's copy is on disk"
@@ -125,9 +126,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         longer_side=arguments.longer_side,
     )
     if arguments.job:
-        return _as_job(arguments, wanted)
+        given = sys.argv[1:] if argv is None else argv
+        return _as_job(arguments, wanted, _without_job(given))
     with _Bars(quiet=arguments.json) as bars:
-        report = _run(arguments, wanted, bars, _Question(arguments, bars))
+        question = _Question(arguments, bars)
+        try:
+            report = _run(arguments, wanted, bars, question)
+        except Stopped:
+            if question.left_open is None:
+                raise
+            if arguments.json:
+                told = dataclasses.asdict(question.left_open)
+                console.print_json({"collection": arguments.name, "estimate": told})
+            return 0
     if arguments.json:
         console.print_json({"collection": arguments.name, **_as_json(report)})
     else:
@@ -161,14 +172,28 @@ def _run(
     )
 
 
-def _as_job(arguments: argparse.Namespace, wanted: Wanted) -> int:
+def _without_job(argv: Sequence[str]) -> list[str]:
+    """The choice alone: what a page starts the next step with."""
+    words = list(argv)
+    place = words.index("--job")
+    del words[place : place + 2]
+    return [word for word in words[1:] if word not in ("--estimate", "--yes")]
+
+
+def _as_job(arguments: argparse.Namespace, wanted: Wanted, choice: list[str]) -> int:
     """The download behind a page: progress in a file, problems as its last word."""
     stages = _Stages(arguments.job, arguments.name)
     cancel = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: cancel.set())
+    question = _Question(arguments)
     try:
-        report = _run(arguments, wanted, stages, _Question(arguments), cancel)
+        report = _run(arguments, wanted, stages, question, cancel)
     except Stopped as error:
+        if question.left_open is not None:
+            asked = download.Question(arguments.name, question.left_open, tuple(choice))
+            download.keep_question(asked)
+            stages.end("done")
+            return 0
         stages.end("cancelled", str(error))
         raise
     except PlaygroundError as error:
@@ -237,11 +262,16 @@ def _shards(text: str | None) -> dict[str, int]:
 
 
 class _Question:
-    """Tells the estimate and asks, unless --yes or --up-to has answered."""
+    """Tells the estimate and asks, unless --yes or --up-to has answered.
+
+    ``left_open``: with --estimate, what was told and not begun.
+    """
 
     def __init__(self, arguments: argparse.Namespace, bars: _Bars | None = None) -> None:
         self._yes, self._up_to, self._bars = arguments.yes, arguments.up_to, bars
+        self._only_tell = arguments.estimate
         self._allowed = 0  # bytes that were agreed to
+        self.left_open: Estimate | None = None
 
     def __call__(self, estimate: Estimate) -> bool:
         if self._bars is not None:
@@ -250,9 +280,12 @@ class _Question:
         text = (
             f"About {_size(estimate.bytes)} to fetch in "
             f"{console.counted(estimate.requests, 'request')}{time}; about "
-            f"{_size(estimate.disk)} on disk."
+            f"{_size(estimate.disk)} on disk, of {_size(estimate.free)} free."
         )
         print(f"{estimate.how}\n{text}", file=sys.stderr)
+        if self._only_tell and (estimate.step == "photos" or not self._yes):
+            self.left_open = estimate
+            return False
         self._allowed += estimate.bytes
         if self._up_to is not None and self._allowed > self._up_to * 1e9:
             raise PlaygroundError(

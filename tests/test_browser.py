@@ -94,6 +94,15 @@ def test_a_deep_link_works_as_the_first_request(tab: Tab) -> None:
     tab.page.get_by_role("link", name="Search").wait_for()
 
 
+def test_the_name_of_the_first_page_leads_to_it(tab: Tab) -> None:
+    tab.open("/search?collection=toy&k=5&extractors=hog&extractors=bovw")
+    tab.page.locator(".row").first.wait_for()
+    tab.settle()
+    assert tab.page.get_by_text("Page not found").count() == 0
+    assert "k=5" in tab.page.url
+    assert tab.page.url.count("extractors=") == 2
+
+
 def test_search_shows_rows_table_and_badges(tab: Tab) -> None:
     tab.open("/?collection=toy")
     page = tab.page
@@ -256,6 +265,8 @@ def test_build_from_the_page_makes_an_extractor_choosable(tab: Tab) -> None:
         pills.get_by_text(name, exact=True).click()
         tab.settle()
     tab.page.get_by_role("button", name="Build", exact=True).click()
+    # A page switch would take the place of a click that the server has not seen yet.
+    tab.page.get_by_role("button", name="Cancel the build").wait_for(timeout=60_000)
     tab.page.get_by_role("link", name="Search").click()
     tab.page.locator(".row").first.wait_for(timeout=120_000)
     assert tab.page.locator(".row .name").first.inner_text().startswith("HOG")

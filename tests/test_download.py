@@ -493,6 +493,23 @@ def test_up_to_a_size(server: fake.Server, capsys: pytest.CaptureFixture[str]) -
     assert console.call(cli.main, argv(server, "--up-to", "0.1")) == 0
 
 
+def test_an_estimate_fetches_no_photos(
+    server: fake.Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(*more: str) -> dict[str, Any]:
+        assert console.call(cli.main, argv(server, "--estimate", "--json", *more)) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr()[0])["estimate"]
+        return found
+
+    assert told()["step"] == "lists"
+    assert all(asked == "bytes=0-0" for _, asked in server.log)
+    photos_ = told("--yes")
+    assert (photos_["step"], photos_["files"]) == ("photos", 15)
+    assert 0 < photos_["shards"] <= fake.SHARDS["index"] + fake.SHARDS["test"]
+    assert photos_["free"] > photos_["disk"] > 0
+    assert photos_of() == {} and not store.exists("some")
+
+
 def ended(job_id: str) -> jobs.Job:
     until = time.monotonic() + 60
     while time.monotonic() < until:
@@ -514,6 +531,13 @@ def test_job(server: fake.Server, made: fake.Layout) -> None:
     jobs.cancel(started.id)
     assert jobs.job(started.id).state == "cancelled" and not store.exists("some")
     server.pause = 0.0
+    for step, more in (("lists", ["--estimate"]), ("photos", ["--estimate", "--yes"])):
+        if step == "photos" or not list((download.root() / "lists").glob("*.csv")):
+            assert ended(jobs.start("download:some", "download", words + more).id).state == "done"
+            question = download.kept_question("some")
+            assert question is not None and question.estimate.step == step
+            assert ["scripts.download", "glr21", *question.arguments] == words
+    assert photos_of() == {}
     done = ended(jobs.start("download:some", "download", words).id)
     assert (done.state, done.error, done.fraction) == ("done", "", 1.0)
     assert [stage.stage for stage in done.stages] == ["lists", "shards", "photos", "import"]

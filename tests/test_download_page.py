@@ -11,9 +11,11 @@ from unittest import mock
 
 import pytest
 from streamlit.testing.v1 import AppTest
-from ui_fakes import NAME, FakeStatus, ToySource, faked
+from ui_fakes import NAME, ToySource, faked, status_of
 
-from data import store
+from data import download, store
+from data.download import Estimate
+from data.errors import PlaygroundError
 from data.paths import PROJECT_ROOT
 from indexing.jobs import Job
 from indexing.progress import Stage
@@ -28,7 +30,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, 
     streamlit.cache_data.clear()
     streamlit.cache_resource.clear()
     store.import_collection(NAME, ToySource(tmp_path / "photos"))
-    with faked([FakeStatus("hog")]) as (_, calls):
+    with faked([status_of("hog")]) as (_, calls):
         yield calls
 
 
@@ -61,16 +63,17 @@ def form(test: AppTest) -> AppTest:
 
 
 def press(test: AppTest) -> AppTest:
-    next(one for one in test.button if one.label == "Download").click()
+    next(one for one in test.button if one.label == "Estimate").click()
     return test.run()
 
 
-def test_form_starts_a_job(fake: dict[str, mock.Mock]) -> None:
+def test_form_starts_an_estimate(fake: dict[str, mock.Mock]) -> None:
     test = form(page())
     test.text_input(key="d_name").set_value("castles")
     test.text_input(key="d_words").set_value("castle, -fort")
     test.selectbox(key="d_split").set_value("train")
     test.checkbox(key="d_clean").set_value(True)
+    test.text_input(key="d_shards").set_value("index=3")
     with mock.patch.object(backend, "start_download") as start:
         press(test)
     assert not test.exception and not test.error
@@ -79,6 +82,7 @@ def test_form_starts_a_job(fake: dict[str, mock.Mock]) -> None:
     assert arguments[:4] == ["--name", "castles", "--split", "train"]
     assert {"--category=castle", "--category=-fort", "--clean"} <= set(arguments)
     assert arguments[arguments.index("--up-to") + 1] == "2.0"
+    assert {"--estimate", "--shards=index=3"} <= set(arguments) and "--yes" not in arguments
     # What the page hands on is what the command understands.
     from scripts.download import parser
 
@@ -95,6 +99,69 @@ def test_form_without_a_proper_name(fake: dict[str, mock.Mock], name: str, says:
         press(test)
     assert says in test.error[0].value
     start.assert_not_called()
+
+
+def ask(step: Any, size: int = 812_000_000) -> None:
+    how = "3,204 photos by byte range."
+    estimate = Estimate(step, 3204, size, 19_000, 400_000_000, 700.0, how, 40, 9_800_000_000)
+    arguments = ("--name", "castles", "--split", "train", "--up-to", "2.0")
+    download.keep_question(download.Question("castles", estimate, arguments))
+
+
+@pytest.mark.parametrize(
+    ("step", "label", "more"),
+    [("lists", "Fetch the lists", ["--estimate", "--yes"]), ("photos", "Download", [])],
+)
+def test_the_estimate_is_shown_and_asked(
+    fake: dict[str, mock.Mock], step: Any, label: str, more: list[str]
+) -> None:
+    ask(step)
+    with having([job("done")]), mock.patch.object(backend, "start_download") as start:
+        test = page()
+        assert not test.success
+        words = " ".join(one.value for one in test.markdown).replace("\\", "")
+        for part in ("3,204", "812 MB", "Shards: **40**", "about 11 min 40 s", "9.8 GB free"):
+            assert part in words
+        assert test.button(key="download_yes").label == label
+        test.button(key="download_yes").click().run()
+    what, arguments = start.call_args.args
+    assert what == "download:castles"
+    assert arguments == ["--name", "castles", "--split", "train", "--up-to", "2.0", *more]
+    assert download.kept_question("castles") is None
+
+
+def test_the_answer_may_be_no(fake: dict[str, mock.Mock]) -> None:
+    ask("photos")
+    with having([job("done")]), mock.patch.object(backend, "start_download") as start:
+        page().button(key="download_no").click().run()
+    start.assert_not_called()
+    assert download.kept_question("castles") is None
+
+
+def test_more_than_was_allowed_cannot_be_started(fake: dict[str, mock.Mock]) -> None:
+    ask("photos", 2_100_000_000)
+    with having([job("done")]):
+        test = page()
+    assert test.button(key="download_yes").disabled
+    assert "more than the 2.0 GB" in test.warning[0].value.replace("\\", "")
+
+
+def test_deleting_offers_the_downloaded_photos(fake: dict[str, mock.Mock], tmp_path: Path) -> None:
+    folder = download.root() / "subsets" / "castles"
+    store.import_collection("castles", ToySource(folder))
+    with pytest.raises(PlaygroundError, match="are those of the collection castles"):
+        download.delete_downloaded("castles")
+    test = page()
+    test.selectbox(key="c_collection").set_value("castles").run()
+    test.button(key="delete").click().run()
+    # A dialog is a fragment, of which AppTest draws the first run alone.
+    assert test.checkbox(key="delete_downloaded").value is False
+    assert str(folder) in " ".join(one.value for one in test.caption).replace("\\", "")
+    store.delete("castles")
+    assert download.downloaded("castles") == folder
+    download.delete_downloaded("castles")
+    assert download.downloaded("castles") is None
+    assert store.exists(NAME)
 
 
 def test_strip_while_it_runs_and_cancel(fake: dict[str, mock.Mock]) -> None:

@@ -14,7 +14,7 @@ from unittest import mock
 
 import pytest
 from streamlit.testing.v1 import AppTest
-from ui_fakes import NAME, FakeIndexStatus, FakeStatus, JunkSource, draw, faked
+from ui_fakes import NAME, JunkSource, draw, faked, index_of, status_of
 
 from data import store
 from data.folder import FolderSource
@@ -32,7 +32,7 @@ from scripts import evaluate as script
 from scripts.console import call
 
 INDEXES = ("flat", "ivf:nlist=2", "pq")
-BUILT = [FakeStatus("hog", indexes=tuple(FakeIndexStatus(name) for name in INDEXES))]
+BUILT = [status_of("hog", indexes=tuple(index_of(name) for name in INDEXES))]
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +227,7 @@ def test_no_collection_and_no_ground_truth(home: Path, tmp_path: Path) -> None:
 
 
 def test_search_shows_the_evaluated_ap_of_the_shown_query(home: Path) -> None:
-    ready = [FakeStatus("hog", indexes=(FakeIndexStatus("flat"), FakeIndexStatus("ivf")))]
+    ready = [status_of("hog", indexes=(index_of("flat"), index_of("ivf")))]
     with mock.patch.object(backend, "statuses", return_value=ready):
         test = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=60)
         test.query_params["query"] = "bridge-query"
@@ -257,6 +257,16 @@ def test_downloads(rows: list[Row]) -> None:
     listed = json.loads(accuracy.as_json(rows))
     assert [one["index"] for one in listed] == ["flat", "pq"]
     assert listed[0]["map_ci"] == list(rows[0].interval() or ())
+
+
+def test_the_report_is_that_of_the_command(rows: list[Row]) -> None:
+    from evaluation import report
+    from pages.parts.accuracy_table import report_of
+
+    collection = store.load(NAME)
+    assert report_of(collection, rows) == report.render(rows, collection)
+    old = dataclasses.replace(rows[0], stale="The index changed.")
+    assert report_of(collection, [old, rows[1]]) == report.render(rows[1:], collection)
 
 
 def test_out_of_date_rows_come_last_without_a_test(rows: list[Row]) -> None:

@@ -200,6 +200,27 @@ def test_no_photo_of_the_landmark_gives_no_ap() -> None:
     assert figures["ap"] is None
 
 
+def test_junk_is_neither_right_nor_wrong() -> None:
+    lists = {"easy": ["c"], "hard": [], "junk": ["a"]}
+    truth = compare.truth_of(photo("q", "arch", extra={"ground_truth": lists}), None, PHOTOS)
+    assert truth is not None
+    assert truth.ids == {"c"}
+    judged = row(truth)
+    assert judged.verdicts() == [None, False, True, None]
+    figures = judged.figures(4)  # the ranking without a: b wrong, c right, d without a label
+    assert figures["precision"] == pytest.approx(1 / 3)
+    assert figures["ap"] == pytest.approx(1 / 2)
+    sent = compare.payload([judged], {}, {}, {})
+    assert [hit[2] for hit in sent["rows"][0]["hits"]] == [-2, 0, 1, -1]
+
+
+def test_a_ranking_of_junk_alone_has_no_figures() -> None:
+    lists = {"easy": [], "hard": [], "junk": ["a", "b", "c", "d"]}
+    truth = compare.truth_of(photo("q", "arch", extra={"ground_truth": lists}), None, PHOTOS)
+    figures = row(truth).figures(4)
+    assert figures["precision"] is None and figures["ap"] is None
+
+
 def test_without_drops_the_photo_and_counts_again() -> None:
     left = compare.without(result("bac", LABELS), "b", 2)  # type: ignore[arg-type]
     assert [(hit.rank, hit.id) for hit in left.hits] == [(1, "a"), (2, "c")]

@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw
 from data import store
 from data.base import Candidate
 from indexing.progress import Stage
+from indexing.status import ExtractorStatus, IndexStatus
 from pages.parts import backend
 
 LANDMARKS = ("arch", "bridge", "tower")
@@ -138,34 +139,20 @@ class FakeStats:
     extract_s: float = 1.5
 
 
-@dataclasses.dataclass(frozen=True)
-class FakeIndexStatus:
-    index: str
-    state: str = "ready"
-    bytes: int = 4096
-    bytes_per_vector: float | None = 256.0
-    build_s: float | None = 0.2
-    notes: tuple[str, ...] = ()
+def index_of(name: str, **more: Any) -> IndexStatus:
+    """A built index."""
+    figures: dict[str, Any] = {"bytes": 4096, "bytes_per_vector": 256.0, "build_s": 0.2}
+    return IndexStatus(name, "ready", **figures | more)
 
 
-@dataclasses.dataclass(frozen=True)
-class FakeStatus:
-    extractor: str
-    state: str = "ready"
-    weights: str = ""
-    dim: int | None = 64
-    n: int = 12
-    photos: int = 12
-    bytes: int = 3072
-    extract_s: float | None = 1.5
-    indexes: tuple[FakeIndexStatus, ...] = tuple(
-        FakeIndexStatus(name) for name in ("flat", "ivf", "lsh", "pq")
-    )
-    message: str = ""
+BUILT = tuple(index_of(name) for name in ("flat", "ivf", "lsh", "pq"))
 
-    @property
-    def current(self) -> bool:
-        return self.state == "ready"
+
+def status_of(extractor: str, state: str = "ready", **more: Any) -> ExtractorStatus:
+    """A built extractor with the four index types, unless ``more`` says otherwise."""
+    figures: dict[str, Any] = {"dim": 64, "n": 12, "photos": 12, "bytes": 3072, "extract_s": 1.5}
+    figures |= {"indexes": BUILT, "current": state == "ready"}
+    return ExtractorStatus(extractor, state, **figures | more)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,7 +232,7 @@ class FakeEngine:
 
 @contextlib.contextmanager
 def faked(
-    statuses: list[FakeStatus], jobs: list[FakeJob] | None = None
+    statuses: list[ExtractorStatus], jobs: list[FakeJob] | None = None
 ) -> Iterator[tuple[FakeEngine, dict[str, mock.Mock]]]:
     """Patch the pages' back end; the collections stay real."""
     engine = FakeEngine()

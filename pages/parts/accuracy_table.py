@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
-from pages.parts import accuracy, backend
+from pages.parts import accuracy, backend, saving
 from pages.parts.compare import UNTRAINED
 from pages.parts.text import plain
 
 if TYPE_CHECKING:
+    from data.store import Collection
     from evaluation.rows import Row
     from evaluation.statistics import Comparison
 
@@ -58,7 +59,14 @@ def frame(rows: Sequence[Row], setting: str) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def show(rows: Sequence[Row], setting: str) -> None:
+def report_of(collection: Collection, rows: Sequence[Row]) -> str:
+    """The HTML report of the rows that are up to date (of all, where none is)."""
+    from evaluation import report
+
+    return report.render([row for row in rows if not row.stale] or list(rows), collection)
+
+
+def show(collection: Collection, rows: Sequence[Row], setting: str) -> None:
     """Draw the table, its downloads and what must be known about it."""
     shown = frame(rows, setting)
     st.dataframe(
@@ -80,21 +88,23 @@ def show(rows: Sequence[Row], setting: str) -> None:
     protocol = rows[0].judged_by
     name = f"accuracy-{rows[0].collection}-{protocol.name}"
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.download_button(
+        saving.button(
             "CSV",
             str(pd.DataFrame([accuracy.flat(row) for row in rows]).to_csv(index=False)),
             f"{name}.csv",
-            "text/csv",
-            on_click="ignore",
-            help="Every row with all settings, measures and intervals",
+            "Every row with all settings, measures and intervals",
         )
-        st.download_button(
+        saving.button(
             "JSON",
             accuracy.as_json(rows),
             f"{name}.json",
-            "application/json",
-            on_click="ignore",
-            help="The rows as python -m scripts.evaluate --json writes them",
+            "The rows as python -m scripts.evaluate --json writes them",
+        )
+        saving.button(
+            "Report HTML",
+            lambda: report_of(collection, rows),
+            f"{name}.html",
+            "Tables, curves and the worst failures in one file that opens offline",
         )
         st.caption("Best first; a click on a column's name sorts by it.")
     _notes(rows, setting)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -12,25 +13,55 @@ from pages.parts.text import plain
 
 if TYPE_CHECKING:
     from indexing.jobs import Job
+    from indexing.status import ExtractorStatus
 
 EVERY = 2.5  # s between two looks at the progress file
 _SEEN = "ready_seen"
 
 
-def ready_signature(name: str) -> dict[str, list[str]]:
-    """What can be searched now; when it changes the page is drawn again."""
-    return backend.ready_indexes(backend.statuses(name))
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """What a page is drawn for: the running build, and what can be searched.
+
+    ``settled``: nothing more will start by itself.
+    """
+
+    name: str
+    settled: bool
+    job: Job | None
+    found: list[ExtractorStatus]
+
+    @property
+    def ready(self) -> dict[str, list[str]]:
+        """Extractor to its index types that can be searched."""
+        return backend.ready_indexes(self.found)
+
+    @property
+    def signature(self) -> tuple[str, dict[str, list[str]], bool, bool]:
+        """When it changes, the page is drawn again."""
+        return (self.name, self.ready, self.job is not None, self.settled)
 
 
-def progress_strip(name: str, detailed: bool = False) -> None:
+def look(name: str) -> Look:
+    """Look at a collection's build.
+
+    The order counts: a build that ends or starts meanwhile is seen as running, so that the strip
+    is drawn, which notices. Read the other way round, nothing would tell the page.
+    """
+    settled = startup.checked()
+    job = backend.running_job(name)
+    return Look(name, settled, job, backend.statuses(name))
+
+
+def progress_strip(seen: Look, detailed: bool = False) -> None:
     """One line on the collection's running build; nothing while there is none.
 
     The page is drawn again when an extractor or index becomes ready and when the build ends.
     """
-    job = backend.running_job(name)
+    name = seen.name
     before = st.session_state.get(_SEEN)
-    st.session_state[_SEEN] = _seen(name, job)
-    if job is None and startup.checked():
+    st.session_state[_SEEN] = seen.signature
+    if seen.job is None and seen.settled:
         if before is not None and before[0] == name and before[2]:
             st.toast(f"The build of {plain(name)} has ended.")
         _say_how_it_ended(name)
@@ -38,22 +69,17 @@ def progress_strip(name: str, detailed: bool = False) -> None:
     st.fragment(_strip, run_every=EVERY)(name, detailed)
 
 
-def _seen(name: str, job: Job | None) -> tuple[str, dict[str, list[str]], bool, bool]:
-    """What the page was drawn for; anything else draws it again."""
-    return (name, ready_signature(name), job is not None, startup.checked())
-
-
 def _strip(name: str, detailed: bool) -> None:
     with backend.guard("show the build's progress"):
-        job = backend.running_job(name)
-        now = _seen(name, job)
-        if now != st.session_state.get(_SEEN):
+        now = look(name)
+        if now.signature != st.session_state.get(_SEEN):
             st.rerun(scope="app")
+        job = now.job
         if job is None:
             return
         with st.container(border=True, key="strip", gap="xsmall"):
             st.progress(min(1.0, max(0.0, job.fraction)), text=_headline(job))
-            ready = list(now[1])
+            ready = list(now.ready)
             waiting = list(dict.fromkeys(s.extractor for s in job.stages))
             waiting = [one for one in waiting if one not in ready]
             parts = []

@@ -22,14 +22,18 @@ class Truth:
     """What is known about the right answers to a query.
 
     ``ids`` are the photos that show the query's landmark (without the query itself);
-    ``by_label`` says that photos without a label can be neither right nor wrong.
+    ``by_label`` says that photos without a label can be neither right nor wrong; ``junk`` shows
+    so little of the landmark that it is not judged.
     """
 
     ids: frozenset[str]
     by_label: bool
+    junk: frozenset[str] = frozenset()
 
     def verdict(self, photo_id: str, label: str | None) -> bool | None:
-        """True: right; False: wrong; None: nobody knows."""
+        """True: right; False: wrong; None: nobody knows, or it is junk."""
+        if photo_id in self.junk:
+            return None
         if photo_id in self.ids:
             return True
         return None if self.by_label and label is None else False
@@ -37,16 +41,18 @@ class Truth:
 
 def truth_of(query: Photo | None, label: str | None, photos: Iterable[Photo]) -> Truth | None:
     """The right answers; None where the query's landmark is unknown (then nothing is wrong)."""
+    listed = query.extra.get("ground_truth", {}) if query is not None else {}
+    junk = frozenset(listed.get("junk", ()))
     if query is not None and query.relevant is not None:
         there = frozenset(photo.id for photo in photos)
-        return Truth(frozenset(query.relevant) & there, by_label=False)
+        return Truth((frozenset(query.relevant) & there) - junk, by_label=False, junk=junk)
     if query is not None and label is None:
         label = query.label
     if label is None:
         return None
     # A photo of the collection is not relevant to itself; a query may share an id by chance.
     right = frozenset(photo.id for photo in photos if photo.label == label and photo != query)
-    return Truth(right, by_label=True)
+    return Truth(right - junk, by_label=True, junk=junk)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,18 +75,28 @@ class Row:
         return self.result.hits
 
     def verdicts(self) -> list[bool | None]:
-        """One per hit; None where nobody knows."""
+        """One per hit; None where nobody knows, or where it is junk."""
         if self.truth is None:
             return [None] * len(self.hits)
         return [self.truth.verdict(hit.id, hit.label) for hit in self.hits]
+
+    def is_junk(self, hit: Hit) -> bool:
+        """Whether a hit is left out of the figures: it is neither right nor wrong."""
+        return self.truth is not None and hit.id in self.truth.junk
 
     def figures(self, k: int) -> dict[str, float | None]:
         """precision@K and AP@K (None where the landmark is unknown), overlap@K with Flat."""
         precision = average = overlap = None
         if self.truth is not None:
-            flags = [verdict is True for verdict in self.verdicts()]
-            precision = float(precision_at_k(flags, k))
-            average = float(average_precision_at_k(flags, len(self.truth.ids), k))
+            flags = [
+                verdict is True
+                for hit, verdict in zip(self.hits, self.verdicts(), strict=True)
+                if not self.is_junk(hit)
+            ]
+            judged = k - (len(self.hits) - len(flags))  # junk takes no place
+            if judged > 0:
+                precision = float(precision_at_k(flags, judged))
+                average = float(average_precision_at_k(flags, len(self.truth.ids), judged))
         if self.flat_ids is not None:
             overlap = float(overlap_at_k([hit.id for hit in self.hits], self.flat_ids, k))
         values = {"precision": precision, "ap": average, "overlap": overlap}
@@ -166,6 +182,13 @@ def size(value: float | None) -> str:
     return f"{value:.1f} GB"
 
 
+def _mark(verdict: bool | None, junk: bool) -> int:
+    """The grid's number for a verdict."""
+    if junk:
+        return -2
+    return -1 if verdict is None else int(verdict)
+
+
 def payload(
     rows: Sequence[Row],
     thumbnails: Mapping[str, str],
@@ -174,8 +197,8 @@ def payload(
 ) -> dict[str, Any]:
     """What the results grid draws; see ``results.py`` for the other end.
 
-    A hit is ``[id, score, verdict, odd, inliers]`` with verdict 1 right, 0 wrong, -1 unknown and
-    odd 1 where Flat does not return the photo.
+    A hit is ``[id, score, verdict, odd, inliers]`` with verdict 1 right, 0 wrong, -1 unknown, -2
+    junk, and odd 1 where Flat does not return the photo.
     """
     drawn = []
     for row in rows:
@@ -201,7 +224,7 @@ def payload(
                     [
                         hit.id,
                         round(float(hit.score), 4),
-                        -1 if verdict is None else int(verdict),
+                        _mark(verdict, row.is_junk(hit)),
                         int(hit.id in odd),
                         hit.inliers,
                     ]

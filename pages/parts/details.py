@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
 from data.base import Photo
-from pages.parts import backend, state
+from extractors.base import RGB
+from pages.parts import backend, matches, state
 from pages.parts.text import plain
 
 if TYPE_CHECKING:
     from data.store import Collection
     from indexing.engine import Hit
+
+
+@dataclasses.dataclass(frozen=True)
+class Matched:
+    """What the verification of local features found between the query and a photo."""
+
+    query: RGB  # the whole photo that was searched with
+    places: NDArray[np.float32]  # (m, 4), as in SearchResult.matches
 
 
 def show_photo(
@@ -23,6 +35,7 @@ def show_photo(
     where: str = "",
     verdict: bool | None = None,
     after: Callable[[], None] | None = None,
+    matched: Matched | None = None,
 ) -> None:
     """Open the dialog; see ``_body`` for what is in it.
 
@@ -33,9 +46,10 @@ def show_photo(
         where: which result, such as "HOG · Flat".
         verdict: whether it shows the query's landmark.
         after: what to do once the photo was made the query; None: draw this page again.
+        matched: the verified matches between the query and this photo, of local features.
     """
     opened = st.dialog(plain(backend.caption(members, photo)), width="large")(_body)
-    opened(members, photo, hit, where, verdict, after)
+    opened(members, photo, hit, where, verdict, after, matched)
 
 
 def _body(
@@ -45,6 +59,7 @@ def _body(
     where: str,
     verdict: bool | None,
     after: Callable[[], None] | None,
+    matched: Matched | None,
 ) -> None:
     with backend.guard("show this photo"):
         left, right = st.columns([3, 2], gap="medium")
@@ -59,6 +74,13 @@ def _body(
                 _place(hit, where, verdict)
             _facts(members, photo)
             clicked = _use_button(members, photo)
+        if matched is not None:
+            drawn = matches.draw(matched.query, pixels, matched.places)
+            st.image(
+                backend.picture_url(drawn, 1400),
+                caption=f"{len(matched.places)} matches that one transformation explains: the "
+                f"query at the left, this photo at the right.",
+            )
         if photo.extra:
             with st.expander("How this picture came about"):
                 st.table([{"What": key, "Value": value} for key, value in flat(photo.extra)])

@@ -13,6 +13,8 @@ import runpy
 import threading
 from collections.abc import Callable, Iterator
 
+import streamlit as st
+
 from data.paths import PROJECT_ROOT
 
 _here = threading.local()
@@ -34,3 +36,9 @@ def run(page: Callable[[], None]) -> None:
         page()
     else:
         runpy.run_path(str(PROJECT_ROOT / "app.py"), run_name="__main__")
+
+
+def to_search() -> None:
+    """The page at ``/search``: goes to the Search page with the link's parameters."""
+    kept = {name: st.query_params.get_all(name) for name in st.query_params}
+    st.switch_page("pages/search.py", query_params=kept)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from data import download
+from data.download import Question
 from data.errors import PlaygroundError
-from data.gldv2_lists import BASE_URL
+from data.gldv2_lists import BASE_URL, SHARDS
 from data.paths import check_name
 from pages.parts import backend, state
+from pages.parts.compare import seconds, size
 from pages.parts.text import plain
 
 if TYPE_CHECKING:
@@ -18,6 +22,11 @@ if TYPE_CHECKING:
 EVERY = 1.5  # s between two looks at the progress file
 PREFIX = "download:"  # of what the job is about, before the collection's name
 _SEEN = "download_seen"
+_METHODS = {
+    "auto": "what fits",
+    "ranges": "byte ranges: only the photos",
+    "shards": "whole shards, MD5 checked",
+}
 
 
 def form() -> None:
@@ -25,8 +34,8 @@ def form() -> None:
     st.markdown(
         "A part of **Google Landmarks v2** from its public mirror. The lists of the data set come "
         "first (those of the split train, 4.1 million photos with their authors, are large), then "
-        "only the photos that were drawn. Stopped, it goes on where it was when it is started "
-        "again with the same choice."
+        "only the photos that were drawn. Before each step you are told what it takes, and asked. "
+        "Stopped, it goes on where it was when it is started again with the same choice."
     )
     with st.form("download_form", border=True, width=760):
         name = st.text_input(
@@ -47,8 +56,19 @@ def form() -> None:
         )
         limit = third.number_input("Fetch at most (GB)", 0.01, 1000.0, 2.0, key="d_limit")
         clean = st.checkbox("Only GLDv2-clean (split train)", key="d_clean")
-        mirror = st.text_input("Mirror", BASE_URL, key="d_mirror", max_chars=500)
-        if not st.form_submit_button("Download", type="primary"):
+        with st.expander("The server"):
+            mirror = st.text_input("Mirror", BASE_URL, key="d_mirror", max_chars=500)
+            shards = st.text_input(
+                "Shards",
+                key="d_shards",
+                max_chars=60,
+                placeholder=",".join(f"{split}={count}" for split, count in SHARDS.items()),
+                help="Of a mirror that has fewer tars than the official one",
+            )
+            method = st.selectbox(
+                "Method", _METHODS, format_func=_METHODS.__getitem__, key="d_method"
+            )
+        if not st.form_submit_button("Estimate", type="primary"):
             return
     with backend.guard("start the download"):
         if not name.strip():
@@ -62,7 +82,10 @@ def form() -> None:
         arguments += [f"--hierarchy={word}" for word in _words(kinds)]
         arguments += [f"--base-url={mirror.strip()}", "--up-to", str(float(limit))]
         arguments += ["--clean"] if clean else []
-        backend.start_download(PREFIX + name, arguments)
+        arguments += [f"--shards={shards.strip()}"] if shards.strip() else []
+        arguments += ["--method", str(method)]
+        download.forget_question(name)
+        backend.start_download(PREFIX + name, [*arguments, "--estimate"])
         st.rerun()
 
 
@@ -88,6 +111,10 @@ def progress_strip() -> None:
         return
     last = found[0]
     name = last.collection.removeprefix(PREFIX)
+    question = download.kept_question(name) if last.state == "done" else None
+    if question is not None:
+        _ask(question)
+        return
     if last.id == before and last.state == "done":
         st.success(f"{plain(name)} was downloaded. Next: build it in the tab Built.")
         state.update(collection=name, query=None, box=None)
@@ -98,6 +125,56 @@ def progress_strip() -> None:
         if st.button("Dismiss", key="dismiss_download"):
             dismissed.add(last.id)
             st.rerun()
+
+
+def _ask(question: Question) -> None:
+    """The estimate of the next step, with the two answers."""
+    estimate = question.estimate
+    name = plain(question.name)
+    lists = estimate.step == "lists"
+    with st.container(border=True, key="download_question", gap="small"):
+        st.markdown(f"**{name}**: {plain(estimate.how)}")
+        figures = [
+            ("Lists" if lists else "Photos", f"{estimate.files:,}"),
+            ("To fetch", size(estimate.bytes)),
+            *([("Shards", f"{estimate.shards:,}")] if estimate.shards else []),
+            ("Requests", f"{estimate.requests:,}"),
+            ("Time", f"about {seconds(estimate.seconds)}" if estimate.seconds else "not known yet"),
+            ("On disk", f"{size(estimate.disk)} of {size(estimate.free)} free"),
+        ]
+        st.markdown(" · ".join(f"{label}: **{plain(value)}**" for label, value in figures))
+        if not lists:
+            st.caption("The time is by the pace of this server, measured just now.")
+        limit = _limit(question)
+        beyond = estimate.bytes > limit
+        if beyond:
+            st.warning(
+                f"That is more than the {size(limit)} that were allowed. Estimate again with a "
+                f"higher limit, or with fewer photos."
+            )
+        with st.container(horizontal=True):
+            # The lists alone: what the photos take is asked afterwards.
+            again = ["--estimate", "--yes"] if lists else []
+            if st.button(
+                "Fetch the lists" if lists else "Download",
+                type="primary",
+                key="download_yes",
+                disabled=beyond,
+            ):
+                with backend.guard("start the download"):
+                    backend.start_download(PREFIX + question.name, [*question.arguments, *again])
+                    download.forget_question(question.name)
+                    st.rerun()
+            if st.button("Not now", key="download_no"):
+                download.forget_question(question.name)
+                st.rerun()
+
+
+def _limit(question: Question) -> float:
+    """Bytes that were allowed."""
+    words = question.arguments
+    place = words.index("--up-to") + 1 if "--up-to" in words else len(words)
+    return 1e9 * float(words[place]) if place < len(words) else math.inf
 
 
 def _strip(job_id: str) -> None:

@@ -1,18 +1,15 @@
-"""The parts of the Collections page: photos, what is built, import, changes."""
+"""The parts of the Collections page: photos, what is built, changes."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from data import store
-from data.errors import PlaygroundError
-from pages.parts import backend, building, choices, details, fetching, state
+from data import download, store
+from pages.parts import backend, building, choices, details, fetching, importing, state
 from pages.parts.compare import size
 from pages.parts.gallery import gallery
 from pages.parts.text import photos as count_of
@@ -30,8 +27,6 @@ _STATES = {
     "missing": "not built",
     "building": "building",
 }
-_ZIP, _FOLDER, _GLR, _DEMO = "Zip file", "Folder", "GLR21 / GLDv2", "Demo"
-_FETCH = "Download GLDv2"
 
 
 def show(beside: DeltaGenerator) -> None:
@@ -41,20 +36,21 @@ def show(beside: DeltaGenerator) -> None:
     _told()
     if not names:
         st.info("There is no collection yet. Import one here.")
-        _import(None)
+        importing.choose([])
         return
     with beside:
         name = choices.collection_of(names, key="c_collection")
     _overview(names)
     collection = backend.collection(name)
-    building.progress_strip(name, detailed=True)
-    photos, built, importing, change = st.tabs(["Photos", "Built", "Import", "Change"])
+    seen = building.look(name)
+    building.progress_strip(seen, detailed=True)
+    photos, built, more, change = st.tabs(["Photos", "Built", "Import", "Change"])
     with photos, backend.guard("show the photos"):
         _photos(collection)
     with built, backend.guard("show what is built"):
-        _built(name)
-    with importing, backend.guard("import"):
-        _import(names)
+        _built(seen)
+    with more, backend.guard("import"):
+        importing.choose(names)
     with change, backend.guard("change the collection"):
         _change(collection)
 
@@ -81,10 +77,6 @@ def _told() -> None:
                 st.rerun()
 
 
-def _tell(kind: str, text: str) -> None:
-    st.session_state.setdefault("told", []).append((kind, text))
-
-
 def _overview(names: Sequence[str]) -> None:
     lines = []
     for name in names:
@@ -98,15 +90,36 @@ def _overview(names: Sequence[str]) -> None:
                     "Landmarks": len(one.labels),
                     "Query photos": len(one.queries),
                     "Size": size(sum(photo.size for photo in one.photos) or None),
+                    "State": "partial" if missing_of(one) else "",
                     "Licence": one.licence or "unknown",
                 }
             )
     st.dataframe(lines, hide_index=True, width="stretch")
 
 
+def missing_of(collection: Collection) -> str:
+    """What of a published data set is not here, in words; empty where nothing is missing."""
+    parts = []
+    for source in collection.sources:
+        if "partial" in source:
+            missing, expected = source["partial"], source["expected"]
+            parts.append(
+                f"{missing['photos_missing']:,} of {expected['photos']:,} photos and "
+                f"{missing['queries_missing']:,} of {expected['queries']:,} queries of "
+                f"{source['kind']}"
+            )
+    return "; ".join(parts)
+
+
 def _photos(collection: Collection) -> None:
     if collection.description:
         st.markdown(plain(collection.description))
+    missing = missing_of(collection)
+    if missing:
+        st.warning(
+            f"Partial data set: {plain(missing)} are missing. Its results are marked partial, and "
+            f"cannot be compared with published ones."
+        )
     photos = list(collection.photos)
     options = [_ALL, *collection.labels] + (["Query photos"] if collection.queries else [])
     if st.session_state.get("c_landmark", _ALL) not in options:
@@ -148,8 +161,8 @@ def _photos(collection: Collection) -> None:
             )
 
 
-def _built(name: str) -> None:
-    found = backend.statuses(name)
+def _built(seen: building.Look) -> None:
+    found = seen.found
     lines: list[dict[str, Any]] = []
     for one in found:
         lines.append(
@@ -193,13 +206,14 @@ def _built(name: str) -> None:
             "Bytes / vector": st.column_config.NumberColumn(format="%.0f"),
         },
     )
-    running = backend.running_job(name)
     st.subheader("Build", anchor=False)
-    _build_form(name, found, running is not None)
+    _build_form(seen.name, found, seen.job is not None)
 
 
 def _build_form(name: str, found: Sequence[ExtractorStatus], running: bool) -> None:
-    every = backend.extractor_names()
+    # Imported descriptors are no extractor of the registry; they need indexes all the same.
+    own = [one.extractor for one in found if one.extractor.startswith("imported:")]
+    every = [*backend.extractor_names(), *own]
     lacking = [
         one.extractor
         for one in found
@@ -243,156 +257,6 @@ def _build_form(name: str, found: Sequence[ExtractorStatus], running: bool) -> N
         st.caption("A build is running; another one can start when it has ended.")
 
 
-def _import(names: list[str] | None) -> None:
-    st.markdown(
-        "A folder or zip with **one sub-folder per landmark** gives labelled photos. "
-        "Photos without sub-folders work too; then results are neither right nor wrong."
-    )
-    kind = st.segmented_control(
-        "From",
-        [_ZIP, _FOLDER, _GLR, _FETCH, _DEMO],
-        default=_ZIP,
-        required=True,
-        key="i_kind",
-        label_visibility="collapsed",
-    )
-    if kind == _DEMO:
-        _import_demo(names or [])
-        return
-    if kind == _FETCH:
-        fetching.form()
-        return
-    with st.form("import_form", border=True, width=760):
-        name = st.text_input(
-            "Name", key="i_name", max_chars=100, help="A-Z, a-z, 0-9, dot, underscore, hyphen"
-        )
-        title = st.text_input("Title (optional)", key="i_title", max_chars=200)
-        make = _FIELDS[kind]()
-        add = st.checkbox(
-            "Add to the collection of this name, if there is one",
-            key="i_add",
-            help="Otherwise a name that is taken is refused. Photos with equal ids are replaced.",
-        )
-        if not st.form_submit_button("Import", type="primary"):
-            return
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            source = make(Path(scratch))
-            if source is None:
-                return
-            if not name.strip():
-                raise PlaygroundError("The collection needs a name, such as my-city.")
-            _run_import(name.strip(), source, title.strip() or None, add)
-    except PlaygroundError as error:
-        st.error(plain(str(error)))
-        return
-    st.rerun()
-
-
-def _zip_fields() -> Any:
-    given = st.file_uploader("Zip of photos", type=["zip"], key="i_zip", max_upload_size=200)
-
-    def make(scratch: Path) -> Any:
-        from data.archive import ZipSource
-
-        if given is None:
-            raise PlaygroundError("Choose a zip file first.")
-        del scratch
-        return ZipSource(given.getvalue(), name=given.name)
-
-    return make
-
-
-def _folder_fields() -> Any:
-    path = st.text_input(
-        "Folder on this machine", key="i_folder", placeholder="Photos/landmarks", max_chars=1000
-    )
-
-    def make(scratch: Path) -> Any:
-        from data.folder import FolderSource
-
-        del scratch
-        if not path.strip():
-            raise PlaygroundError("Give the folder that holds the photos.")
-        return FolderSource(path.strip())
-
-    return make
-
-
-def _glr_fields() -> Any:
-    path = st.text_input(
-        "Folder of the data set",
-        key="i_glr",
-        max_chars=1000,
-        help="It holds train.csv or index_image_to_landmark.csv and the folders of photos.",
-    )
-    first, second, third = st.columns(3)
-    split = first.selectbox("Split", ["index", "train"], key="i_split")
-    landmarks = second.number_input("Landmarks", 1, 100_000, 50, key="i_landmarks")
-    seed = third.number_input("Seed", 0, 2**31 - 1, 0, key="i_seed")
-    least = first.number_input("Photos each, at least", 1, 10_000, 4, key="i_min")
-    most = second.number_input("Photos each, at most", 1, 10_000, 20, key="i_max")
-
-    def make(scratch: Path) -> Any:
-        from data.glr21 import Glr21Source
-
-        del scratch
-        if not path.strip():
-            raise PlaygroundError("Give the folder of the data set.")
-        return Glr21Source(
-            path.strip(),
-            split="train" if split == "train" else "index",
-            landmarks=int(landmarks),
-            min_photos=int(least),
-            max_photos=int(most),
-            seed=int(seed),
-        )
-
-    return make
-
-
-_FIELDS = {_ZIP: _zip_fields, _FOLDER: _folder_fields, _GLR: _glr_fields}
-
-
-def _import_demo(names: Sequence[str]) -> None:
-    st.markdown("The landmarks that come with the playground, rendered by the project itself.")
-    if "demo" in names:
-        st.caption("The demo is here already. Deleted, it can be imported again from this place.")
-        return
-    if st.button("Import the demo", type="primary", key="import_demo"):
-        from data import demo
-
-        with st.spinner("Importing …"):
-            demo.ensure_demo()
-        _tell("ok", "The demo is back. Build it in the tab Built.")
-        state.update(collection="demo", query=None, box=None)
-        st.session_state.pop("c_collection", None)
-        st.rerun()
-
-
-def _run_import(name: str, source: Any, title: str | None, add: bool) -> None:
-    bar = st.progress(0.0, text="Reading …")
-
-    def progress(done: int, total: int, text: str) -> None:
-        count = f"{done} of {total} photos" if total else f"{done} photos"
-        bar.progress(min(1.0, done / total) if total else 0.0, text=f"{count}: {plain(text)}")
-
-    on_exists: store.OnExists = "add" if add else "refuse"
-    report = store.import_collection(
-        name, source, title=title, progress=progress, on_exists=on_exists
-    )
-    bar.empty()
-    done = [f"{count_of(report.added)} imported"]
-    if report.unchanged:
-        done.append(f"{report.unchanged} unchanged")
-    if report.replaced:
-        done.append(f"{report.replaced} replaced")
-    _tell("ok", f"{plain(name)}: {', '.join(done)}. Next: build it in the tab Built.")
-    st.session_state["skipped"] = report.skipped
-    state.update(collection=name, query=None, box=None)
-    st.session_state.pop("c_collection", None)
-
-
 def _change(collection: Collection) -> None:
     st.subheader("Remove photos", anchor=False)
     ids = [photo.id for photo in collection.photos]
@@ -423,7 +287,9 @@ def _confirm_remove(name: str, ids: list[str]) -> None:
         if st.button("Remove", type="primary", key="remove_sure"):
             with backend.guard("remove the photos"):
                 store.remove(name, ids)
-                _tell("ok", f"{count_of(len(ids))} removed. Build again to bring it up to date.")
+                importing.tell(
+                    "ok", f"{count_of(len(ids))} removed. Build again to bring it up to date."
+                )
                 st.rerun()
         if st.button("Keep", key="remove_keep"):
             st.rerun()
@@ -432,15 +298,23 @@ def _confirm_remove(name: str, ids: list[str]) -> None:
 @st.dialog("Delete the collection?")
 def _confirm_delete(name: str) -> None:
     st.markdown(f"This deletes **{plain(name)}** with everything that was built from it.")
+    downloaded = download.downloaded(name)
+    photos_too = False
+    if downloaded is not None:
+        photos_too = st.checkbox("Delete its downloaded photos, too", key="delete_downloaded")
+        st.caption(f"They lie in {plain(str(downloaded))}. Kept, they need not be fetched again.")
     typed = st.text_input("Type its name to be sure", key="delete_name")
     with st.container(horizontal=True):
         if st.button("Delete", type="primary", key="delete_sure", disabled=typed != name):
             with backend.guard("delete the collection"):
                 store.delete(name)
+                if photos_too:
+                    download.delete_downloaded(name)
                 state.update(collection=None, query=None, box=None)
                 for key in ("c_collection", "w_collection"):
                     st.session_state.pop(key, None)
-                _tell("ok", f"{plain(name)} was deleted.")
+                gone = " with its downloaded photos" if photos_too else ""
+                importing.tell("ok", f"{plain(name)} was deleted{gone}.")
                 st.rerun()
         if st.button("Keep", key="delete_keep"):
             st.rerun()

@@ -123,6 +123,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     }
   }, { root: scroller, rootMargin: '400px' });
 
+  const markOf = (row) => row.mark || ['not in Flat', 'exact search does not return it'];
   const draw = (row) => {
     const box = make('section', 'row'), head = make('div', 'head'), name = make('span', 'name');
     box.setAttribute('aria-label', row.title + ', ' + row.index);
@@ -145,7 +146,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       const score3 = score === null ? '' : score.toFixed(Math.abs(score) >= 100 ? 0 : 3);
       const said = 'Rank ' + (at + 1) + ', ' + label + (score3 && ', score ' + score3) +
         ', ' + WORD[verdict] +
-        (odd ? ', not returned by Flat' : '') +
+        (odd ? ', ' + markOf(row).join(': ') : '') +
         (inliers === null ? '' : ', ' + inliers + ' matches verified');
       hit.setAttribute('aria-label', said);
       hit.title = said;
@@ -153,7 +154,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       img.alt = ''; img.decoding = 'async'; img.dataset.id = id; seen.observe(img);
       const mark = make('span', 'mark', MARK[verdict] || '');
       pic.append(img, make('span', 'rank', at + 1), mark);
-      if (odd) pic.append(make('span', 'odd', 'not in Flat'));
+      if (odd) pic.append(make('span', 'odd', markOf(row)[0]));
       const figures = score3 + (inliers === null ? '' : ' · ' + inliers + ' inl.');
       if (figures) text.append(make('span', 'score', figures));
       text.append(make('span', 'label', label));
@@ -177,9 +178,10 @@ export default function ({ parentElement, data, setTriggerValue }) {
     if (verdicts.has(-1)) explain('eh', 'unknown');
     if (verdicts.has(-2)) explain('junk', 'junk, not judged');
   } else { explain('eh', 'landmark of the query unknown'); }
-  if (data.rows.some((row) => row.hits.some((hit) => hit[3]))) {
+  const marks = new Map(data.rows.filter((row) => row.hits.some((hit) => hit[3])).map(markOf));
+  for (const [short, long] of marks) {
     const item = make('span');
-    item.append(make('b', '', 'not in Flat'), 'exact search does not return it');
+    item.append(make('b', '', short), long);
     legend.append(item);
   }
 
@@ -250,8 +252,8 @@ _grid = st.components.v2.component("playground_results", html=_HTML, css=_CSS, j
 def results_grid(payload: dict[str, Any], key: str) -> dict[str, str] | None:
     """Draw the strips; ``payload`` is what ``compare.payload`` makes, with a ``key`` of its own.
 
-    A row may have a ``picture`` (a data URL) beside its name; a score may be None, and a verdict
-    -2 for junk.
+    A row may have a ``picture`` (a data URL) beside its name, and a ``mark`` of two texts, a short
+    and a long one, for its odd hits; a score may be None, and a verdict -2 for junk.
 
     Returns:
         ``{"id": photo id, "row": row id}`` in the run in which a result was clicked, else None.

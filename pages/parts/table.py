@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from pages.parts import backend, compare
+from pages.parts import backend, compare, saving
 from pages.parts.compare import Row
 
 
@@ -56,9 +56,13 @@ def as_json(rows: Sequence[Row], k: int, settings: dict[str, Any]) -> str:
 
 
 def show(
-    rows: Sequence[Row], k: int, settings: dict[str, Any], judged: Judged | None = None
+    rows: Sequence[Row],
+    k: int,
+    settings: dict[str, Any],
+    report: Callable[[], str],
+    judged: Judged | None = None,
 ) -> None:
-    """Draw the table and the download buttons."""
+    """Draw the table and the download buttons; ``report`` makes the HTML when it is asked for."""
     shown = frame(rows, k, judged)
     shown["extractor"] = [backend.title(name) for name in shown["extractor"]]
     shown["index"] = [backend.title(name) for name in shown["index"]]
@@ -80,21 +84,15 @@ def show(
         key="comparison",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.download_button(
-            "CSV",
-            csv(rows, k, judged),
-            "comparison.csv",
-            "text/csv",
-            on_click="ignore",
-            help="The table, with all stages",
+        saving.button("CSV", csv(rows, k, judged), "comparison.csv", "The table, with all stages")
+        saving.button(
+            "JSON", as_json(rows, k, settings), "comparison.json", "The table and every hit"
         )
-        st.download_button(
-            "JSON",
-            as_json(rows, k, settings),
-            "comparison.json",
-            "application/json",
-            on_click="ignore",
-            help="The table and every hit",
+        saving.button(
+            "Report HTML",
+            report,
+            "comparison.html",
+            "Settings, query, results side by side and times in one file that opens offline",
         )
         if st.button(
             "Measure again",

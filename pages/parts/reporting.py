@@ -1,0 +1,228 @@
+"""The HTML reports of a comparison, from what a page shows; see ``evaluation.session``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from data.base import Box
+from pages.parts import backend, compare, region, tradeoffs_data
+from pages.parts.compare import UNTRAINED, milliseconds
+from pages.parts.tradeoffs_data import Scale
+
+if TYPE_CHECKING:
+    from data.store import Collection
+    from evaluation.session import Strip
+    from evaluation.tradeoffs.rows import Point
+    from extractors.base import RGB
+    from pages.parts.inside_data import Case
+    from pages.parts.query import Query
+    from pages.parts.tradeoffs_answer import Asked
+
+_FIGURES = ("precision", "AP", "overlap")
+_COLUMNS = ("total_ms", "preprocess_ms", "extract_ms", "search_ms", "verify_ms", "start")
+
+
+def of_search(
+    collection: Collection, query: Query, box: Box | None, rows: Sequence[compare.Row], k: int
+) -> str:
+    """The Search page's comparison."""
+    from evaluation import blocks, session
+
+    records = compare.records(rows, k)
+    known = [f"{name}@{k}" for name in _FIGURES]
+    columns = ["extractor", "index", *_COLUMNS, *known, "bytes_per_vector", "build_s", "weights"]
+    random = [backend.title(r.extractor) for r in rows if r.result.weights == "untrained"]
+    saved = session.Session(
+        title=f"Search in {collection.title}",
+        settings={
+            "collection": f"{collection.name}, {len(collection.photos):,} photos",
+            "fingerprint": collection.fingerprint[:16],
+            "query": query.name,
+            "region": region.describe(box, query.size),
+            "results per row": str(k),
+        },
+        query=crop_of(query, box),
+        query_words=query.name,
+        notes=[f"{', '.join(dict.fromkeys(random))}: {UNTRAINED}."] if random else [],
+        strips=[_of_row(collection, row) for row in rows],
+        tables=[("Figures", columns, [[one[c] for c in columns] for one in records])],
+        charts=[
+            blocks.bars([(_name(r), r.result.timings_ms["total"]) for r in rows], "ms", "Time"),
+            blocks.bars(
+                [(_name(r), r.stats.bytes_per_vector) for r in rows if r.stats],
+                "bytes",
+                "Memory per vector",
+            ),
+        ],
+    )
+    return session.render(saved, collection)
+
+
+def crop_of(query: Query, box: Box | None) -> RGB:
+    """The pixels that are searched."""
+    x0, y0, x1, y1 = box or region.whole(query.size)
+    return query.pixels[y0:y1, x0:x1]
+
+
+def _name(row: compare.Row) -> str:
+    return f"{backend.title(row.extractor)} · {backend.title(row.index)}"
+
+
+def _of_row(collection: Collection, row: compare.Row) -> Strip:
+    from evaluation.session import Found, Strip
+
+    odd = compare.missing_from_flat(row)
+    found = tuple(
+        Found(
+            hit.id,
+            backend.caption(collection, collection.photo(hit.id)),
+            verdict,
+            "not in Flat" if hit.id in odd else "",
+        )
+        for hit, verdict in zip(row.hits, row.verdicts(), strict=True)
+    )
+    times = row.result.timings_ms
+    facts = [f"{stage} {milliseconds(times.get(stage))}" for stage in ("extract", "search")]
+    return Strip(_name(row), (*facts, *map(str, row.result.notes)), found)
+
+
+def of_tradeoffs(
+    case: Case,
+    points: Sequence[Point],
+    everything: Sequence[Point],
+    scale: Scale,
+    measure: str,
+    least: float,
+    asked: Asked | None,
+    payload: Mapping[str, Any] | None,
+) -> str:
+    """The Trade-offs page: charts, the measured settings, and the chosen one on the query.
+
+    Args:
+        points: those of the scale; everything: those of all scales.
+        measure, least: the recall that is drawn, and what growth asks of it.
+        asked, payload: the answer that is shown, and the grid it is drawn as.
+    """
+    from evaluation import session
+
+    first = points[0]
+    settings = {
+        "collection": f"{case.collection.name}, {first.photos:,} photos",
+        "extractor": f"{case.extractor}, {first.dim:,} numbers",
+        "vectors": scale.sentence,
+        "queries": f"{first.queries:,}",
+        "machine": f"{first.machine.get('cpu', '')}, {first.machine.get('cores', '')} cores",
+        "threads": f"1, and {first.threads} where all are used",
+        "versions": ", ".join(f"{k} {v}" for k, v in first.versions.items()),
+        "measured": f"{min(p.date for p in points)[:10]} to {max(p.date for p in points)[:10]}",
+    }
+    if asked is not None:
+        settings["setting shown"] = asked.title
+        settings["its search of this query"] = milliseconds(asked.answer.search_ms)
+        settings["exact search of it"] = milliseconds(asked.exact.search_ms)
+    notes = []
+    if scale.simulated:
+        notes.append(
+            f"{scale.simulated:,} of the {scale.n:,} vectors are simulated: drawn from a model of "
+            f"the collection's own. Recall is about them, too."
+        )
+    query = case.asked.query
+    saved = session.Session(
+        title=f"Trade-offs: {case.collection.title}",
+        settings=settings,
+        query=crop_of(query, case.asked.box),
+        query_words=query.name,
+        notes=notes,
+        strips=_strips(payload) if payload else [],
+        tables=[_table(points)],
+        charts=_charts(points, everything, measure, least),
+    )
+    return session.render(saved, case.collection)
+
+
+def _strips(payload: Mapping[str, Any]) -> list[Strip]:
+    """What the results grid draws, for the report."""
+    from evaluation.session import Found, Strip
+
+    right = {1: True, 0: False}
+    return [
+        Strip(
+            row["title"],
+            (row["index"], *(text for text, _ in row["badges"])),
+            tuple(
+                Found(
+                    one if one in payload["thumbs"] else None,
+                    payload["labels"].get(one, one),
+                    right.get(verdict),
+                    row["mark"][0] if odd else "",
+                )
+                for one, _, verdict, odd, _ in row["hits"]
+            ),
+        )
+        for row in payload["rows"]
+    ]
+
+
+def _table(points: Sequence[Point]) -> tuple[str, list[str], list[list[Any]]]:
+    names = ["recall@1", "recall@10", "recall@100", "latency", "p95", "throughput"]
+    names += ["bytes", "memory", "build"]
+    from evaluation.tradeoffs.rows import MEASURES
+
+    header = ["setting"]
+    for name in names:
+        unit = MEASURES[name].unit
+        header.append(f"{name} ({unit})" if unit else name)
+    lines = [[point.setting, *(float(point.value(name)) for name in names)] for point in points]
+    return "Measured settings", header, lines
+
+
+def _charts(
+    points: Sequence[Point], everything: Sequence[Point], measure: str, least: float
+) -> list[str]:
+    from evaluation import blocks
+
+    families = tradeoffs_data.families(everything)
+    colours = {f: blocks.COLOURS[i % len(blocks.COLOURS)] for i, f in enumerate(families)}
+
+    def series(cost: str) -> list[blocks.Series]:
+        found = []
+        for family in families:
+            mine = [p for p in points if p.family == family]
+            found.append(
+                blocks.Series(
+                    tradeoffs_data.family_title(family),
+                    [p.value(cost) for p in mine],
+                    [p.value(measure) for p in mine],
+                    colours[family],
+                    [p.setting for p in mine],
+                )
+            )
+        return [one for one in found if one.x]
+
+    drawn = [blocks.legend(series("latency"))]
+    for cost, across in (("latency", "ms"), ("bytes", "bytes per vector"), ("build", "build s")):
+        drawn.append(
+            blocks.plot(series(cost), across, measure, f"{measure} over {across}", log_x=True)
+        )
+    steps = tradeoffs_data.fastest(everything, measure, least)
+    if len({step.n for step in steps}) > 1:
+        lines = []
+        for family in dict.fromkeys(step.family for step in steps):
+            mine = [step for step in steps if step.family == family]
+            lines.append(
+                blocks.Series(
+                    tradeoffs_data.family_title(family),
+                    [step.n for step in mine],
+                    [step.latency for step in mine],
+                    colours[family],
+                    [step.point.setting for step in mine],
+                    line=True,
+                    rings=any(step.point.simulated for step in mine),
+                )
+            )
+        words = f"Fastest with {measure} of at least {least:g}"
+        if any(step.point.simulated for step in steps):
+            words += ", larger sizes with simulated vectors"
+        drawn.append(blocks.plot(lines, "vectors", "ms", words, log_x=True, log_y=True))
+    return drawn

@@ -1,0 +1,148 @@
+"""Sliders that change an index under the session's query: what each parameter does, at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from pages.parts import backend
+from pages.parts import tradeoffs_answer as answers
+from pages.parts.compare import milliseconds, seconds
+from pages.parts.text import plain
+from pages.parts.tradeoffs_data import Scale
+
+if TYPE_CHECKING:
+    from evaluation.tradeoffs.live import LiveIndex
+    from evaluation.tradeoffs.padding import VectorSet
+    from pages.parts.inside_data import Case
+
+MOST_IVF = 40_000_000  # numbers (vectors x dimensions) that are divided into cells live
+MOST_CODED = 3_000_000  # numbers that are coded again whenever a slider moves
+_KINDS = {"ivf": "IVF: nprobe", "lsh": "LSH: nbits", "pq": "PQ: m"}
+_SAMPLE = 64  # photos whose neighbours give the mean recall
+_MEAN_K = 10
+_TIE = 1e-6  # of squared distances between unit vectors
+
+
+def show(case: Case, scale: Scale) -> None:
+    """The section; it draws itself again when a slider moves, without the rest of the page."""
+    kind = st.segmented_control(
+        "Index",
+        list(_KINDS),
+        default="ivf",
+        format_func=_KINDS.__getitem__,
+        key="t_live",
+        required=True,
+        label_visibility="collapsed",
+    )
+    with backend.guard("answer with this index"):
+        vectors = _vectors(case, scale, MOST_IVF if kind == "ivf" else MOST_CODED)
+        draw = {"ivf": _ivf, "lsh": _lsh, "pq": _pq}[str(kind)]
+        built, params, words = draw(case, vectors)
+        asked = answers.ask(case, vectors, built, params, words)
+        _figures(vectors, built, params)
+        answers.show(case, asked, f"t_live_grid-{kind}")
+
+
+def _vectors(case: Case, scale: Scale, most: int) -> VectorSet:
+    """Those of the scale where that is quick, else the collection's own."""
+    dim = case.vectors.vectors.shape[1]
+    real = Scale(scale.photos, 0, scale.photos)
+    chosen = scale if scale.n * dim <= most else real
+    vectors = answers.open_vectors(case, chosen)
+    words = chosen.sentence
+    if chosen is not scale:
+        words += f" ({scale.n:,} would not answer while a slider moves.)"
+    st.caption(plain(words))
+    return vectors
+
+
+def _ivf(case: Case, vectors: VectorSet) -> tuple[LiveIndex, dict[str, int], str]:
+    """nprobe goes with the call; the index stays."""
+    from indexing.ivf import default_lists
+
+    most = max(2, min(4_096, vectors.n // 4))
+    options = sorted({n for n in (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024) if n <= most})
+    usual = default_lists(vectors.n)
+    default = min(options, key=lambda n: abs(n - usual))
+    left, right = st.columns(2, gap="large")
+    key = f"{vectors.version[:8]}"
+    nlist = left.select_slider("nlist: cells", options, default, key=f"t_nlist-{key}")
+    nprobe = right.slider("nprobe: cells visited", 1, int(nlist), 1, key=f"t_nprobe-{key}-{nlist}")
+    built = answers.build(vectors, f"ivf:nlist={nlist}", 4.0 * vectors.n * vectors.dim)
+    return built, {"nprobe": int(nprobe)}, f"IVF, {nprobe} of {nlist} cells"
+
+
+def _lsh(case: Case, vectors: VectorSet) -> tuple[LiveIndex, dict[str, int], str]:
+    options = [8, 16, 32, 64, 128, 256, 512, 1024]  # more: the rotation alone takes too long
+    nbits = st.select_slider("nbits: random hyperplanes", options, 128, key="t_nbits")
+    built = answers.build(vectors, f"lsh:nbits={nbits}", vectors.n * nbits / 8)
+    return built, {}, f"LSH, {nbits} bits"
+
+
+def _pq(case: Case, vectors: VectorSet) -> tuple[LiveIndex, dict[str, int], str]:
+    from indexing.pq import divisors
+
+    options = [m for m in divisors(vectors.dim) if m <= 256]
+    default = min(options, key=lambda m: abs(m - 32))
+    m = st.select_slider(
+        "m: parts of a vector", options, default, key=f"t_m-{case.extractor}-{vectors.dim}"
+    )
+    built = answers.build(vectors, f"pq:m={m}", float(vectors.n * m))
+    return built, {}, f"PQ, {m} parts"
+
+
+def _figures(vectors: VectorSet, built: LiveIndex, params: dict[str, int]) -> None:
+    recall, spent = mean_recall(vectors, built, params)
+    figures = [
+        f"{built.built.bytes_per_vector:,.0f} bytes per vector (Flat: {4 * vectors.dim:,})",
+        f"built in {seconds(built.build_s)}",
+        f"mean recall@{_MEAN_K} of {min(_SAMPLE, vectors.photos)} photos as queries: {recall:.3f}",
+        f"{milliseconds(spent)} for each of them",
+    ]
+    st.caption(plain(" · ".join(figures)))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sample:
+    """Photos of the collection as queries, and their exact neighbours without themselves."""
+
+    rows: np.ndarray
+    squared: np.ndarray  # (n, k) ascending
+
+
+def mean_recall(
+    vectors: VectorSet, built: LiveIndex, params: dict[str, int]
+) -> tuple[float, float]:
+    """(mean recall@10 by distance, ms per query) over a draw of the collection's photos."""
+    from evaluation import metrics
+
+    sample = _sample(vectors.version, vectors)
+    queries = np.ascontiguousarray(vectors.vectors[sample.rows], np.float32)
+    k = min(sample.squared.shape[1], _MEAN_K)
+    if k == 0:
+        return 1.0, 0.0
+    shares, spent = [], 0.0
+    for row, query, true in zip(sample.rows, queries, sample.squared, strict=True):
+        answer = built.answer(query, k + 1, params)
+        spent += answer.search_ms
+        kept = answers.without(answer, int(row), k)
+        shares.append(metrics.recall_by_distance(kept.squared.tolist(), true.tolist(), k, _TIE))
+    return float(np.mean(shares)), spent / len(queries)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _sample(version: str, _vectors: VectorSet) -> _Sample:
+    from evaluation.tradeoffs import live
+
+    del version  # only part of the cache's key
+    count = min(_SAMPLE, _vectors.photos)
+    rows = np.sort(np.random.default_rng(0).choice(_vectors.photos, count, replace=False))
+    queries = np.ascontiguousarray(_vectors.vectors[rows], np.float32)
+    squared, ids = live.nearest(_vectors.vectors, queries, min(_MEAN_K + 1, _vectors.n))
+    others = [s[i != row][:_MEAN_K] for s, i, row in zip(squared, ids, rows, strict=True)]
+    k = min(map(len, others))
+    return _Sample(rows, np.stack([one[:k] for one in others]))
