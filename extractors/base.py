@@ -134,6 +134,12 @@ class Extractor(abc.ABC):
         return {}
 
     @property
+    def learned_from(self) -> frozenset[str]:
+        """Fingerprints of collections that something was learned from which must not be used to
+        search them; a build refuses these."""
+        return frozenset()
+
+    @property
     def note(self) -> str:
         """A sentence about what was reduced for this collection; empty where nothing was."""
         return ""

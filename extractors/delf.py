@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ TRUNK = "resnet50"
 CHANNELS = 1024  # of conv4_x ("block3")
 STRIDE = 16  # px of conv4_x; torchvision's ResNet50 has no extra stride after it
 RECEPTIVE_FIELD = 291  # px
+PCA_MEAN, PCA_COMPONENTS = "pca.mean", "pca.components"  # (1024,), (d, 1024) in a weights file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,8 +146,31 @@ class Delf(NetworkExtractor):
             return Normalised(DelfNetwork(block3, NormAttention())).eval()
         module = seeded(lambda: DelfNetwork(block3, Attention()))
         assert own.path is not None
-        load_into(module, read_state(own.path), str(own.path))
+        state = self._trained_state(own.path)
+        load_into(module, state, str(own.path))
         return Normalised(module).eval()
+
+    @staticmethod
+    def _trained_state(path: Path) -> dict[str, Tensor]:
+        """The network's tensors of a file, without the PCA that may be beside them."""
+        state = read_state(path)
+        return {k: v for k, v in state.items() if k not in (PCA_MEAN, PCA_COMPONENTS)}
+
+    def _trained_pca(self) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        """Mean and components that come with the weights; None where they have too few, or none."""
+        own, base = self._resolved()
+        if base is not None or own.path is None:
+            return None
+        state = read_state(own.path)
+        if PCA_MEAN not in state or PCA_COMPONENTS not in state:
+            return None
+        mean, components = state[PCA_MEAN].numpy(), state[PCA_COMPONENTS].numpy()
+        if mean.shape != (CHANNELS,) or components.shape[1:] != (CHANNELS,):
+            raise PlaygroundError(
+                f"{own.path} has a PCA of shapes {mean.shape} and {components.shape}; expected "
+                f"({CHANNELS},) and (d, {CHANNELS}). Train DELF again."
+            )
+        return (mean, components[: self.dim]) if len(components) >= self.dim else None
 
     def prepare(self, photo: RGB, box: Box | None = None) -> Prepared:
         return crop_and_shrink(photo, box, self.config.image_size)
@@ -188,7 +213,11 @@ class Delf(NetworkExtractor):
         }
 
     def fit(self, raws: Iterable[Raw]) -> None:
-        """PCA of the sample's descriptors, without whitening."""
+        """PCA of the sample's descriptors, without whitening; or the one of the weights file."""
+        trained = self._trained_pca()
+        if trained is not None:
+            self._mean, self._components = (np.ascontiguousarray(x, np.float32) for x in trained)
+            return
         count = 0
         total = np.zeros(CHANNELS)
         products = np.zeros((CHANNELS, CHANNELS))

@@ -28,6 +28,7 @@ from extractors.weights import (
     find,
     known,
     read_state,
+    training_card,
 )
 
 RESTARTS = 2  # of a file from a server that cannot continue one
@@ -158,6 +159,22 @@ def _check_space(part: Path, needed: int, row: WeightFile) -> None:
             f"{free / 1e6:,.0f} MB are free. Free some space, or set PLAYGROUND_HOME to a larger "
             f"disk. {row.mend}"
         )
+
+
+def row_for_import(name: str, source: Path) -> WeightFile:
+    """The row that a file is imported as: for one that was trained here, the bundled one's.
+
+    Raises:
+        PlaygroundError: the name is unknown, or stands for several files.
+    """
+    own = [row for row in known(name) if row.source == "bundled"]
+    if own and training_card(source.expanduser()) is not None:
+        return own[0]
+    rows = called(name)
+    if len(rows) != 1:
+        names = ", ".join(row.network for row in rows)
+        raise PlaygroundError(f"'{name}' stands for several files. Name one of them: {names}.")
+    return rows[0]
 
 
 def import_file(row: WeightFile, source: Path) -> Path:

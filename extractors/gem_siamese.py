@@ -110,12 +110,17 @@ class GemSiamese(GlobalNetwork):
 
     def _module(self) -> SiameseNetwork:
         own, base = self._resolved()
-        features = trunk(TRUNK, base if base is not None else resolve(TRUNK, "untrained"))
-        module = seeded(lambda: SiameseNetwork(features, CHANNELS[TRUNK], self.dim))
-        assert isinstance(module, SiameseNetwork)
+        state = None
         if base is None:
             assert own.path is not None
-            load_into(module, read_state(own.path), str(own.path))
+            state = read_state(own.path)
+        # A file of one's own may have been trained with a VGG16 trunk.
+        network = "vgg16" if state is not None and "trunk.0.weight" in state else TRUNK
+        features = trunk(network, base if base is not None else resolve(network, "untrained"))
+        module = seeded(lambda: SiameseNetwork(features, CHANNELS[network], self.dim))
+        assert isinstance(module, SiameseNetwork)
+        if state is not None:
+            load_into(module, state, str(own.path))
         return module.eval()
 
     def build_network(self) -> nn.Module:

@@ -32,7 +32,7 @@ METHODS: dict[str, str] = {
     "vgg16": "extractors.vgg16:Vgg16",
 }
 # By name only, not in "all": published networks, whose checkpoints are downloaded or imported, and
-# descriptors that others computed.
+# others' vectors after a learned whitening.
 FURTHER: dict[str, str] = {
     "neural-codes": "extractors.neural_codes:NeuralCodes",
     "gem-vgg16": "extractors.cirtorch:GemVgg16",
@@ -42,6 +42,7 @@ FURTHER: dict[str, str] = {
     "gem-tl-resnet152": "extractors.cirtorch:GemTlResNet152",
     "solar": "extractors.solar:Solar",
     "sir": "extractors.sir:Sir",
+    "whitened": "extractors.whitened:Whitened",
 }
 # No network: descriptors that scripts.descriptors imports; in no list of methods.
 IMPORTED: dict[str, str] = {"imported": "extractors.imported:Imported"}

@@ -12,9 +12,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import safetensors
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -27,6 +30,7 @@ from extractors import checkpoints
 SEED = 20211021  # of the untrained networks
 SOURCES = ("auto", "bundled", "published", "imagenet", "untrained", "file:PATH")
 BUNDLED_ROOT = Path(__file__).resolve().parent / "bundled"
+CARD, SHARES = "card", "shares"  # entries of our files' headers, JSON
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,7 +177,8 @@ def known(network: str) -> list[WeightFile]:
 def find(row: WeightFile) -> Path | None:
     """The file on this machine, or None. torch's own download folder is looked at too."""
     if row.source == "bundled":
-        candidates = [BUNDLED_ROOT / row.file]
+        # One that the user has trained and imported goes before the one that was shipped.
+        candidates = [weights_root() / row.file, BUNDLED_ROOT / row.file]
     else:
         candidates = [
             weights_root() / row.file,
@@ -241,8 +246,71 @@ def resolve(network: str, source: str = "auto", fallback: bool = True) -> Weight
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Tensors of a checkpoint by name, without running code from it (``checkpoints.read``)."""
-    return checkpoints.read(path).state
+    """Tensors of a checkpoint by name, without running code from it (``checkpoints.read``).
+
+    Tensors that the file shares with another one of ours (its header says which) are read there.
+    """
+    state = checkpoints.read(path).state
+    shares = header(path).get(SHARES)
+    return state if shares is None else {**_shared(path, shares), **state}
+
+
+def header(path: Path) -> dict[str, str]:
+    """The texts in the header of a safetensors file; empty for other files."""
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (OSError, safetensors.SafetensorError):
+        return {}
+
+
+def training_card(path: Path) -> dict[str, Any] | None:
+    """What a file says about its training (``extractors.training.export``); None for nothing.
+
+    What was measured afterwards is in the card that lies beside the file.
+    """
+    card = _object(header(path).get(CARD, ""))
+    if card is None:
+        return None
+    try:
+        beside = _object(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        beside = None
+    return {**card, **(beside or {})}
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    """The JSON object of a text; None where it is none."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _shared(path: Path, text: str) -> dict[str, Tensor]:
+    """The tensors that a file leaves to another one, in the names of its own network."""
+    try:
+        shares = json.loads(text)
+        file, sha256 = str(shares["file"]), str(shares["sha256"])
+        prefix, names = str(shares["prefix"]), [str(name) for name in shares["tensors"]]
+    except (ValueError, TypeError, KeyError):
+        raise PlaygroundError(
+            f"{path} is damaged: its header does not say what it shares."
+        ) from None
+    # The header is untrusted: only a plain name in a folder of ours is opened.
+    folders = [path.parent, weights_root(), BUNDLED_ROOT]
+    candidates = [folder / file for folder in folders if Path(file).name == file]
+    base = next((one for one in candidates if one.is_file() and file_sha256(one) == sha256), None)
+    if base is None:
+        raise PlaygroundError(
+            f"{path} needs the file {file} with the SHA-256 {sha256[:8]}… beside it, which holds "
+            f"the trunk that both share. Put them into one folder."
+        )
+    found = checkpoints.read(base).state
+    if missing := [name for name in names if name not in found]:
+        raise PlaygroundError(f"{base} has no tensor {missing[0]}, which {path} shares with it.")
+    return {prefix + name: found[name] for name in names}
 
 
 def load_into(module: nn.Module, state: dict[str, Tensor], origin: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from pages.parts import backend, choices, entry, looks, weights
+from pages.parts import backend, choices, entry, looks, training, weights
 from pages.parts.compare import UNTRAINED, seconds, size
 from pages.parts.text import photos as count_of
 from pages.parts.text import plain
@@ -58,6 +58,7 @@ def _extractor(collection: str | None) -> None:
     with facts:
         st.markdown(f"**Paper**  \n[{card.paper}]({card.url})")
         st.markdown(f"**Licence**  \n{card.licence}")
+        training.report(name)
     with cost:
         found = _measured(collection, card.cost)
         one = next((one for one in found if one.extractor == name), None)

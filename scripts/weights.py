@@ -4,6 +4,7 @@
     python -m scripts.weights download imagenet              ResNet50 and VGG16
     python -m scripts.weights download gem-resnet101 alexnet
     python -m scripts.weights import solar resnet101-solar-best.pth
+    python -m scripts.weights import gem-siamese artifacts/training/siamese/gem-siamese.safetensors
     python -m scripts.weights check
 
 Nothing is downloaded unless this command is run. Without it the basic extractors use what is
@@ -71,11 +72,7 @@ def _megabytes(bar: Progress, done: int, total: int, text: str) -> None:
 
 
 def _import(name: str, file: Path) -> int:
-    rows = downloads.called(name)
-    if len(rows) != 1:
-        names = ", ".join(row.network for row in rows)
-        raise PlaygroundError(f"'{name}' stands for several files. Name one of them: {names}.")
-    print(f"{downloads.import_file(rows[0], file)} saved")
+    print(f"{downloads.import_file(downloads.row_for_import(name, file), file)} saved")
     return 0
 
 

@@ -1,0 +1,6 @@
+"""Training of the networks: trunks from procedural scenes, siamese networks, DELF, whitening.
+
+Nothing here imports ``indexing`` or ``evaluation``: a validation metric comes in as a function
+(``Score``) from the scripts ``train_trunk``, ``train_siamese``, ``train_delf``,
+``fit_whitening`` and ``train_all``. What comes out is what ``extractors.weights`` reads.
+"""

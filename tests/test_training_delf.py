@@ -1,0 +1,166 @@
+"""DELF's training on a tiny trunk, and the PCA that comes with its weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+pytest.importorskip("pytorch_metric_learning")
+
+from test_training_siamese import PHOTOS, KilledError
+
+from data.errors import PlaygroundError
+from extractors.delf import CHANNELS, Delf, DelfConfig
+from extractors.training import delf
+from extractors.training.machine import machine
+from extractors.training.session import Limits
+from extractors.weights import Weights
+
+TINY = delf.DelfTrainingConfig(pixels=32, batch=4, hold_out=0.34, patience=0)
+EPOCHS = Limits(epochs=2)
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trunk of the real numbers of channels and hardly any layers."""
+
+    def make(network: str, weights: str) -> tuple[nn.Module, Weights]:
+        torch.manual_seed(0)
+        block3 = nn.Sequential(nn.Conv2d(3, CHANNELS, 8, 8), nn.BatchNorm2d(CHANNELS), nn.ReLU())
+        layer4 = nn.Sequential(nn.Conv2d(CHANNELS, 2048, 1), nn.ReLU())
+        return nn.Sequential(block3, layer4), Weights(network, weights, None, "tiny")
+
+    monkeypatch.setattr(delf, "trained_trunk", make)
+
+
+def trained(
+    folder: Path, config: delf.DelfTrainingConfig = TINY, limits: Limits = EPOCHS
+) -> dict[str, delf.Progress]:
+    with machine("cpu", "fp32") as here:
+        both = dict.fromkeys(delf.STAGES, limits)
+        return delf.train_delf(config, both, here, folder, PHOTOS, say=lambda _: None)
+
+
+def checkpoint(folder: Path, stage: str) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(folder / stage / "checkpoint.safetensors")
+
+
+def test_held_out_photos_are_of_landmarks_that_are_learned() -> None:
+    labels = ["a"] * 5 + ["b"] * 2 + ["c"]
+    split = delf.split_photos(labels, 0.2, seed=1)
+    assert sorted(labels[i] for i in split.validation) == ["a", "b"]
+    assert sorted(labels[i] for i in split.train) == ["a"] * 4 + ["b"]
+
+
+def test_one_landmark_is_nothing_to_tell_apart() -> None:
+    with pytest.raises(PlaygroundError, match=r"two or more landmarks.*there are 1"):
+        delf.split_photos(["a", "a", "b"], 0.2, seed=1)
+
+
+def test_attention_pools_the_weighted_mean_of_unit_features() -> None:
+    stage = delf.AttentionClassifier(nn.Identity(), 3)
+    features = torch.rand(2, CHANNELS, 2, 3)
+    weights = stage.attention(features)
+    expected = torch.zeros(2, CHANNELS)
+    for row in range(2):
+        for column in range(3):
+            cell = features[:, :, row, column]
+            expected += weights[:, :, row, column] * cell / cell.norm(dim=1, keepdim=True)
+    assert torch.allclose(stage.head(features), stage.logits(expected / 6), atol=1e-5)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_attention_is_trained_on_the_frozen_trunk_of_the_first_stage(tmp_path: Path) -> None:
+    outcome = trained(tmp_path)
+    assert [outcome[stage].ended for stage in delf.STAGES] == ["done", "done"]
+    best = safetensors.torch.load_file(tmp_path / "trunk" / delf.BEST)
+    result = delf.assembled(tmp_path)
+    fresh = delf.trained_trunk("resnet50", "auto")[0].state_dict()
+    assert torch.equal(result["trunk.0.0.weight"], best["trunk.0.0.weight"])
+    assert not torch.equal(result["trunk.0.0.weight"], fresh["0.0.weight"])
+    assert torch.equal(result["trunk.0.1.running_mean"], fresh["0.1.running_mean"])
+    assert {name.partition(".")[0] for name in result} == {"trunk", "attention"}
+    assert not any(name.startswith("trunk.1.") for name in result)  # layer4 is cut off
+    assert all("accuracy" in outcome[stage].extra["best"] for stage in delf.STAGES)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_trunk_can_be_kept(tmp_path: Path) -> None:
+    outcome = trained(tmp_path, dataclasses.replace(TINY, tune=False), Limits(epochs=1))
+    fresh = delf.trained_trunk("resnet50", "auto")[0].state_dict()
+    assert list(outcome) == ["attention"]
+    assert torch.equal(delf.assembled(tmp_path)["trunk.0.0.weight"], fresh["0.0.weight"])
+
+
+@pytest.mark.usefixtures("tiny")
+def test_killed_in_both_stages_it_ends_like_an_undisturbed_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(tmp_path / "a", limits=Limits(epochs=1))
+    often = Limits(epochs=1, save_minutes=0)
+    save = delf.Run.save
+
+    def dying(self: delf.Run, *arguments: object) -> None:
+        save(self, *arguments)
+        raise KilledError
+
+    monkeypatch.setattr(delf.Run, "save", dying)
+    deaths = 0
+    while deaths < 20:
+        try:
+            trained(tmp_path / "b", limits=often)
+            break
+        except KilledError:
+            deaths += 1
+    assert 4 <= deaths < 20  # after every checkpoint of both stages
+    for stage in delf.STAGES:
+        first, second = checkpoint(tmp_path / "a", stage), checkpoint(tmp_path / "b", stage)
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def pca_file(path: Path, dim: int, channels: int = CHANNELS) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    mean = rng.normal(size=channels).astype(np.float32)
+    components = np.linalg.qr(rng.normal(size=(channels, dim)))[0].T.astype(np.float32)
+    tensors = {
+        "pca.mean": torch.from_numpy(mean),
+        "pca.components": torch.from_numpy(np.ascontiguousarray(components)),
+    }
+    safetensors.torch.save_file(tensors, path)
+    return mean, components
+
+
+def test_delf_takes_the_pca_of_its_weights_file(tmp_path: Path) -> None:
+    mean, components = pca_file(tmp_path / "delf.safetensors", 40)
+    extractor = Delf(DelfConfig(dim=16), weights=f"file:{tmp_path / 'delf.safetensors'}")
+    extractor.fit([])  # no sample is needed
+    state = extractor.state()
+    assert np.array_equal(state["mean"], mean)
+    assert np.array_equal(state["components"], components[:16])
+
+
+def test_a_pca_with_too_few_dimensions_is_fitted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("extractors.delf.CHANNELS", 64)  # 1024 take a second
+    _, components = pca_file(tmp_path / "delf.safetensors", 8, channels=64)
+    extractor = Delf(DelfConfig(dim=16), weights=f"file:{tmp_path / 'delf.safetensors'}")
+    rng = np.random.default_rng(1)
+    extractor.fit([{"descriptors": rng.normal(size=(200, 64)).astype(np.float16)}])
+    fitted = extractor.state()["components"]
+    assert fitted.shape == (16, 64)
+    assert not np.allclose(fitted[:8], components)
+
+
+def test_a_pca_of_another_network_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "delf.safetensors"
+    wrong = {"pca.mean": torch.zeros(7), "pca.components": torch.zeros(40, 7)}
+    safetensors.torch.save_file(wrong, path)
+    with pytest.raises(PlaygroundError, match="expected \\(1024,\\)"):
+        Delf(DelfConfig(), weights=f"file:{path}").fit([])

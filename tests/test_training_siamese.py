@@ -1,0 +1,338 @@
+"""Siamese training: losses, mining, whitening, resume; on a tiny trunk."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+pytest.importorskip("pytorch_metric_learning")
+
+from data.errors import PlaygroundError
+from extractors import trunks
+from extractors.training import siamese
+from extractors.training.losses import MARGINS, N_PAIR_SCALE, tuple_loss
+from extractors.training.machine import machine
+from extractors.training.mining import difficulty, draw, hardest_negatives
+from extractors.training.photos import split_landmarks
+from extractors.training.session import Limits
+from extractors.training.whitening import learned_whitening, pca_whitening
+from extractors.weights import Weights
+
+CPU = Limits(epochs=2)
+TINY = siamese.SiameseConfig(
+    network="tiny",
+    dim=4,
+    pixels=32,
+    batch=3,
+    negatives=2,
+    queries=7,
+    pool=12,
+    learning_rate=1e-3,
+    hold_out=0.34,
+    patience=0,
+)
+
+
+def unit(*angles: float) -> torch.Tensor:
+    """Unit vectors of the plane at these angles in degrees: (N, 2)."""
+    radians = torch.tensor(angles, dtype=torch.float64).deg2rad()
+    return torch.stack([radians.cos(), radians.sin()], dim=1).float()
+
+
+def at_distance(d: float) -> float:
+    """The angle between unit vectors at Euclidean distance d."""
+    return float(np.degrees(2 * np.arcsin(d / 2)))
+
+
+# -- losses ---------------------------------------------------------------------------------------
+
+
+def test_contrastive_of_a_negative_at_half_with_margin_0_7_is_0_02() -> None:
+    # The positive coincides with the query, so that the negative is all there is.
+    vectors = unit(0, 0, at_distance(0.5)).expand(2, 3, 2)
+    assert tuple_loss("contrastive", 0.7)(vectors).item() == pytest.approx(0.02, abs=1e-5)
+
+
+def test_contrastive_adds_half_squares_and_ignores_far_negatives() -> None:
+    vectors = unit(0, at_distance(0.4), at_distance(0.5), at_distance(1.2))[None]
+    expected = 0.5 * 0.4**2 + 0.5 * (0.85 - 0.5) ** 2
+    assert tuple_loss("contrastive", 0.85)(vectors).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_triplet_is_on_squared_distances() -> None:
+    vectors = unit(0, at_distance(0.6), at_distance(0.7), at_distance(1.5))[None]
+    expected = 0.6**2 - 0.7**2 + 0.5  # the far negative adds nothing
+    assert tuple_loss("triplet")(vectors).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_losses_average_over_tuples() -> None:
+    one = unit(0, at_distance(0.6), at_distance(0.7), at_distance(0.2))[None]
+    other = unit(0, at_distance(0.1), at_distance(1.0), at_distance(0.8))[None]
+    for name in ("contrastive", "triplet"):
+        loss = tuple_loss(name)
+        both = loss(torch.cat([one, other])).item()
+        assert both == pytest.approx((loss(one).item() + loss(other).item()) / 2, abs=1e-6)
+
+
+def test_n_pair_is_the_cross_entropy_of_the_positives() -> None:
+    vectors = unit(0, 10, 90, 120)[None]  # two landmarks, a pair each
+    anchors, positives = vectors[0, ::2], vectors[0, 1::2]
+    logits = N_PAIR_SCALE * anchors @ positives.T
+    expected = nn.functional.cross_entropy(logits, torch.arange(2), reduction="sum")
+    assert tuple_loss("n-pair")(vectors).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_margins_are_those_for_networks_with_a_whitening_layer() -> None:
+    assert MARGINS["contrastive"] == 2 * 0.7 and MARGINS["triplet"] == 0.5
+
+
+def test_an_unknown_loss_names_the_legal_ones() -> None:
+    with pytest.raises(PlaygroundError, match="contrastive, triplet, n-pair"):
+        tuple_loss("softmax")
+
+
+# -- mining ---------------------------------------------------------------------------------------
+
+
+def test_hard_negatives_skip_the_own_landmark_and_take_one_per_landmark() -> None:
+    query = unit(0).numpy()
+    pool = unit(1, 2, 3, 4, 50, 90).numpy()
+    labels = ["own", "a", "a", "b", "b", "c"]
+    found = hardest_negatives(query, ["own"], pool, labels, 3)
+    assert found.tolist() == [[1, 3, 5]]
+
+
+def test_mining_without_enough_landmarks_says_so() -> None:
+    pool = unit(1, 2).numpy()
+    with pytest.raises(PlaygroundError, match=r"3 negatives.*has 1 other landmarks"):
+        hardest_negatives(unit(0).numpy(), ["own"], pool, ["own", "a"], 3)
+
+
+def test_difficulty_by_hand() -> None:
+    negatives = unit(60, 90).numpy()[None]
+    easy = difficulty(unit(0).numpy(), unit(0).numpy(), negatives)
+    assert easy["positive_similarity"] == pytest.approx(1)
+    assert easy["negative_similarity"] == pytest.approx(0.25)
+    assert easy["hard"] == 0
+    assert difficulty(unit(0).numpy(), unit(70).numpy(), negatives)["hard"] == 1
+
+
+def test_draw_pairs_each_query_with_another_photo_of_its_landmark() -> None:
+    labels = ["a", "b", "a", "b", "c", "c", "held", "held"]
+    drawn = draw(labels, range(6), 5, 4, np.random.default_rng(0))
+    assert len(drawn.queries) == 5 and len(drawn.pool) == 4
+    for query, positive in zip(drawn.queries, drawn.positives, strict=True):
+        assert labels[query] == labels[positive] and query != positive
+    assert max([*drawn.queries, *drawn.positives, *drawn.pool]) < 6
+
+
+def test_held_out_landmarks_are_whole_and_apart() -> None:
+    labels = [name for name in "abcdefghij" for _ in range(3)] + ["single"]
+    split = split_landmarks(labels, 0.3, seed=4)
+    trained, held = ({labels[i] for i in part} for part in (split.train, split.validation))
+    assert len(held) == 3 and not trained & held
+    assert "single" not in trained | held
+    assert split == split_landmarks(labels, 0.3, seed=4)
+    assert split != split_landmarks(labels, 0.3, seed=5)
+
+
+def test_too_few_landmarks_are_refused() -> None:
+    with pytest.raises(PlaygroundError, match=r"at least 4 landmarks.*there are 3"):
+        split_landmarks(["a", "a", "b", "b", "c", "c", "d"], 0.2, seed=0)
+
+
+# -- whitening ------------------------------------------------------------------------------------
+
+
+def test_pca_whitening_makes_the_covariance_a_multiple_of_the_identity() -> None:
+    rng = np.random.default_rng(1)
+    x = (rng.normal(size=(500, 5)) * [5, 3, 2, 1, 0.5] + 7).astype(np.float32)
+    found = pca_whitening(x)
+    y = (x - found.m) @ found.P.T
+    assert np.allclose(np.cov(y.T, bias=True), 2 * np.eye(5), atol=1e-5)  # 2: C has 1 / 2N
+
+
+def test_learned_whitening_has_unit_scatter_of_matching_pairs_and_sorted_axes() -> None:
+    rng = np.random.default_rng(2)
+    landmarks = rng.normal(size=(80, 4)) * [3, 1, 2, 0.5]
+    x = np.repeat(landmarks, 2, axis=0) + rng.normal(size=(160, 4)) * [0.1, 0.5, 0.2, 0.4]
+    queries, positives = np.arange(0, 160, 2), np.arange(1, 160, 2)
+    found = learned_whitening(x.astype(np.float32), queries, positives)
+    differences = (x[queries] - x[positives]) @ found.P.T
+    assert np.allclose(differences.T @ differences / 80, np.eye(4), atol=1e-4)
+    spread = (((x - found.m) @ found.P.T) ** 2).sum(axis=0)
+    assert (np.diff(spread) < 0).all()
+    assert np.allclose(found.m, x[queries].mean(axis=0), atol=1e-5)
+
+
+def test_whitened_vectors_have_unit_length_and_the_wanted_dimensions() -> None:
+    x = np.random.default_rng(3).normal(size=(50, 6)).astype(np.float32)
+    y = pca_whitening(x).apply(x, dim=3)
+    assert y.shape == (50, 3) and y.dtype == np.float32
+    assert np.allclose(np.linalg.norm(y, axis=1), 1, atol=1e-5)
+
+
+# -- training -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trunk of two convolutions and a BatchNorm under the name ``tiny``."""
+
+    def make(network: str, weights: str) -> tuple[nn.Module, Weights]:
+        torch.manual_seed(0)
+        layers = [nn.Conv2d(3, 8, 3, 4), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, 2)]
+        return nn.Sequential(*layers, nn.ReLU()), Weights(network, weights, None, "tiny")
+
+    monkeypatch.setitem(trunks.CHANNELS, "tiny", 8)
+    monkeypatch.setattr(siamese, "trained_trunk", make)
+
+
+class Drawn:
+    """Six landmarks of three pictures each: a pattern, shifted and lit a little differently."""
+
+    fingerprint = "drawn"
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(5)
+        self.labels = tuple(f"landmark-{i}" for i in range(6) for _ in range(3))
+        patterns = rng.integers(0, 200, (6, 10, 14, 3))
+        shifted = [np.roll(patterns[i // 3], i % 3, axis=1) for i in range(18)]
+        self._pictures = [
+            np.kron(one + rng.integers(0, 50), np.ones((4, 4, 1))).astype(np.uint8)
+            for one in shifted
+        ]
+
+    def read(self, i: int, longer_side: int) -> np.ndarray:
+        return self._pictures[i]
+
+
+PHOTOS = Drawn()
+
+
+def mean_precision(vectors: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
+    """A stand-in for mAP: how often the nearest other picture is of the same landmark."""
+    similar = vectors @ vectors.T
+    np.fill_diagonal(similar, -2)
+    nearest = similar.argmax(axis=1)
+    return {"map": float(np.mean([labels[i] == labels[n] for i, n in enumerate(nearest)]))}
+
+
+def trained(folder: Path, config: siamese.SiameseConfig, limits: Limits = CPU) -> siamese.Progress:
+    with machine("cpu", "fp32") as here:
+        return siamese.train_siamese(
+            config, limits, here, folder, PHOTOS, score=mean_precision, say=lambda _: None
+        )
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "checkpoint.safetensors")
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_training_killed_twice_ends_like_an_undisturbed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = trained(tmp_path / "a", TINY)
+    often = dataclasses.replace(CPU, save_minutes=0)  # a checkpoint after every step
+    save = siamese.Run.save
+    for _ in range(2):  # in the middle of the first epoch, then of the second
+        left = iter(range(2))
+
+        def dying(self: object, *arguments: object, left=left) -> None:
+            save(self, *arguments)
+            if next(left, None) is None:
+                raise KilledError
+
+        monkeypatch.setattr(siamese.Run, "save", dying)
+        with pytest.raises(KilledError):
+            trained(tmp_path / "b", TINY, often)
+    monkeypatch.setattr(siamese.Run, "save", save)
+    resumed = trained(tmp_path / "b", TINY, often)
+    assert resumed.ended == undisturbed.ended == "done"
+    assert resumed.step == undisturbed.step == 6  # 7 tuples, 3 a step, 2 epochs
+    first, second = tensors(tmp_path / "a"), tensors(tmp_path / "b")
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    scored = [[e["map"] for e in run.history if "map" in e] for run in (undisturbed, resumed)]
+    assert scored[0] == scored[1] and len(scored[0]) == 3  # before, and after each epoch
+
+
+@pytest.mark.usefixtures("tiny")
+def test_training_moves_the_weights_but_not_batchnorms_statistics(tmp_path: Path) -> None:
+    progress = trained(tmp_path, TINY, Limits(epochs=1))
+    state = tensors(tmp_path)
+    fresh = siamese.trained_trunk("tiny", "auto")[0].state_dict()
+    assert not torch.equal(state["network.trunk.0.weight"], fresh["0.weight"])
+    assert torch.equal(state["network.trunk.1.running_mean"], fresh["1.running_mean"])
+    assert state["network.pool.p"].item() != 3.0
+    mined = [entry for entry in progress.history if "hard" in entry]
+    assert len(mined) == 1 and 0 <= mined[0]["hard"] <= 1
+
+
+@pytest.mark.usefixtures("tiny")
+def test_tune_freezes_the_other_parts(tmp_path: Path) -> None:
+    trained(tmp_path, dataclasses.replace(TINY, tune="3"), Limits(epochs=1))
+    state = tensors(tmp_path)
+    fresh = siamese.trained_trunk("tiny", "auto")[0].state_dict()
+    assert torch.equal(state["network.trunk.0.weight"], fresh["0.weight"])
+    assert not torch.equal(state["network.trunk.3.weight"], fresh["3.weight"])
+
+
+@pytest.mark.usefixtures("tiny")
+def test_an_unknown_part_to_tune_names_the_parts(tmp_path: Path) -> None:
+    with pytest.raises(PlaygroundError, match=r"no part 'layer9'.*0, 1, 3"):
+        trained(tmp_path, dataclasses.replace(TINY, tune="layer9"))
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("loss", ["triplet", "n-pair"])
+def test_the_other_losses_train(tmp_path: Path, loss: str) -> None:
+    progress = trained(tmp_path, dataclasses.replace(TINY, loss=loss), Limits(epochs=1))
+    losses = [entry["loss"] for entry in progress.history if "loss" in entry]
+    assert progress.ended == "done" and np.isfinite(losses).all() and losses
+
+
+@pytest.mark.usefixtures("tiny")
+def test_it_stops_early_and_keeps_the_best_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = iter([0.1, 0.9, 0.5, 0.4, 0.3])
+
+    def falling(vectors: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
+        return {"map": next(values)}
+
+    monkeypatch.setitem(globals(), "mean_precision", falling)
+    config = dataclasses.replace(TINY, patience=2)
+    progress = trained(tmp_path, config, Limits(epochs=9))
+    assert progress.ended == "stopped early" and progress.epoch == 3
+    assert progress.extra["best"] == {"map": 0.9, "epoch": 1}
+    assert (tmp_path / siamese.BEST).is_file()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_checkpoint_of_another_recipe_is_not_continued(tmp_path: Path) -> None:
+    trained(tmp_path, TINY, Limits(epochs=1))
+    with pytest.raises(PlaygroundError, match=r"another recipe: margin None, now 0\.7"):
+        trained(tmp_path, dataclasses.replace(TINY, margin=0.7))
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_damaged_checkpoint_is_a_sentence(tmp_path: Path) -> None:
+    trained(tmp_path, TINY, Limits(epochs=1))
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(PlaygroundError, match="cannot be read as a checkpoint"):
+        trained(tmp_path, TINY)
