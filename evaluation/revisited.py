@@ -19,12 +19,13 @@ class Revisited(Protocol):
     """
 
     name = "revisited"
-    title = "Revisited Oxford and Paris"
+    title = "Revisited protocol (easy, medium, hard)"
     meaning = (
-        "Each query is a building cut out of a photo; its other photos are called easy, hard or "
-        "junk by people. AP is the area under the precision-recall curve after junk has been "
-        "taken out of the ranking: 1 means that all photos of the building come first. Medium is "
-        "the setting that papers quote first, hard the one that tells good methods apart."
+        "Each query is a building cut out of a photo; its other photos are listed as easy, hard or "
+        "junk beforehand (in Oxford and Paris by people). AP is the area under the "
+        "precision-recall curve after junk has been taken out of the ranking: 1 means that all "
+        "photos of the building come first. Medium is the setting that papers quote first, hard "
+        "the one that tells good methods apart."
     )
     paper = (
         "F. Radenovic et al., Revisiting Oxford and Paris: Large-Scale Image Retrieval "
