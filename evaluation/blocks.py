@@ -117,7 +117,7 @@ def figure(caption: str, shapes: str, words: str, kind: str = "chart") -> str:
     """A drawing with its caption (HTML); ``words`` say what it shows."""
     shown = f"<figcaption>{caption}</figcaption>" if caption else ""
     return (
-        f'<figure class="{kind}">{shown}<svg viewBox="0 0 310 300" role="img" '
+        f'<figure class="{kind}">{shown}<svg viewBox="0 0 322 300" role="img" '
         f'aria-label="{escaped(words)}">{shapes}</svg></figure>'
     )
 
