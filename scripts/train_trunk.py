@@ -43,7 +43,26 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--scenes", type=int, default=DEFAULTS.scenes, help="procedural pictures")
     result.add_argument("--side", type=int, default=DEFAULTS.side, help="of the pictures, px")
     result.add_argument("--pixels", type=int, default=DEFAULTS.pixels, help="of the views, px")
+    result.add_argument(
+        "--max-pixels",
+        type=int,
+        default=DEFAULTS.max_pixels,
+        help="a step's views have a side from --pixels to this",
+    )
+    result.add_argument(
+        "--grow",
+        type=_growth,
+        default=DEFAULTS.grow,
+        metavar="WIDTH@START,…",
+        help="start with a share of the channels and widen: 0.25@0,0.5@0.4,1@0.7 (for CPUs)",
+    )
     result.add_argument("--batch", type=int, default=DEFAULTS.batch, help="pairs of views")
+    result.add_argument(
+        "--photos-share",
+        type=float,
+        default=DEFAULTS.photos_share,
+        help="of a batch, where there are collections besides scenes",
+    )
     result.add_argument("--learning-rate", type=float, default=DEFAULTS.learning_rate)
     result.add_argument("--temperature", type=float, default=DEFAULTS.temperature)
     result.add_argument("--seed", type=int, default=DEFAULTS.seed)
@@ -54,6 +73,12 @@ def parser() -> argparse.ArgumentParser:
     training.add_limits(result, minutes=60)
     training.add_machine(result)
     return result
+
+
+def _growth(text: str) -> tuple[tuple[float, float], ...]:
+    """0.25@0,1@0.5 -> ((0.25, 0.0), (1.0, 0.5))."""
+    steps = [step.partition("@") for step in text.split(",")]
+    return tuple((float(width), float(start)) for width, _, start in steps)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -101,6 +126,10 @@ def _export(
     if found is None:
         raise PlaygroundError(f"There is no checkpoint in {run.folder} yet. Leave out --export.")
     tensors, progress = found
+    if progress.extra.get("width", 1) != 1:
+        training.say("the network is still thinner than a whole one: no weights are saved yet")
+        write_report(run.folder, f"{config.network} trunk", run.recipe, progress)
+        return
     title = f"{config.network} trunk, instance discrimination on procedural scenes"
     sources = [f"{config.scenes} procedural scenes"] if config.scenes > 1 else []
     sources += [f"the collection {name}" for name in arguments.collection]

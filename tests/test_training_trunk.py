@@ -22,7 +22,7 @@ from extractors.training.checkpoint import Progress, Run
 from extractors.training.describing import describe
 from extractors.training.export import MAX_HISTORY, Shared, card_of, halved, save_weights, thinned
 from extractors.training.machine import machine
-from extractors.training.networks import trunk_state
+from extractors.training.networks import trainable_trunk, trunk_state, widened
 from extractors.training.photos import ScenePhotos, Several, scene_pool, square
 from extractors.training.report import curves_png, series, write_report
 from extractors.training.scenes import scene
@@ -134,18 +134,23 @@ def test_square_is_the_middle() -> None:
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    def make(network: str) -> nn.Module:
+    def make(network: str, width: float = 1.0) -> nn.Module:
         torch.manual_seed(0)
-        layers = [nn.Conv2d(3, 8, 3, 4), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, 2)]
+        n = int(8 * width)
+        layers = [nn.Conv2d(3, n, 3, 4), nn.BatchNorm2d(n), nn.ReLU(), nn.Conv2d(n, n, 3, 2)]
         return nn.Sequential(*layers, nn.ReLU()).train()
 
     monkeypatch.setitem(trunks.CHANNELS, "tiny", 8)
     monkeypatch.setattr(pretrain, "trainable_trunk", make)
 
 
-def trained(folder: Path, limits: Limits, **options: object) -> Progress:
+def trained(
+    folder: Path, limits: Limits, config: pretrain.PretrainConfig | None = None, **options: object
+) -> Progress:
     with machine("cpu", "fp32") as here:
-        return pretrain.pretrain(TINY, limits, here, folder, say=lambda _: None, **options)
+        return pretrain.pretrain(
+            config or TINY, limits, here, folder, say=lambda _: None, **options
+        )
 
 
 def tensors(folder: Path) -> dict[str, torch.Tensor]:
@@ -174,6 +179,63 @@ def test_killed_it_goes_on_and_ends_like_an_undisturbed_training(
     assert resumed.step == undisturbed.step == 6 and resumed.ended == "done"
     first, second = tensors(tmp_path / "a"), tensors(tmp_path / "b")
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("network", ["resnet50", "vgg16"])
+def test_a_widened_network_computes_what_the_thin_one_did(network: str) -> None:
+    thin, wide = trainable_trunk(network, 0.125), trainable_trunk(network, 0.25)
+    x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    thin(x)  # BatchNorm's statistics are not those it starts with
+    state = widened(thin.state_dict(), wide.state_dict(), np.random.default_rng(0))
+    wide.load_state_dict(state)
+    with torch.inference_mode():
+        before, after = thin.eval()(x), wide.eval()(x)
+    assert after.shape[1] == 2 * before.shape[1]
+    torch.testing.assert_close(after, torch.cat([before, before], dim=1), rtol=1e-4, atol=1e-5)
+
+
+def test_copies_of_a_channel_share_its_weight_unequally() -> None:
+    thin = {"w": torch.tensor([[[[1.0]], [[2.0]]]])}  # (1, 2, 1, 1)
+    wide = widened(thin, {"w": torch.empty(2, 4, 1, 1)}, np.random.default_rng(0))["w"][..., 0, 0]
+    # Inputs 0 and 2 are copies of the first, 1 and 3 of the second.
+    torch.testing.assert_close(wide[:, :2] + wide[:, 2:], torch.tensor([[1.0, 2.0]] * 2))
+    assert len(set(wide[:, 0].tolist() + wide[:, 2].tolist())) == 4
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_training_that_grows_goes_on_after_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    growing = dataclasses.replace(TINY, grow=((0.5, 0.0), (1.0, 0.5)), max_pixels=64)
+    undisturbed = trained(tmp_path / "a", Limits(steps=6), growing)
+    assert undisturbed.extra["width"] == 1
+    assert tensors(tmp_path / "a")["network.embedding.trunk.module.0.weight"].shape[0] == 8
+
+    paused = trained(tmp_path / "b", Limits(steps=6, session_minutes=1e-9), growing)
+    assert paused.ended == "paused" and paused.extra["width"] == 0.5
+    for _ in range(6):
+        resumed = trained(tmp_path / "b", Limits(steps=6, session_minutes=1e-9), growing)
+    first, second = tensors(tmp_path / "a"), tensors(tmp_path / "b")
+    assert resumed.step == 6 and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    "grow",
+    [
+        (),
+        ((0.5, 0.0),),
+        ((0.5, 0.1), (1.0, 0.5)),
+        ((0.3, 0.0), (1.0, 0.5)),
+        ((1.0, 0.0), (0.5, 0.5)),
+        ((0.01, 0.0), (1.0, 0.5)),
+        ((0.5, 0.0), (1.0, 1.0)),
+    ],
+)
+def test_growth_that_is_none_is_refused(
+    tmp_path: Path, grow: tuple[tuple[float, float], ...]
+) -> None:
+    with pytest.raises(PlaygroundError, match=r"0\.25@0,0\.5@0\.4,1@0\.7"):
+        trained(tmp_path, Limits(steps=1), dataclasses.replace(TINY, grow=grow))
 
 
 @pytest.mark.usefixtures("tiny")

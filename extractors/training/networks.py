@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from itertools import pairwise
 
+import numpy as np
+import torch
 import torchvision
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -16,16 +18,78 @@ from extractors.weights import Weights, resolve, seeded
 TRUNKS = tuple(CHANNELS)
 
 
-def trainable_trunk(network: str) -> nn.Module:
+def trainable_trunk(network: str, width: float = 1.0) -> nn.Module:
     """A trunk to train from scratch, seeded: (B, 3, H, W), mean removed -> feature map.
 
     VGG16 gets BatchNorm, without which it does not train from scratch; ``trunk_state`` folds it.
+
+    Args:
+        width: share of every layer's channels, for networks that are widened while they train.
     """
     if network not in TRUNKS:
         raise PlaygroundError(f"There is no trunk '{network}'. Legal: {', '.join(TRUNKS)}.")
+    if width != 1:
+        return seeded(lambda: _thin(_full(network), width)).train()
+    return seeded(lambda: _full(network)).train()
+
+
+def _full(network: str) -> nn.Module:
     if network == "vgg16":
-        return seeded(lambda: torchvision.models.vgg16_bn(weights=None).features[:-1]).train()
-    return trunk(network, resolve(network, "untrained")).train()
+        return torchvision.models.vgg16_bn(weights=None).features[:-1]
+    return trunk(network, resolve(network, "untrained"))
+
+
+def _thin(module: nn.Module, width: float) -> nn.Module:
+    """The same layers with ``width`` times the channels each, initialised afresh."""
+    for name, layer in module.named_children():
+        if isinstance(layer, nn.Conv2d):
+            inputs = layer.in_channels if layer.in_channels == 3 else int(layer.in_channels * width)
+            thin = nn.Conv2d(
+                inputs,
+                int(layer.out_channels * width),
+                layer.kernel_size,  # type: ignore[arg-type]
+                layer.stride,  # type: ignore[arg-type]
+                layer.padding,  # type: ignore[arg-type]
+                bias=layer.bias is not None,
+            )
+            nn.init.kaiming_normal_(thin.weight, mode="fan_out", nonlinearity="relu")
+            setattr(module, name, thin)
+        elif isinstance(layer, nn.BatchNorm2d):
+            setattr(module, name, nn.BatchNorm2d(int(layer.num_features * width)))
+        else:
+            _thin(layer, width)
+    return module
+
+
+def widened(
+    thin: dict[str, Tensor], wide: dict[str, Tensor], rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """The state of a wider network that computes what the thin one does, channels repeated.
+
+    Net2WiderNet (Chen, Goodfellow, Shlens: Net2Net, ICLR 2016): copies of a channel share its
+    outgoing weight. They share it unequally, or their gradients would keep them equal for ever.
+
+    Args:
+        thin: state of the trained network.
+        wide: state of one with a multiple of its channels, by the same names; gives the shapes.
+    """
+    return {name: _repeated(value, wide[name].shape, rng) for name, value in thin.items()}
+
+
+def _repeated(value: Tensor, shape: torch.Size, rng: np.random.Generator) -> Tensor:
+    for axis, size in enumerate(shape):
+        copies, rest = divmod(size, value.shape[axis])
+        if rest:
+            raise ValueError(f"{tuple(value.shape)} does not repeat to {tuple(shape)}")
+        if copies == 1:
+            continue
+        value = torch.cat([value] * copies, dim=axis)
+        if axis == 1:  # inputs: the copies' weights sum to the one they replace
+            parts = rng.uniform(0.5, 1.5, (value.shape[0], copies, size // copies))
+            parts = (parts / parts.sum(axis=1, keepdims=True)).reshape(value.shape[0], size)
+            share = torch.from_numpy(parts).to(value)
+            value = value * share.reshape(*share.shape, *[1] * (value.ndim - 2))
+    return value
 
 
 def trained_trunk(network: str, weights: str) -> tuple[nn.Module, Weights]:
