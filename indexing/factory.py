@@ -23,6 +23,7 @@ from indexing.faiss_index import FaissIndex, FaissType, fill
 from indexing.faiss_settings import (
     POINTS_PER_CENTROID,
     apply,
+    coarse_clustering,
     faiss,
     quiet_clustering,
     reason,
@@ -340,7 +341,7 @@ def _prepare(part: Any, bits: int) -> Any:
     if isinstance(part, faiss.IndexPQ):
         part.search_type = faiss.IndexPQ.ST_PQ
     if isinstance(part, faiss.IndexIVF):
-        quiet_clustering(part.cp)
+        coarse_clustering(part.cp, int(part.nlist))
     for field in ("pq", "refine_pq", "rq", "lsq", "prq", "plsq"):
         quantizer = getattr(part, field, None)
         if quantizer is not None and hasattr(quantizer, "cp"):

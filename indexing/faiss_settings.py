@@ -56,6 +56,7 @@ SEED = 1234  # k-means and every other seeded step
 BLAS_THRESHOLD = 8_192  # queries * d from which FAISS multiplies matrices
 TRAINING_THREADS = 1  # where the thread count would change the bytes
 POINTS_PER_CENTROID = 39  # FAISS's own lower limit for a well-trained k-means
+_COARSE_SAMPLE = 2**18  # vectors that place the cells of an IVF; FAISS: 256 per cell, however many
 
 _READING = threading.Lock()
 
@@ -120,6 +121,21 @@ def quiet_clustering(parameters: Any) -> None:
     """Seed a ClusteringParameters and silence its warning about few vectors."""
     parameters.seed = SEED
     parameters.min_points_per_centroid = 1
+
+
+def coarse_clustering(parameters: Any, nlist: int) -> None:
+    """The same for the cells of an IVF, on a sample whose size does not grow with their number.
+
+    k-means costs cells x sample: with FAISS's 256 vectors per cell, 4,000 cells of a million
+    vectors take six times as long as with 64 (its advice is 39 to 256).
+    """
+    quiet_clustering(parameters)
+    parameters.max_points_per_centroid = coarse_points(nlist)
+
+
+def coarse_points(nlist: int) -> int:
+    """Vectors per cell that k-means learns from at most."""
+    return max(64, min(256, _COARSE_SAMPLE // max(1, nlist)))
 
 
 def reason(error: BaseException) -> str:

@@ -17,7 +17,7 @@ from indexing.base import (
     plural,
 )
 from indexing.faiss_index import FaissIndex, FaissType, fill, wrong_class
-from indexing.faiss_settings import POINTS_PER_CENTROID, apply, faiss, quiet_clustering
+from indexing.faiss_settings import POINTS_PER_CENTROID, apply, coarse_clustering, faiss
 
 _MOST_PROBES = 64  # default nprobe at most; 64 of 1,264 lists found 99.7 % of 10 neighbours
 
@@ -100,7 +100,7 @@ class Ivf(FaissType):
         d = vectors.shape[1]
         quantizer = faiss.IndexFlatL2(d)
         index = faiss.IndexIVFFlat(quantizer, d, int(plan.build["nlist"]))
-        quiet_clustering(index.cp)
+        coarse_clustering(index.cp, int(index.nlist))
         fill(index, vectors)
         return index
 

@@ -51,6 +51,8 @@ class Size:
     landmarks: int  # procedural ones, where no collection is given
 
 
+_CPU_TRUNK = ("--scenes", "5000", "--pixels", "64", "--side", "128", "--batch", "64")
+_CPU_TRUNK += ("--grow", "0.25@0,0.5@0.35,1@0.7")
 SIZES = {
     "gpu": Size(
         trunk=("--scenes", "50000", "--pixels", "128", "--side", "192", "--batch", "512"),
@@ -60,8 +62,8 @@ SIZES = {
         landmarks=2000,
     ),
     "cpu": Size(
-        trunk=("--scenes", "5000", "--pixels", "64", "--side", "128", "--batch", "48"),
-        vgg16=("--scenes", "5000", "--pixels", "64", "--side", "128", "--batch", "32"),
+        trunk=(*_CPU_TRUNK, "--max-pixels", "96"),
+        vgg16=_CPU_TRUNK,
         siamese=("--pixels", "128", "--batch", "4", "--queries", "300", "--pool", "1000"),
         delf=("--pixels", "128", "--batch", "16"),
         landmarks=300,

@@ -16,6 +16,8 @@ from indexing.base import BuiltIndex, Floats, SearchHits, manifest_of
 from indexing.faiss_settings import (
     BLAS_THRESHOLD,
     building,
+    coarse_clustering,
+    coarse_points,
     faiss,
     reason,
     search_threads,
@@ -504,3 +506,11 @@ def test_equal_bytes_in_other_processes_and_with_other_thread_counts() -> None:
     ]
     assert len(outputs[0].splitlines()) == len(SPECS) + 3
     assert outputs[0] == outputs[1] == outputs[2]
+
+
+def test_the_sample_of_many_cells_is_capped_and_never_below_the_advice() -> None:
+    points = [coarse_points(nlist) for nlist in (1, 316, 1024, 4000, 100_000)]
+    assert points == [256, 256, 256, 65, 64]
+    index = faiss.IndexIVFFlat(faiss.IndexFlatL2(8), 8, 4000)
+    coarse_clustering(index.cp, 4000)
+    assert index.cp.max_points_per_centroid == 65 and index.cp.seed == 1234

@@ -27,7 +27,15 @@ from extractors.training.photos import ScenePhotos, Several, scene_pool, square
 from extractors.training.report import curves_png, series, write_report
 from extractors.training.scenes import scene
 from extractors.training.session import Limits, cosine
-from extractors.training.views import ViewConfig, homographies, random_views, regions
+from extractors.training.views import (
+    GENTLE,
+    STRONG,
+    ViewConfig,
+    between,
+    homographies,
+    random_views,
+    regions,
+)
 
 STILL = ViewConfig(
     size=(1, 1),
@@ -102,6 +110,23 @@ def test_views_are_seeded_and_legal() -> None:
     assert first.shape == (6, 3, 32, 32) and torch.equal(first, again)
     assert not torch.equal(first, other)
     assert first.min() >= 0 and first.max() <= 1
+
+
+def test_between_two_kinds_of_views() -> None:
+    assert between(GENTLE, STRONG, 0) == GENTLE
+    assert between(GENTLE, STRONG, 1) == STRONG
+    half = between(ViewConfig(size=(0.2, 1.0), turn=4), ViewConfig(size=(0.4, 0.8), turn=8), 0.5)
+    assert half.turn == 6 and half.size == pytest.approx((0.3, 0.9))
+
+
+def test_a_new_resnet50_passes_its_shortcuts_only() -> None:
+    """Or its first layers' gradients drown everything: see ``trainable_trunk``."""
+    module = trainable_trunk("resnet50", 0.125)
+    x = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    module(x).square().mean().backward()
+    first = module.get_parameter("conv1.weight")
+    assert first.grad is not None
+    assert (first.grad.norm() / first.norm()).item() < 1
 
 
 def test_grey_views_have_equal_channels() -> None:

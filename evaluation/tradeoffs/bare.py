@@ -24,7 +24,7 @@ from evaluation.tradeoffs.run import exact_truth
 from indexing import registry as index_registry
 from indexing.base import Floats
 from indexing.faiss_index import FaissIndex
-from indexing.faiss_settings import faiss
+from indexing.faiss_settings import coarse_points, faiss
 
 K = 10
 ROUNDS = 7
@@ -117,6 +117,7 @@ def plain_index(spec: str, build: dict[str, Any], vectors: Floats) -> Any:
     elif kind == "ivf":
         quantizer = faiss.IndexFlatL2(d)
         index = faiss.IndexIVFFlat(quantizer, d, build["nlist"])
+        index.cp.max_points_per_centroid = coarse_points(build["nlist"])  # or the cells differ
     elif kind == "lsh":
         faiss.omp_set_num_threads(1)  # the rotation depends on it
         index = faiss.IndexLSH(d, build["nbits"], True, bool(build["thresholds"]))
@@ -125,6 +126,8 @@ def plain_index(spec: str, build: dict[str, Any], vectors: Floats) -> Any:
         index.do_polysemous_training = False
     else:
         index = faiss.index_factory(d, build["factory"])
+        if (ivf := faiss.try_extract_index_ivf(index)) is not None:
+            ivf.cp.max_points_per_centroid = coarse_points(ivf.nlist)
         faiss.omp_set_num_threads(1)  # so does a graph
     index.train(xb)
     index.add(xb)

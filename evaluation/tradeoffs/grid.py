@@ -18,6 +18,7 @@ from evaluation.tradeoffs import padding
 from indexing import registry as index_registry
 from indexing.base import Plan
 from indexing.factory import estimate_bytes, parts_of
+from indexing.faiss_settings import coarse_points
 from indexing.pq import divisors
 
 FULL: dict[str, tuple[int, ...]] = {
@@ -193,10 +194,11 @@ def index_bytes(spec: str, plan: Plan, n: int, dim: int) -> int:
 
 
 def training_bytes(build: Build, n: int, dim: int) -> int:
-    """Bytes of the sample that k-means copies while training; at most 256 vectors per centre."""
+    """Bytes of the sample that k-means copies while training, where it does not take all."""
     lists = int(build.plan.build.get("nlist", 0)) or _lists(build.plan)
-    centres = max(lists, 256 if "PQ" in build.spec or build.spec.startswith("pq") else 0)
-    return 4 * dim * min(n, 256 * centres) if n > 256 * centres else 0
+    coded = "PQ" in build.spec or build.spec.startswith("pq")
+    sample = max(lists * coarse_points(lists), 256 * 256 if coded else 0)
+    return 4 * dim * sample if n > sample else 0
 
 
 def check_memory(found: Sequence[Build], n: int, dim: int, photos: int, collection: str) -> None:

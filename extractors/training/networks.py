@@ -10,6 +10,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.models.resnet import Bottleneck
 
 from data.errors import PlaygroundError
 from extractors.trunks import CHANNELS, trunk
@@ -22,15 +23,19 @@ def trainable_trunk(network: str, width: float = 1.0) -> nn.Module:
     """A trunk to train from scratch, seeded: (B, 3, H, W), mean removed -> feature map.
 
     VGG16 gets BatchNorm, without which it does not train from scratch; ``trunk_state`` folds it.
+    ResNet50's residual branches start at zero (Goyal et al., arXiv 1706.02677): otherwise its
+    first layers' gradients are 100 times the weights, and instance discrimination learns nothing.
 
     Args:
         width: share of every layer's channels, for networks that are widened while they train.
     """
     if network not in TRUNKS:
         raise PlaygroundError(f"There is no trunk '{network}'. Legal: {', '.join(TRUNKS)}.")
-    if width != 1:
-        return seeded(lambda: _thin(_full(network), width)).train()
-    return seeded(lambda: _full(network)).train()
+    module = seeded(lambda: _full(network) if width == 1 else _thin(_full(network), width))
+    for block in module.modules():
+        if isinstance(block, Bottleneck):
+            nn.init.zeros_(block.bn3.weight)
+    return module.train()
 
 
 def _full(network: str) -> nn.Module:

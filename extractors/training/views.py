@@ -55,6 +55,18 @@ GENTLE = ViewConfig(
 """For photos that differ by themselves: their landmark stays in sight."""
 
 
+def between(first: ViewConfig, second: ViewConfig, share: float) -> ViewConfig:
+    """Views that differ more than the first's and less than the second's; share 0 to 1."""
+    a, b = dataclasses.asdict(first), dataclasses.asdict(second)
+    mixed = {
+        name: tuple((1 - share) * x + share * y for x, y in zip(a[name], b[name], strict=True))
+        if isinstance(a[name], tuple)
+        else (1 - share) * a[name] + share * b[name]
+        for name in a
+    }
+    return ViewConfig(**mixed)
+
+
 def random_views(
     pictures: Tensor, pixels: int, rng: np.random.Generator, config: ViewConfig | None = None
 ) -> Tensor:
