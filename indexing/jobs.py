@@ -215,6 +215,11 @@ class JobProgress:
         self._written = 0.0
         write(self._job)
 
+    def plan(self, stages: Sequence[Stage]) -> None:
+        """The stages, where they were not known at first."""
+        self._job = dataclasses.replace(self._job, stages=tuple(stages), updated=time.time())
+        write(self._job)
+
     def update(self, stage: Stage) -> None:
         """Take the place of the planned stage of the same name."""
         key = (stage.extractor, stage.stage, stage.index)

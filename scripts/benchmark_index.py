@@ -11,11 +11,11 @@ Every point is kept and is not measured again; the Trade-offs page shows the sam
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
-import signal
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from data.demo import ensure_demo
@@ -25,7 +25,7 @@ from evaluation.tradeoffs.rows import Point
 from extractors import registry as extractor_registry
 from indexing.jobs import JobProgress
 from indexing.progress import Clock, Stage
-from scripts.console import Progress, print_json, print_table
+from scripts.console import Progress, page_job, print_json, print_table
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -89,7 +89,7 @@ def main(arguments: argparse.Namespace, environment: dict[str, Any]) -> int:
     constraints = front.parse_constraints(arguments.tune) if arguments.tune else ()
     if arguments.bare:
         return _bare(arguments, sizes, environment)
-    shown = _Job(arguments) if arguments.job else Progress("step", quiet=arguments.quiet)
+    shown = _job(arguments) if arguments.job else Progress("step", quiet=arguments.quiet)
     with shown as progress:
         outcome = run.measure_grid(
             arguments.collection,
@@ -136,41 +136,20 @@ def main(arguments: argparse.Namespace, environment: dict[str, Any]) -> int:
     return 0
 
 
-class _Job:
-    """The progress of a page's measurement, in its job's file; problems are its last word."""
+@contextlib.contextmanager
+def _job(arguments: argparse.Namespace) -> Iterator[Callable[[int, int, str], None]]:
+    """The progress of a page's measurement, in its job's file."""
+    stage = Stage(arguments.extractor, "measure", state="running")
+    clock = Clock()
+    progress = JobProgress(arguments.job, f"tradeoffs:{arguments.collection}", [stage])
+    with page_job(progress, low_priority=False):
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self._stage = Stage(arguments.extractor, "measure", state="running")
-        about = f"tradeoffs:{arguments.collection}"
-        self._job = JobProgress(arguments.job, about, [self._stage])
-        self._clock = Clock()
-        # As Ctrl-C: index files that are being measured are cleared away.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        def tell(done: int, total: int, text: str) -> None:
+            del text
+            stage.done, stage.total, stage.seconds = done, max(1, total), clock.seconds
+            progress.update(stage)
 
-    def __call__(self, done: int, total: int, text: str) -> None:
-        del text
-        self._stage.done, self._stage.total = done, max(1, total)
-        self._stage.seconds = self._clock.seconds
-        self._job.update(self._stage)
-
-    def __enter__(self) -> _Job:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self._job.end("done")
-        elif isinstance(error, KeyboardInterrupt):
-            self._job.end("cancelled")
-        elif isinstance(error, PlaygroundError):
-            self._job.end("failed", str(error))
-        else:
-            words = f"{type(error).__name__}: {error}. The job's log has the details."
-            self._job.end("failed", words)
+        yield tell
 
 
 def _all(points: list[Point]) -> list[Point]:

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from data.errors import PlaygroundError
 from extractors import registry as extractor_registry
 from indexing import registry as index_registry
 from indexing.build import Outcome, build, planned_stages
 from indexing.jobs import JobProgress
 from indexing.progress import Silent, Terminal
-from scripts.console import counted, print_json, print_table, run
+from scripts.console import counted, page_job, print_json, print_table, run
 
 
 def parser() -> argparse.ArgumentParser:
@@ -76,16 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _as_job(arguments: argparse.Namespace, extractors: list[str], indexes: list[str]) -> int:
-    """The build behind a page: low priority, progress in a file, errors as its last word."""
-    if hasattr(os, "nice"):
-        os.nice(10)  # searches and the page come first
-    progress = JobProgress(arguments.job, arguments.collection, planned_stages(extractors, indexes))
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
+    """The build behind a page."""
+    job = JobProgress(arguments.job, arguments.collection, planned_stages(extractors, indexes))
+    with page_job(job) as progress:
         build(
             arguments.collection,
             extractors,
@@ -94,16 +84,6 @@ def _as_job(arguments: argparse.Namespace, extractors: list[str], indexes: list[
             force=arguments.force,
             progress=progress,
         )
-    except PlaygroundError as error:
-        progress.end("failed", str(error))
-        raise
-    except KeyboardInterrupt:
-        progress.end("cancelled")
-        raise
-    except BaseException as error:
-        progress.end("failed", f"{type(error).__name__}: {error}. The job's log has the details.")
-        raise
-    progress.end("done")
     return 0
 
 

@@ -7,16 +7,19 @@ Exit codes: 0 done, 1 a defect of ours (traceback), 2 wrong arguments or a ``Pla
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, NoReturn
 
 from tqdm import tqdm
 
 from data.errors import PlaygroundError
+from indexing.jobs import JobProgress
 
 Main = Callable[[Sequence[str] | None], int | None]
 """A script's ``main(argv)``: None stands for ``sys.argv[1:]``; it returns the exit code."""
@@ -36,6 +39,34 @@ def call(main: Main, argv: Sequence[str] | None = None) -> int:
         # The reader (such as ``head``) went away. Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+@contextlib.contextmanager
+def page_job(job: JobProgress, low_priority: bool = True) -> Iterator[JobProgress]:
+    """Around what a page has started: its problems, or its end, are the job's last word.
+
+    Searches and the page come first, unless ``low_priority`` is False (for measuring).
+    SIGTERM (a page's cancel button) is taken as Ctrl-C, so that things half made are cleared away.
+    """
+    if low_priority and hasattr(os, "nice"):
+        os.nice(10)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield job
+    except KeyboardInterrupt:
+        job.end("cancelled")
+        raise
+    except BaseException as error:
+        job.end("failed", last_word(error))
+        raise
+    job.end("done")
+
+
+def last_word(error: BaseException) -> str:
+    """A problem as a page shows it."""
+    if isinstance(error, PlaygroundError):
+        return str(error)
+    return f"{type(error).__name__}: {error}. The job's log has the details."
 
 
 def run(main: Main, argv: Sequence[str] | None = None) -> NoReturn:

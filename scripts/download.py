@@ -196,11 +196,8 @@ def _as_job(arguments: argparse.Namespace, wanted: Wanted, choice: list[str]) ->
             return 0
         stages.end("cancelled", str(error))
         raise
-    except PlaygroundError as error:
-        stages.end("failed", str(error))
-        raise
     except BaseException as error:
-        stages.end("failed", f"{type(error).__name__}: {error}. The job's log has the details.")
+        stages.end("failed", console.last_word(error))
         raise
     _print(arguments.name, report)
     if not report.complete:

@@ -9,13 +9,9 @@ start, which takes longer than the map of a small collection.
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
 
-from data.errors import PlaygroundError
 from extractors import registry as extractor_registry
 from indexing import embedding
 from indexing.engine import SearchEngine
@@ -46,27 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments.job:
         make_all(arguments)
         return 0
-    if hasattr(os, "nice"):
-        os.nice(10)  # searches and the page come first
     about = f"map:{arguments.collection}"
-    job = JobProgress(arguments.job, about, [Stage(arguments.extractors, arguments.methods)])
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
+    stage = Stage(arguments.extractors, arguments.methods)
+    with console.page_job(JobProgress(arguments.job, about, [stage])):
         make_all(arguments)
-    except PlaygroundError as error:
-        job.end("failed", str(error))
-        raise
-    except KeyboardInterrupt:
-        job.end("cancelled")
-        raise
-    except BaseException as error:
-        job.end("failed", f"{type(error).__name__}: {error}. The job's log has the details.")
-        raise
-    job.end("done")
     return 0
 
 

@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -101,34 +99,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _as_job(arguments: argparse.Namespace) -> int:
-    """The evaluation behind a page: low priority, progress in a file, errors as its last word."""
-    if hasattr(os, "nice"):
-        os.nice(10)  # searches and the page come first
+    """The evaluation behind a page."""
     name = arguments.collection
-    about = f"evaluate:{name}"
-    job = JobProgress(arguments.job, about, [])
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
+    with console.page_job(JobProgress(arguments.job, f"evaluate:{name}", [])) as job:
         groups = chosen(name, arguments.extractors, arguments.indexes)
         pairs = [(spec, indexes) for specs, indexes in groups for spec in specs]
         stages = [Stage(spec, "evaluate") for spec, _ in pairs]
-        job = JobProgress(arguments.job, about, stages)
+        job.plan(stages)
         for stage, (spec, indexes) in zip(stages, pairs, strict=True):
             _stage(job, stage, arguments, spec, indexes)
-    except PlaygroundError as error:
-        job.end("failed", str(error))
-        raise
-    except KeyboardInterrupt:
-        job.end("cancelled")
-        raise
-    except BaseException as error:
-        job.end("failed", f"{type(error).__name__}: {error}. The job's log has the details.")
-        raise
-    job.end("done")
     return 0
 
 

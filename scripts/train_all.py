@@ -51,8 +51,8 @@ class Size:
     landmarks: int  # procedural ones, where no collection is given
 
 
-_CPU_TRUNK = ("--scenes", "5000", "--pixels", "64", "--side", "128", "--batch", "64")
-_CPU_TRUNK += ("--grow", "0.25@0,0.5@0.35,1@0.7")
+_GROWTH = ("--grow", "0.25@0,0.5@0.35,1@0.7")
+_CPU_TRUNK = ("--scenes", "5000", "--pixels", "64", "--side", "128", "--batch", "64", *_GROWTH)
 SIZES = {
     "gpu": Size(
         trunk=("--scenes", "50000", "--pixels", "128", "--side", "192", "--batch", "512"),

@@ -339,6 +339,9 @@ class Recorded:
         self.steps: list[tuple[str, int, int]] = []
         MADE.append(self)
 
+    def plan(self, stages: list[Stage]) -> None:
+        self.planned = stages
+
     def update(self, stage: Stage) -> None:
         self.steps.append((stage.state, stage.done, stage.total))
 
@@ -354,8 +357,8 @@ def as_job(home: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run the command of the button as the job would; this process keeps priority and signals."""
     MADE.clear()
     monkeypatch.setattr(script, "JobProgress", Recorded)
-    monkeypatch.setattr(script.os, "nice", lambda by: by, raising=False)
-    monkeypatch.setattr(script.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("os.nice", lambda by: by, raising=False)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     return lambda *more: call(script.main, ["--collection", NAME, "--job", "e-1", *more])
 
 

@@ -7,6 +7,7 @@ its own. The parameters come from a numpy generator, so that they do not depend 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,7 +59,7 @@ GENTLE = ViewConfig(
 def between(first: ViewConfig, second: ViewConfig, share: float) -> ViewConfig:
     """Views that differ more than the first's and less than the second's; share 0 to 1."""
     a, b = dataclasses.asdict(first), dataclasses.asdict(second)
-    mixed = {
+    mixed: dict[str, Any] = {
         name: tuple((1 - share) * x + share * y for x, y in zip(a[name], b[name], strict=True))
         if isinstance(a[name], tuple)
         else (1 - share) * a[name] + share * b[name]
