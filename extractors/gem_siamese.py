@@ -16,6 +16,7 @@ from extractors.trunks import CHANNELS, Normalised, trunk
 from extractors.weights import Weights, load_into, read_state, resolve, seeded
 
 TRUNK = "resnet50"
+NETWORKS = {"contrastive": "gem-siamese", "triplet": "gem-siamese-triplet"}  # rows of the weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,7 @@ class GemSiameseConfig:
     image_size: int = 320  # px, longer side; the papers use 1024
     scales: tuple[float, ...] = (1.0, 0.7071, 0.5)  # of the image; (1.0,) = single scale
     dim: int = 512  # of the whitened vector
+    loss: str = "contrastive"  # which of the two networks: trained with pairs, or with triplets
 
 
 class SiameseNetwork(nn.Module):
@@ -69,6 +71,7 @@ class GemSiamese(GlobalNetwork):
             "image_size": "longer side in px (never enlarged)",
             "scales": "factors of the image size, averaged; a single 1.0 is the cheapest",
             "dim": "length of the whitened vector, at most 2048",
+            "loss": "contrastive or triplet: which loss the network was trained with",
         },
         licence="MIT (this project's code)",
         cost="A ResNet50 pass per scale: 1.75 times a single one with the default scales.",
@@ -84,7 +87,10 @@ class GemSiamese(GlobalNetwork):
             raise PlaygroundError(
                 f"scales={config.scales} are not possible. Legal: one or more of 0.1 to 2."
             )
+        if config.loss not in NETWORKS:
+            raise PlaygroundError(f"loss={config.loss} is unknown. Legal: {', '.join(NETWORKS)}.")
         super().__init__(config, weights)
+        self.network_name = NETWORKS[config.loss]
 
     @property
     def dim(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from extractors.cnn import squash
 from extractors.pooling import l2n
 from extractors.resnet50 import PooledTrunk, ResNet50Config
 from extractors.trunks import Normalised, vgg16_classifier
+from extractors.weights import Weights, resolve
 
 LAYERS = ("conv5", "fc6", "fc7")
 FC_SIDE = 224  # px; the fully connected layers accept no other size
@@ -61,6 +63,12 @@ class Vgg16(PooledTrunk):
     @property
     def _code(self) -> bool:
         return self.config.layer != "conv5"
+
+    @functools.cached_property
+    def weights(self) -> Weights:
+        return resolve(
+            self.network_name, self._wanted, self.untrained_fallback, classifier=self._code
+        )
 
     @property
     def dim(self) -> int:

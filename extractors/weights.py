@@ -3,8 +3,9 @@
 Sources: ``bundled`` (ours, shipped with the project), ``published`` (a retrieval network's own, by
 its authors) and ``imagenet`` (torchvision's), both downloaded or imported only when asked
 (``extractors.downloads``), ``untrained`` (seeded random numbers), ``file:PATH`` (a checkpoint of
-the user's). ``auto`` takes the first of bundled, published, imagenet and untrained that is on this
-machine. Checkpoints are untrusted; ``extractors.checkpoints`` reads them.
+the user's). ``auto`` takes what the user has put into the weights folder before what came with
+the project, each in the order bundled, published, imagenet; untrained where there is nothing.
+Checkpoints are untrusted; ``extractors.checkpoints`` reads them.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ TABLE: tuple[WeightFile, ...] = (
             "MIT",
             "trained by this project on rendered landmarks",
         )
-        for name in ("resnet50", "vgg16", "gem-siamese", "delf")
+        for name in ("resnet50", "vgg16", "gem-siamese", "gem-siamese-triplet", "delf")
     ),
     _radenovic("gem-vgg16", f"{_SFM}retrievalSfM120k-vgg16-gem-b4dcdc6.pth", "gem-vgg16"),
     _radenovic(
@@ -204,13 +205,16 @@ def checked_sha256(path: Path, row: WeightFile) -> str:
     return sha256
 
 
-def resolve(network: str, source: str = "auto", fallback: bool = True) -> Weights:
+def resolve(
+    network: str, source: str = "auto", fallback: bool = True, classifier: bool = False
+) -> Weights:
     """Choose the weights of a network.
 
     Args:
         network: a name of the table, such as "resnet50".
         source: one of ``SOURCES``.
         fallback: whether ``auto`` ends with untrained weights, or refuses where none are here.
+        classifier: whether the fully connected layers are needed, which ours do not have.
 
     Raises:
         PlaygroundError: unknown source, or the file is not on this machine or is damaged.
@@ -222,10 +226,11 @@ def resolve(network: str, source: str = "auto", fallback: bool = True) -> Weight
         return Weights(network, source, path, file_sha256(path))
     rows = sorted(known(network), key=lambda row: SOURCES.index(row.source))
     if source == "auto":
-        for row in rows:
-            path_or_none = find(row)
-            if path_or_none is not None:
-                return Weights(network, row.source, path_or_none, checked_sha256(path_or_none, row))
+        found = [(row, find(row)) for row in rows if not (classifier and row.source == "bundled")]
+        here = [(row, path) for row, path in found if path is not None]
+        here.sort(key=lambda one: one[1].parent != weights_root())  # stable
+        for row, path in here:
+            return Weights(network, row.source, path, checked_sha256(path, row))
         source = "untrained" if fallback or not rows else rows[0].source
     if source == "untrained":
         sha256 = hashlib.sha256(f"untrained {network} {SEED}".encode()).hexdigest()

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from browser import chrome  # noqa: F401  (one browser for all test files)
 import data  # noqa: F401  (sets the environment before numeric libraries load)
 from data import paths, photos, store
 from data.demo import DemoSource
+from extractors import weights
 
 TOY_LANDMARKS = 5
 TOY_VIEWS = 6  # photos of each landmark in the collection
@@ -26,6 +28,22 @@ TOY_SIZE = (200, 150)  # width, height in px
 def no_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that draws the app leaves no build of the demo running behind it."""
     monkeypatch.setenv("PLAYGROUND_DEMO", "off")
+
+
+@pytest.fixture(autouse=True)
+def unbundled(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """Networks are untrained, as if none were shipped; tests marked ``bundled`` see the real ones.
+
+    Yields:
+        The folder that stands in for ``extractors/bundled``.
+    """
+    folder = tmp_path_factory.mktemp("bundled")
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("bundled") is None:
+            patch.setattr(weights, "BUNDLED_ROOT", folder)
+        yield folder
 
 
 @pytest.fixture

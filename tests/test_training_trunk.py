@@ -16,7 +16,7 @@ from torch import nn
 pytest.importorskip("pytorch_metric_learning")
 
 from data.errors import PlaygroundError
-from extractors import downloads, trunks, weights
+from extractors import downloads, registry, trunks, weights
 from extractors.training import pretrain
 from extractors.training.checkpoint import Progress, Run
 from extractors.training.describing import describe
@@ -390,6 +390,39 @@ def test_a_network_trained_here_is_imported_as_the_projects_own(tmp_path: Path, 
     assert downloads.import_file(row, source) == home / "weights" / "resnet50.safetensors"
     found = weights.resolve("resnet50")
     assert found.source == "bundled" and found.path == home / "weights" / "resnet50.safetensors"
+
+
+def test_what_the_user_has_fetched_goes_before_what_is_shipped(
+    home: Path, unbundled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "checked_sha256", lambda path, row: row.source)
+    (imagenet,) = [row for row in weights.known("vgg16") if row.source == "imagenet"]
+    assert weights.resolve("vgg16").source == "untrained"
+    (unbundled / "vgg16.safetensors").touch()
+    assert weights.resolve("vgg16").source == "bundled"
+    assert weights.resolve("vgg16", classifier=True).source == "untrained"  # ours have none
+    (home / "weights").mkdir(parents=True)
+    (home / "weights" / imagenet.file).touch()
+    assert weights.resolve("vgg16").source == "imagenet"
+    assert weights.resolve("vgg16", classifier=True).source == "imagenet"
+    (home / "weights" / "vgg16.safetensors").touch()  # the user's own training
+    own = weights.resolve("vgg16")
+    assert own.path == home / "weights" / "vgg16.safetensors" and own.source == "bundled"
+
+
+def test_each_loss_has_its_own_network(unbundled: Path) -> None:
+    for name in ("gem-siamese", "gem-siamese-triplet"):
+        (unbundled / f"{name}.safetensors").write_bytes(name.encode())
+    paths = {
+        loss: registry.create(f"gem-siamese:loss={loss}").weights.path
+        for loss in ("contrastive", "triplet")
+    }
+    assert paths == {
+        "contrastive": unbundled / "gem-siamese.safetensors",
+        "triplet": unbundled / "gem-siamese-triplet.safetensors",
+    }
+    with pytest.raises(PlaygroundError, match="contrastive, triplet"):
+        registry.create("gem-siamese:loss=npair")
 
 
 def test_a_network_of_others_is_imported_as_before(tmp_path: Path, home: Path) -> None:
