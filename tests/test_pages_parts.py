@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from unittest import mock
 
 import pytest
 from ui_fakes import FakeHit, FakeResult, FakeStats
 
 from data.base import Photo
-from pages.parts import compare, region, settings, table, text
+from pages.parts import compare, plots, region, settings, table, text
 from pages.parts.settings import Settings
 
 
@@ -284,3 +285,14 @@ def test_plain_shows_marks_as_they_are() -> None:
     assert text.plain("a_b*[c](d)") == r"a\_b\*\[c\]\(d\)"
     assert text.photos(1) == "1 photo"
     assert text.photos(1204) == "1,204 photos"
+
+
+@pytest.mark.parametrize(
+    ("base", "colours"), [("light", ("#ffffff", "#1c2333")), ("dark", ("#0e1117", "#fafafa"))]
+)
+def test_charts_follow_the_configuration_not_the_viewers_system(
+    base: str, colours: tuple[str, str]
+) -> None:
+    with mock.patch("streamlit.get_option", return_value=base):
+        assert (plots.background(), plots.ink()) == colours
+        assert plots.figure().layout.paper_bgcolor == colours[0]

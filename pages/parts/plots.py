@@ -90,13 +90,21 @@ def figure(
 
 
 def background() -> str:
-    """The colour behind the page in the viewer's theme, also outside a session."""
-    return _BACKGROUND.get(st.context.theme.type or "light", _BACKGROUND["light"])
+    """The colour behind the page."""
+    return _BACKGROUND[theme()]
 
 
 def ink() -> str:
-    """The colour of what must stand out from everything, in the viewer's theme."""
-    return "#fafafa" if st.context.theme.type == "dark" else "#1c2333"
+    """The colour of what must stand out from everything."""
+    return "#fafafa" if theme() == "dark" else "#1c2333"
+
+
+def theme() -> str:
+    """light or dark: the one of the configuration, which pages follow.
+
+    Not ``st.context.theme``: it says what the viewer's system prefers, whatever is shown.
+    """
+    return "dark" if st.get_option("theme.base") == "dark" else "light"
 
 
 def safe(text: str) -> str:
