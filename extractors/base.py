@@ -103,6 +103,11 @@ class Extractor(abc.ABC):
     def dim(self) -> int:
         """D of the vectors; known after ``fit`` where it is learned."""
 
+    @property
+    def image_size(self) -> int | None:
+        """Longer side in px that larger photos are shrunk to; None where it is not so simple."""
+        return getattr(self.config, "image_size", None)
+
     @abc.abstractmethod
     def prepare(self, photo: RGB, box: Box | None = None) -> Prepared:
         """Crop ``box`` (px of the photo; None: all of it), then resize."""

@@ -52,7 +52,10 @@ def squash(photo: RGB, box: Box | None, side: int) -> Prepared:
     return Prepared(np.ascontiguousarray(resized), scale, origin)
 
 
-def check_image_size(image_size: int) -> None:
+def check_image_size(image_size: int, weights_decide: bool = False) -> None:
+    """Refuse a size that is not possible; 0 is one where the weights may decide."""
+    if weights_decide and image_size == 0:
+        return
     if not MIN_SIDE <= image_size <= MAX_SIDE:
         raise PlaygroundError(
             f"image_size={image_size} is not possible. Legal: {MIN_SIDE} to {MAX_SIDE} px."
@@ -64,6 +67,7 @@ class NetworkExtractor(Extractor):
 
     uses_weights: ClassVar[bool] = True
     network_name: str  # row of the weights table
+    usual_size: ClassVar[int] = 320  # px, where neither the config nor the weights name a size
     untrained_fallback: ClassVar[bool] = True  # where "auto" finds no weights; else it refuses
 
     def __init__(self, config: Any, weights: str = "auto") -> None:
@@ -74,6 +78,11 @@ class NetworkExtractor(Extractor):
     @functools.cached_property
     def weights(self) -> Weights:
         return resolve(self.network_name, self._wanted, self.untrained_fallback)
+
+    @property
+    def image_size(self) -> int:
+        """Longer side in px that photos are shrunk to."""
+        return int(self.config.image_size) or self.weights.image_size or self.usual_size
 
     def weights_identity(self) -> dict[str, str]:
         return self.weights.identity
@@ -103,7 +112,7 @@ class GlobalNetwork(NetworkExtractor):
     """One vector per photo from one network."""
 
     def prepare(self, photo: RGB, box: Box | None = None) -> Prepared:
-        return crop_and_shrink(photo, box, self.config.image_size)
+        return crop_and_shrink(photo, box, self.image_size)
 
     def head(self, tensor: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> (B, D), L2-normalised."""

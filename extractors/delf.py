@@ -29,7 +29,7 @@ PCA_MEAN, PCA_COMPONENTS = "pca.mean", "pca.components"  # (1024,), (d, 1024) in
 
 @dataclasses.dataclass(frozen=True)
 class DelfConfig:
-    image_size: int = 384  # px, longer side; DELF's own limit is 1024
+    image_size: int = 0  # px, longer side; 0: the weights' own, or ``usual_size``
     # The paper goes on with 1.4142 and 2, which double and quadruple the cost.
     scales: tuple[float, ...] = (0.25, 0.3536, 0.5, 0.7071, 1.0)
     max_features: int = 300  # per photo, by attention; DELF: 1000
@@ -76,6 +76,7 @@ class Delf(NetworkExtractor):
 
     name = "delf"
     network_name = "delf"
+    usual_size = 384
     local = True
     fit_sample = 64
     card = Card(
@@ -90,7 +91,8 @@ class Delf(NetworkExtractor):
         formula=r"s(q, x) = \big|\{\text{matches } (i,j):\ \lVert A\,p_i + t - p_j\rVert \le "
         r"\tau\}\big|",
         parameters={
-            "image_size": "longer side in px (never enlarged)",
+            "image_size": "longer side in px (never enlarged); 0: what the weights were trained "
+            "for, 384 where they do not say; DELF's own limit is 1024",
             "scales": "factors of the image size; large ones see small details and cost most",
             "max_features": "features kept per photo, by attention",
             "dim": "length of a feature after PCA",
@@ -101,7 +103,7 @@ class Delf(NetworkExtractor):
     )
 
     def __init__(self, config: DelfConfig, weights: str = "auto") -> None:
-        check_image_size(config.image_size)
+        check_image_size(config.image_size, weights_decide=True)
         if not config.scales or not all(0.1 <= s <= 4 for s in config.scales):
             raise PlaygroundError(
                 f"scales={config.scales} are not possible. Legal: one or more of 0.1 to 4."
@@ -173,7 +175,7 @@ class Delf(NetworkExtractor):
         return (mean, components[: self.dim]) if len(components) >= self.dim else None
 
     def prepare(self, photo: RGB, box: Box | None = None) -> Prepared:
-        return crop_and_shrink(photo, box, self.config.image_size)
+        return crop_and_shrink(photo, box, self.image_size)
 
     def describe(self, prepared: Prepared) -> Raw:
         """``descriptors`` (n, 1024) float16, L2-normalised; ``geometry`` (n, 4) float32."""

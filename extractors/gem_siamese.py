@@ -21,7 +21,7 @@ NETWORKS = {"contrastive": "gem-siamese", "triplet": "gem-siamese-triplet"}  # r
 
 @dataclasses.dataclass(frozen=True)
 class GemSiameseConfig:
-    image_size: int = 320  # px, longer side; the papers use 1024
+    image_size: int = 0  # px, longer side; 0: the weights' own, or ``usual_size``
     scales: tuple[float, ...] = (1.0, 0.7071, 0.5)  # of the image; (1.0,) = single scale
     dim: int = 512  # of the whitened vector
     loss: str = "contrastive"  # which of the two networks: trained with pairs, or with triplets
@@ -68,7 +68,8 @@ class GemSiamese(GlobalNetwork):
         formula=r"L = \tfrac{1}{2}\,y\,D^2 + \tfrac{1}{2}(1-y)\max(0,\,m-D)^2,\quad "
         r"D=\lVert f(a)-f(b)\rVert_2",
         parameters={
-            "image_size": "longer side in px (never enlarged)",
+            "image_size": "longer side in px (never enlarged); 0: what the weights were trained "
+            "for, 320 where they do not say; the papers use 1024",
             "scales": "factors of the image size, averaged; a single 1.0 is the cheapest",
             "dim": "length of the whitened vector, at most 2048",
             "loss": "contrastive or triplet: which loss the network was trained with",
@@ -78,7 +79,7 @@ class GemSiamese(GlobalNetwork):
     )
 
     def __init__(self, config: GemSiameseConfig, weights: str = "auto") -> None:
-        check_image_size(config.image_size)
+        check_image_size(config.image_size, weights_decide=True)
         if not 1 <= config.dim <= CHANNELS[TRUNK]:
             raise PlaygroundError(
                 f"dim={config.dim} is not possible. Legal: 1 to {CHANNELS[TRUNK]}."

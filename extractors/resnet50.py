@@ -16,7 +16,7 @@ from extractors.trunks import CHANNELS, Normalised, trunk
 
 @dataclasses.dataclass(frozen=True)
 class ResNet50Config:
-    image_size: int = 320  # px, longer side; the papers use 1024, which costs ten times as much
+    image_size: int = 0  # px, longer side; 0: the weights' own, or ``usual_size``
     pooling: str = "gem"  # gem, mac, spoc or rmac
     p: float = 3.0  # GeM's exponent; 1 = spoc
 
@@ -25,7 +25,7 @@ class PooledTrunk(GlobalNetwork):
     """A trunk, a pooling, L2."""
 
     def __init__(self, config: ResNet50Config, weights: str = "auto") -> None:
-        check_image_size(config.image_size)
+        check_image_size(config.image_size, weights_decide=True)
         if config.pooling not in POOLINGS:
             raise PlaygroundError(
                 f"pooling={config.pooling} is unknown. Legal: {', '.join(POOLINGS)}."
@@ -61,7 +61,8 @@ class ResNet50(PooledTrunk):
         formula=r"f_c = \Big(\frac{1}{|\Omega|}\sum_{u\in\Omega} \max(x_c(u),\epsilon)^p"
         r"\Big)^{1/p},\qquad v = f/\lVert f\rVert_2",
         parameters={
-            "image_size": "longer side in px (never enlarged); small patterns need large photos",
+            "image_size": "longer side in px (never enlarged); small patterns need large photos; "
+            "0: what the weights were trained for, 320 where they do not say",
             "pooling": "gem, mac (maximum), spoc (mean) or rmac (maxima of regions, summed)",
             "p": "GeM's exponent: 1 is the mean, large values approach the maximum",
         },

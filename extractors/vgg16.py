@@ -23,7 +23,6 @@ FC_SIDE = 224  # px; the fully connected layers accept no other size
 
 @dataclasses.dataclass(frozen=True)
 class Vgg16Config(ResNet50Config):
-    image_size: int = 256  # px, longer side; four times the cost of a ResNet50 at the same size
     layer: str = "conv5"  # conv5 (pooled), or fc6 / fc7 (4096-d neural codes, 224 x 224 px)
 
 
@@ -32,6 +31,7 @@ class Vgg16(PooledTrunk):
 
     name = "vgg16"
     network_name = "vgg16"
+    usual_size = 256  # four times the cost of a ResNet50 at the same size
     card = Card(
         title="VGG16 + GeM",
         paper="Simonyan, Zisserman: Very deep convolutional networks for large-scale image "
@@ -44,7 +44,8 @@ class Vgg16(PooledTrunk):
         formula=r"f_c = \Big(\frac{1}{|\Omega|}\sum_{u\in\Omega} \max(x_c(u),\epsilon)^p"
         r"\Big)^{1/p},\qquad v = f/\lVert f\rVert_2",
         parameters={
-            "image_size": "longer side in px (never enlarged)",
+            "image_size": "longer side in px (never enlarged); 0: what the weights were trained "
+            "for, 256 where they do not say",
             "pooling": "gem, mac (maximum), spoc (mean) or rmac (maxima of regions, summed)",
             "p": "GeM's exponent: 1 is the mean, large values approach the maximum",
             "layer": "conv5, or fc6 / fc7 after their ReLU; these resize to 224 x 224 px and "

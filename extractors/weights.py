@@ -166,6 +166,13 @@ class Weights:
     sha256: str
 
     @property
+    def image_size(self) -> int:
+        """Longer side in px of the photos that they do best with; 0 where they do not say."""
+        card = training_card(self.path) if self.path is not None else None
+        size = (card or {}).get("image_size", 0)
+        return size if isinstance(size, int) and 32 <= size <= 4096 else 0
+
+    @property
     def identity(self) -> dict[str, str]:
         return {"source": self.source, "sha256": self.sha256}
 

@@ -486,7 +486,7 @@ def _residual(photo: Photo, extractor: Extractor) -> float:
     places.
     """
     longer = max(photo.width, photo.height)
-    extracted = min(longer, getattr(extractor.config, "image_size", longer))
+    extracted = min(longer, extractor.image_size or longer)
     return RESIDUAL_PX * longer / extracted
 
 

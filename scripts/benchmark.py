@@ -79,7 +79,7 @@ def plain_loop(extractor: NetworkExtractor, collection: Collection, count: int) 
     trunk = module.module
     mean = torch.tensor(MEAN).view(1, 3, 1, 1)
     std = torch.tensor(STD).view(1, 3, 1, 1)
-    side = extractor.config.image_size
+    side = extractor.image_size
 
     def one(photo: RGB) -> None:
         factor = min(1.0, side / max(photo.shape[:2]))

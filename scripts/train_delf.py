@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--hold-out", type=float, default=DEFAULTS.hold_out, help="of photos")
     result.add_argument("--dim", type=int, default=DEFAULTS.dim, help="of the PCA")
     result.add_argument("--seed", type=int, default=DEFAULTS.seed)
+    training.add_use(result)
     training.add_limits(result, epochs=20)
     training.add_machine(result)
     return result
@@ -107,6 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         training.provenance("python -m scripts.train_delf", argv),
         training.described(arguments, photos),
     )
+    card |= training.for_use(arguments)
     shared = Shared(found.path, "trunk.") if arguments.share and found.path else None
     path = folder / "delf.safetensors"
     state = delf.assembled(folder)

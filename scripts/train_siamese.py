@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--patience", type=int, default=DEFAULTS.patience, help="epochs; 0 = off")
     result.add_argument("--hold-out", type=float, default=DEFAULTS.hold_out, help="of landmarks")
     result.add_argument("--seed", type=int, default=DEFAULTS.seed)
+    training.add_use(result)
     training.add_limits(result, epochs=30)
     training.add_machine(result)
     return result
@@ -124,6 +125,7 @@ def _export(
         training.provenance("python -m scripts.train_siamese", argv),
         training.described(arguments, photos),
     )
+    card |= training.for_use(arguments)
     best = progress.extra["best"]
     card["best"] = {"epoch": best["epoch"], "validation_map": best["map"]}
     state = safetensors.torch.load_file(run.folder / siamese.BEST)

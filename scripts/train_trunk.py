@@ -70,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--export", action="store_true", help="train nothing: save the last checkpoint's weights"
     )
+    training.add_use(result)
     training.add_limits(result, minutes=60)
     training.add_machine(result)
     return result
@@ -142,6 +143,7 @@ def _export(
         training.provenance("python -m scripts.train_trunk", argv),
         " and ".join(sources) + ".",
     )
+    card |= training.for_use(arguments)
     save_weights(path, pretrain.trained_state(config, tensors), card)
     write_report(run.folder, title, run.recipe, progress)
 

@@ -17,6 +17,7 @@ from data import paths, store
 from data.demo import ensure_demo
 from data.errors import PlaygroundError
 from evaluation import metrics
+from extractors.cnn import check_image_size
 from extractors.training.describing import Floats
 from extractors.training.photos import (
     CollectionPhotos,
@@ -67,6 +68,24 @@ def add_limits(
     group.add_argument("--session-minutes", type=float, help="stop this process after so long")
     group.add_argument("--save-minutes", type=float, default=5.0, help="between checkpoints")
     parser.set_defaults(default_minutes=minutes)
+
+
+def add_use(parser: argparse.ArgumentParser) -> None:
+    """Options of ``for_use``."""
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        metavar="PX",
+        help="longer side of photos described with these weights, where nothing else is asked for",
+    )
+
+
+def for_use(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the card tells the extractor (``Weights.image_size``)."""
+    if arguments.image_size is None:
+        return {}
+    check_image_size(arguments.image_size)
+    return {"image_size": arguments.image_size}
 
 
 def limits(arguments: argparse.Namespace) -> Limits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
 
 import cv2
@@ -350,3 +351,22 @@ def test_weights_record_says_what_is_untrained() -> None:
     extractor = registry.create("gem-siamese", weights="untrained")
     assert extractor.weights_identity()["source"] == "untrained"
     assert isinstance(extractor.weights, Weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "usual"), [("resnet50", 320), ("gem-siamese", 320), ("vgg16", 256), ("delf", 384)]
+)
+def test_photos_are_shrunk_to_what_the_weights_were_trained_for(
+    name: str, usual: int, tmp_path: Path
+) -> None:
+    large = np.zeros((300, 600, 3), np.uint8)
+    path = tmp_path / "own.safetensors"
+    for size, expected in ((160, 160), (7, usual), ("9", usual), (None, usual)):
+        card = json.dumps({"title": "own", "image_size": size})
+        safetensors.torch.save_file({"w": torch.zeros(1)}, path, {"card": card})
+        extractor = registry.create(name, weights=f"file:{path}")
+        assert extractor.image_size == expected
+        assert extractor.prepare(large).pixels.shape == (expected // 2, expected, 3)
+    given = registry.create(f"{name}:image_size=64", weights=f"file:{path}")
+    assert given.prepare(large).pixels.shape == (32, 64, 3)
+    assert registry.create(name, weights="untrained").image_size == usual
