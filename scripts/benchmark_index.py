@@ -70,6 +70,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--bare", action="store_true", help="beside a plain FAISS script, in turns, and stop"
     )
+    command.add_argument(
+        "--clear",
+        action="store_true",
+        help="delete the padded vectors of collection and extractor (2 GB for 1m x 512), and stop",
+    )
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
     command.add_argument("--job", help=argparse.SUPPRESS)  # used by the pages
@@ -85,6 +90,10 @@ def main(arguments: argparse.Namespace, environment: dict[str, Any]) -> int:
         raise PlaygroundError(f"--repeats is {arguments.repeats}. Legal: 1 or more.")
     if arguments.collection == "demo":
         ensure_demo()
+    if arguments.clear:
+        freed = padding.clear(arguments.collection, arguments.extractor)
+        print(f"{freed / 1e6:,.1f} MB of padded vectors deleted; measured points are kept")
+        return 0
     sizes = [padding.parse_size(part) for part in arguments.sizes.split(",") if part.strip()]
     constraints = front.parse_constraints(arguments.tune) if arguments.tune else ()
     if arguments.bare:

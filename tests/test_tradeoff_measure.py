@@ -314,6 +314,18 @@ def test_a_full_disk_is_refused_before_anything_is_written(
 # Vector sets
 
 
+def test_padded_sets_can_be_deleted_and_nothing_else_is(tiny: store.Collection) -> None:
+    for n in (100, 200):
+        padding.open_set("toy", SPEC, n)
+    points = rows.points_path("toy", SPEC)
+    points.write_text("kept")
+    assert padding.clear("toy", SPEC) > 4 * 16 * (100 + 200)
+    assert not padding.set_folder("toy", SPEC, 100).exists()
+    assert points.read_text() == "kept"
+    assert padding.clear("toy", SPEC) == 0
+    assert padding.open_set("toy", SPEC, 100).n == 100  # made again
+
+
 def test_real_size_is_the_collection_itself(tiny: store.Collection) -> None:
     found = padding.open_set("toy", SPEC)
     assert (found.n, found.photos, found.simulated, found.padding) == (30, 30, 0, "")

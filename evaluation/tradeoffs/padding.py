@@ -189,6 +189,23 @@ def set_folder(collection: str, extractor: str, n: int, distractors: str = SIMUL
     return points_path(collection, extractor).parent / "vectors" / name
 
 
+def clear(collection: str, extractor: str) -> int:
+    """Delete all padded vectors of an extractor; measured points stay. Returns the bytes freed.
+
+    Raises:
+        PlaygroundError: a set is being written.
+    """
+    spec = extractor_registry.canonical(extractor)
+    freed = 0
+    for folder in sorted(set_folder(collection, spec, 0).parent.glob("*/")):
+        doing = f"Deleting {folder}"
+        with artefact.explain_os_errors(doing), artefact.exclusive(folder, doing):
+            freed += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            (folder / artefact.MANIFEST).unlink(missing_ok=True)  # it is no set any more
+        shutil.rmtree(folder)
+    return freed
+
+
 def others_with(collection: str, extractor: str) -> list[str]:
     """Other collections whose vectors of this extractor could be the distractors."""
     mine = read_vectors_manifest(collection, extractor)
