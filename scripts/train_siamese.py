@@ -64,6 +64,12 @@ def parser() -> argparse.ArgumentParser:
         default=DEFAULTS.learning_rate,
         help="default 1e-5, for trunks trained from scratch; 1e-6 for ImageNet's",
     )
+    result.add_argument(
+        "--whitening",
+        type=float,
+        default=DEFAULTS.whitening,
+        help="where the last layer starts: 0.5 PCA whitening, 0 a rotation only",
+    )
     result.add_argument("--tune", default=DEFAULTS.tune, help="all, none, or parts: layer3,layer4")
     result.add_argument("--batchnorm", default=DEFAULTS.batchnorm, choices=("eval", "train"))
     result.add_argument("--patience", type=int, default=DEFAULTS.patience, help="epochs; 0 = off")

@@ -21,6 +21,7 @@ from extractors.training.machine import machine
 from extractors.training.mining import difficulty, draw, hardest_negatives
 from extractors.training.photos import split_landmarks
 from extractors.training.session import Limits
+from extractors.training.siamese import evened
 from extractors.training.whitening import learned_whitening, pca_whitening
 from extractors.weights import Weights
 
@@ -156,6 +157,19 @@ def test_pca_whitening_makes_the_covariance_a_multiple_of_the_identity() -> None
     found = pca_whitening(x)
     y = (x - found.m) @ found.P.T
     assert np.allclose(np.cov(y.T, bias=True), 2 * np.eye(5), atol=1e-5)  # 2: C has 1 / 2N
+
+
+def test_whitening_to_a_power_turns_or_evens_out() -> None:
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(400, 3)) * (4, 2, 1)).astype(np.float32)
+    whitened = pca_whitening(x)
+    rotation = evened(whitened.P, 0)
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-5)
+    np.testing.assert_allclose(evened(whitened.P, 0.5), whitened.P, atol=1e-6)
+    half = (x - whitened.m) @ evened(whitened.P, 0.25).T
+    # Standard deviations of 4, 2 and 1 become their square roots, but for the covariance's 1 / 2N.
+    expected = 2**0.25 * np.sqrt((x @ rotation.T).std(axis=0))
+    np.testing.assert_allclose(half.std(axis=0), expected, rtol=0.001)
 
 
 def test_learned_whitening_has_unit_scatter_of_matching_pairs_and_sorted_axes() -> None:

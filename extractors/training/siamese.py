@@ -55,6 +55,10 @@ class SiameseConfig:
     loss: str = "contrastive"  # triplet or n-pair
     margin: float | None = None  # None: the one of ``losses.MARGINS``
     dim: int = 512  # of the whitened vector
+    # How far the start evens out the principal components: 0.5 is whitening, the field's start for
+    # classifiers' trunks; 0 only turns, which suits a trunk whose pooled vectors were trained to be
+    # searched (``PretrainConfig.direct``).
+    whitening: float = 0.5
     pixels: int = 224  # side of the views, px
     batch: int = 5  # tuples per step and process
     negatives: int = 5  # per tuple
@@ -274,7 +278,8 @@ class _Training:
         self.say(f"whitening from {len(where)} photos")
         found = pca_whitening(self.describe(Pooled(self.model), where), WHITENING_FLOOR)
         layer = self.model.network.whiten
-        p = torch.from_numpy(found.P[: self.config.dim].astype(np.float32))
+        rows = evened(found.P[: self.config.dim], self.config.whitening)
+        p = torch.from_numpy(rows.astype(np.float32))
         m = torch.from_numpy(found.m.astype(np.float32))
         with torch.no_grad():
             scale = p.norm()  # the size does not matter: descriptors are normalised after it
@@ -419,6 +424,16 @@ class _Training:
             if self.tuples is not None:
                 tensors["tuples"] = torch.from_numpy(self.tuples)
             self.run.save(tensors, self.progress)
+
+
+def evened(rows: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
+    """PCA whitening by a power of the eigenvalues: 0.5 whitens, 0 turns.
+
+    Args:
+        rows: of PCA whitening, (d, D); their lengths are 1 / sqrt(eigenvalue).
+    """
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / lengths ** (1 - 2 * exponent))
 
 
 def _choose_trained(network: SiameseNetwork, tune: str) -> None:
