@@ -95,7 +95,8 @@ def add_to_card(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write the rows into a card (``.json``) and its text (``.md``) beside the weights."""
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-        card["measured"] = [*card.get("measured", []), *rows]
+        own = [{**row, "commit": training.commit()} for row in rows]
+        card["measured"] = [*card.get("measured", []), *own]
     except (OSError, ValueError, TypeError) as error:
         raise PlaygroundError(f"{path} is no card of trained weights ({error}).") from None
     path.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

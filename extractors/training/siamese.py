@@ -271,9 +271,10 @@ class _Training:
     def whiten(self) -> None:
         """Start from PCA whitening of the training photos, as the field does."""
         where = self.split.train
-        if len(where) > self.config.queries:
+        most = max(self.config.queries, self.config.pool)  # fewer than dim would leave some empty
+        if len(where) > most:
             rng = np.random.default_rng((self.config.seed, 3))
-            chosen = rng.choice(len(where), self.config.queries, replace=False)
+            chosen = rng.choice(len(where), most, replace=False)
             where = tuple(where[i] for i in np.sort(chosen))
         self.say(f"whitening from {len(where)} photos")
         found = pca_whitening(self.describe(Pooled(self.model), where), WHITENING_FLOOR)
