@@ -126,6 +126,12 @@ class Delf(NetworkExtractor):
     def weights(self) -> Weights:  # type: ignore[override]
         return self._resolved()[0]
 
+    @property
+    def image_size(self) -> int:
+        """The size that a trunk's pooled vectors do best with says nothing about its cells."""
+        of_trunk = self._resolved()[1] is not None
+        return int(self.config.image_size) or (self.usual_size if of_trunk else super().image_size)
+
     def _resolved(self) -> tuple[Weights, Weights | None]:
         """(weights as recorded, trunk's weights where only the trunk is trained)."""
         if "_pair" not in self.__dict__:
