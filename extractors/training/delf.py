@@ -87,9 +87,7 @@ class AttentionClassifier(nn.Module):
         self.logits = nn.Linear(BLOCK3_CHANNELS, landmarks)
 
     def head(self, features: Tensor) -> Tensor:
-        # From unit length to unit variance: what a linear layer learns from in reasonable time.
-        units = l2n(features) * BLOCK3_CHANNELS**0.5
-        weighted = self.attention(features) * units
+        weighted = self.attention(features) * l2n(features)
         return self.logits(weighted.mean(dim=(2, 3)))
 
 
