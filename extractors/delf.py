@@ -18,7 +18,7 @@ from data.errors import PlaygroundError
 from extractors.base import RGB, Card, Features, Prepared, Raw, crop_and_shrink, l2_normalise
 from extractors.cnn import NetworkExtractor, check_image_size, rescale, to_tensor
 from extractors.trunks import Normalised, trunk
-from extractors.weights import Weights, load_into, read_state, resolve, seeded
+from extractors.weights import Weights, has_bundled, load_into, read_state, resolve, seeded
 
 TRUNK = "resnet50"
 CHANNELS = 1024  # of conv4_x ("block3")
@@ -136,7 +136,8 @@ class Delf(NetworkExtractor):
         """(weights as recorded, trunk's weights where only the trunk is trained)."""
         if "_pair" not in self.__dict__:
             source = self._wanted
-            trained = source.startswith("file:") or source in ("auto", "bundled")
+            trained = source == "auto" or source.startswith("file:")
+            trained = trained or (source == "bundled" and has_bundled(self.network_name))
             own = resolve(self.network_name, source) if trained else None
             if own is not None and own.path is not None:
                 self._pair: tuple[Weights, Weights | None] = (own, None)

@@ -200,6 +200,11 @@ def _sha256(path: Path, size: int, mtime_ns: int) -> str:
     return file_sha256(path)
 
 
+def has_bundled(network: str) -> bool:
+    """Whether a network's own bundled weights are here; else its trunk's may do."""
+    return any(find(row) is not None for row in known(network) if row.source == "bundled")
+
+
 def checked_sha256(path: Path, row: WeightFile) -> str:
     """The SHA-256 (hex) of a row's file, after comparing it with what the row promises."""
     stat = path.stat()

@@ -81,3 +81,11 @@ def test_each_tells_landmarks_apart_better_than_random_weights(name: str) -> Non
         vectors = np.concatenate([extractor.encode(raw).vectors for raw in raws])
         found[weights] = leave_one_out(vectors, labels)["map"]
     assert found["bundled"] > 1.3 * found["untrained"]
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_source_that_an_artefact_records_opens_the_same_weights(name: str) -> None:
+    auto = registry.create(SPECS[name])
+    named = registry.create(SPECS[name], weights=auto.weights_identity()["source"])
+    assert named.weights_identity() == auto.weights_identity()
+    assert named.image_size == auto.image_size
