@@ -79,7 +79,7 @@ class NetworkExtractor(Extractor):
     def weights(self) -> Weights:
         return resolve(self.network_name, self._wanted, self.untrained_fallback)
 
-    @property
+    @functools.cached_property
     def image_size(self) -> int:
         """Longer side in px that photos are shrunk to."""
         return int(self.config.image_size) or self.weights.image_size or self.usual_size

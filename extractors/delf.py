@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from data.errors import PlaygroundError
 from extractors.base import RGB, Card, Features, Prepared, Raw, crop_and_shrink, l2_normalise
 from extractors.cnn import NetworkExtractor, check_image_size, rescale, to_tensor
 from extractors.trunks import Normalised, trunk
-from extractors.weights import Weights, has_bundled, load_into, read_state, resolve, seeded
+from extractors.weights import Weights, load_into, own_or_trunk, read_state, resolve, seeded
 
 TRUNK = "resnet50"
 CHANNELS = 1024  # of conv4_x ("block3")
@@ -126,7 +127,7 @@ class Delf(NetworkExtractor):
     def weights(self) -> Weights:  # type: ignore[override]
         return self._resolved()[0]
 
-    @property
+    @functools.cached_property
     def image_size(self) -> int:
         """The size that a trunk's pooled vectors do best with says nothing about its cells."""
         of_trunk = self._resolved()[1] is not None
@@ -135,15 +136,11 @@ class Delf(NetworkExtractor):
     def _resolved(self) -> tuple[Weights, Weights | None]:
         """(weights as recorded, trunk's weights where only the trunk is trained)."""
         if "_pair" not in self.__dict__:
-            source = self._wanted
-            trained = source == "auto" or source.startswith("file:")
-            trained = trained or (source == "bundled" and has_bundled(self.network_name))
-            own = resolve(self.network_name, source) if trained else None
-            if own is not None and own.path is not None:
-                self._pair: tuple[Weights, Weights | None] = (own, None)
-            else:
-                base = resolve(TRUNK, source)
-                self._pair = (Weights(self.network_name, base.source, base.path, base.sha256), base)
+            own, base = own_or_trunk(self.network_name, TRUNK, self._wanted)
+            if base is not None:
+                own = Weights(self.network_name, base.source, base.path, base.sha256)
+            assert own is not None
+            self._pair: tuple[Weights, Weights | None] = (own, base)
         return self._pair
 
     def build_network(self) -> nn.Module:

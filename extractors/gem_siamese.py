@@ -13,7 +13,7 @@ from extractors.base import Card
 from extractors.cnn import GlobalNetwork, check_image_size, rescale
 from extractors.pooling import GeM, l2n
 from extractors.trunks import CHANNELS, Normalised, trunk
-from extractors.weights import Weights, has_bundled, load_into, read_state, resolve, seeded
+from extractors.weights import Weights, load_into, own_or_trunk, read_state, resolve, seeded
 
 TRUNK = "resnet50"
 NETWORKS = {"contrastive": "gem-siamese", "triplet": "gem-siamese-triplet"}  # rows of the weights
@@ -104,16 +104,12 @@ class GemSiamese(GlobalNetwork):
     def _resolved(self) -> tuple[Weights, Weights | None]:
         """(weights as recorded, trunk's weights where head and trunk come from two places)."""
         if "_pair" not in self.__dict__:
-            source = self._wanted
-            trained = source == "auto" or source.startswith("file:")
-            trained = trained or (source == "bundled" and has_bundled(self.network_name))
-            own = resolve(self.network_name, source) if trained else None
-            if own is not None and own.path is not None:
-                self._pair: tuple[Weights, Weights | None] = (own, None)
-            else:
-                base = resolve(TRUNK, source)
+            own, base = own_or_trunk(self.network_name, TRUNK, self._wanted)
+            if base is not None:
                 label = base.source if base.path is None else f"{base.source}+untrained"
-                self._pair = (Weights(self.network_name, label, base.path, base.sha256), base)
+                own = Weights(self.network_name, label, base.path, base.sha256)
+            assert own is not None
+            self._pair: tuple[Weights, Weights | None] = (own, base)
         return self._pair
 
     def _module(self) -> SiameseNetwork:

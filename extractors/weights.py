@@ -167,8 +167,11 @@ class Weights:
 
     @property
     def image_size(self) -> int:
-        """Longer side in px of the photos that they do best with; 0 where they do not say."""
-        card = training_card(self.path) if self.path is not None else None
+        """Longer side in px of the photos that they do best with; 0 where they do not say.
+
+        From the file itself, which ``sha256`` covers: artefacts depend on it.
+        """
+        card = _object(header(self.path).get(CARD, "")) if self.path is not None else None
         size = (card or {}).get("image_size", 0)
         return size if isinstance(size, int) and 32 <= size <= 4096 else 0
 
@@ -198,11 +201,6 @@ def find(row: WeightFile) -> Path | None:
 @functools.lru_cache(maxsize=32)
 def _sha256(path: Path, size: int, mtime_ns: int) -> str:
     return file_sha256(path)
-
-
-def has_bundled(network: str) -> bool:
-    """Whether a network's own bundled weights are here; else its trunk's may do."""
-    return any(find(row) is not None for row in known(network) if row.source == "bundled")
 
 
 def checked_sha256(path: Path, row: WeightFile) -> str:
@@ -262,6 +260,24 @@ def resolve(
     )
 
 
+def own_or_trunk(network: str, trunk: str, source: str) -> tuple[Weights | None, Weights | None]:
+    """For a network built on a trunk: its own weights, or the trunk's where it has none here.
+
+    Its own come from a file or are bundled. Whatever source an artefact recorded finds the same
+    weights again.
+
+    Returns:
+        (own, None) or (None, the trunk's).
+
+    Raises:
+        PlaygroundError: as ``resolve``.
+    """
+    here = any(find(row) is not None for row in known(network))
+    if source.startswith("file:") or (here and source in ("auto", "bundled")):
+        return resolve(network, source), None
+    return None, resolve(trunk, source)
+
+
 def read_state(path: Path) -> dict[str, Tensor]:
     """Tensors of a checkpoint by name, without running code from it (``checkpoints.read``).
 
@@ -294,6 +310,20 @@ def training_card(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         beside = None
     return {**card, **(beside or {})}
+
+
+def measured_tables(card: dict[str, Any]) -> list[list[dict[str, str]]]:
+    """A card's measured results as texts: a table for each set of figures that go together.
+
+    What is revisited Oxford's on one collection is GLDv2's on another.
+    """
+    rows = card.get("measured")
+    tables: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for row in rows if isinstance(rows, list) else []:
+        if isinstance(row, dict):
+            texts = {str(key): str(value) for key, value in row.items()}
+            tables.setdefault(tuple(texts), []).append(texts)
+    return list(tables.values())
 
 
 def _object(text: str) -> dict[str, Any] | None:

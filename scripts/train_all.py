@@ -120,7 +120,8 @@ def stages(arguments: argparse.Namespace) -> list[Stage]:
         common += ["--collection", name]
     learned = ["--weights", f"file:{arguments.out / 'resnet50.safetensors'}", "--share"]
     learned += ["--scenes", str(size.landmarks)]
-    tuned = (*size.siamese, *learned, "--tune", TUNED, "--epochs", "1000")
+    # The trunk's pooled vectors were trained to be searched: evening them out undoes that.
+    tuned = (*size.siamese, *learned, "--tune", TUNED, "--whitening", "0", "--epochs", "1000")
     # The trunk stays as it is, so that it is stored once.
     kept = (*size.delf, *learned, "--keep-trunk", "--epochs", "1000")
     own: dict[str, tuple[Callable[[Sequence[str] | None], int], tuple[str, ...], str]] = {

@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 from streamlit.testing.v1 import AppTest
 
+from extractors.weights import measured_tables
 from pages.parts import training
 
 CARD: dict[str, Any] = {
@@ -28,6 +29,7 @@ CARD: dict[str, Any] = {
         {"step": 20, "map": 0.4},
     ],
     "measured": [{"collection": "demo", "map": 0.31}],
+    "notes": "More landmarks would help.",
 }
 
 
@@ -53,10 +55,14 @@ def test_a_card_with_nonsense_has_no_curve(history: Any) -> None:
     assert training.curve({"history": history}, "loss").empty
 
 
-def test_measured_rows_become_texts() -> None:
-    assert training.measured(CARD) == [{"collection": "demo", "map": "0.31"}]
-    assert training.measured({"measured": "x"}) == []
-    assert training.measured({"measured": [1, {"a": None}]}) == [{"a": "None"}]
+def test_measured_rows_with_the_same_figures_share_a_table() -> None:
+    demo, glr = {"collection": "demo", "easy ap": 0.31}, {"collection": "glr", "ap@100": 0.2}
+    assert measured_tables({"measured": [demo, glr, demo, {"a": None}]}) == [
+        [{"collection": "demo", "easy ap": "0.31"}] * 2,
+        [{"collection": "glr", "ap@100": "0.2"}],
+        [{"a": "None"}],
+    ]
+    assert measured_tables({"measured": "x"}) == measured_tables({"measured": [1]}) == []
 
 
 def shown() -> AppTest:
@@ -84,6 +90,8 @@ def test_the_report_of_the_weights_in_use_is_shown(home: Path, card: Any) -> Non
     assert ("How its weights were trained" in titles) == (card is not None)
     if card is CARD:
         assert "24 pictures of 6 landmarks" in test.markdown[0].value
+        assert test.dataframe[0].value.to_dict("list") == {"collection": ["demo"], "map": ["0.31"]}
+        assert "More landmarks" in test.markdown[1].value
         assert test.code[0].value == CARD["command"]
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from data.artefact import explain_os_errors, file_sha256, write_atomically
 from data.errors import PlaygroundError
-from extractors.weights import CARD, SHARES, read_state
+from extractors.weights import CARD, SHARES, measured_tables, read_state
 
 MAX_HISTORY = 200  # entries kept in a card; the report of the training has all
 
@@ -160,10 +160,9 @@ def card_text(name: str, card: dict[str, Any]) -> str:
     lines += [f"- {key}: {value}" for key, value in facts.items()]
     recipe = {k: v for k, v in card["recipe"].items() if not isinstance(v, dict)}
     lines += ["", "| recipe | |", "|---|---|", *(f"| {k} | {v} |" for k, v in recipe.items())]
-    if card["measured"]:
-        keys = list(card["measured"][0])
-        lines += ["", f"| {' | '.join(keys)} |", "|" + "---|" * len(keys)]
-        lines += [f"| {' | '.join(str(row.get(k)) for k in keys)} |" for row in card["measured"]]
+    for rows in measured_tables(card):
+        lines += ["", f"| {' | '.join(rows[0])} |", "|" + "---|" * len(rows[0])]
+        lines += [f"| {' | '.join(row.values())} |" for row in rows]
     scored = [entry for entry in card["history"] if "map" in entry]
     if scored:
         first, last = scored[0], scored[-1]

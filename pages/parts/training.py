@@ -23,6 +23,8 @@ MOST = 5000  # points of a curve that are drawn
 
 def report(extractor: str) -> None:
     """The section of an extractor; nothing where its weights tell nothing."""
+    from extractors.weights import measured_tables
+
     card = _card(extractor)
     if card is None:
         return
@@ -35,9 +37,9 @@ def report(extractor: str) -> None:
         with column:
             st.caption(CURVES[name])
             st.line_chart(points, x_label="step", height=200)
-    rows = measured(card)
-    if rows:
+    for rows in measured_tables(card):
         st.dataframe(rows, hide_index=True, width="stretch")
+    st.markdown(plain(_text(card, "notes")))
     with st.expander("Recipe"):
         st.code(_text(card, "command"), language=None, wrap_lines=True)
         recipe = card.get("recipe")
@@ -61,14 +63,6 @@ def curve(card: dict[str, Any], name: str) -> pd.Series:
         if isinstance(entry, dict) and _finite(entry.get("step")) and _finite(entry.get(name))
     }
     return pd.Series(points, name=CURVES[name], dtype=float).sort_index()
-
-
-def measured(card: dict[str, Any]) -> list[dict[str, str]]:
-    """The card's measured results as rows of texts."""
-    rows = card.get("measured")
-    if not isinstance(rows, list):
-        return []
-    return [{str(k): str(v) for k, v in row.items()} for row in rows if isinstance(row, dict)]
 
 
 def _card(name: str) -> dict[str, Any] | None:
