@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--batch", type=int, default=DEFAULTS.batch, help="pictures per step")
     result.add_argument("--learning-rate", type=float, default=DEFAULTS.learning_rate)
     result.add_argument("--attention-rate", type=float, default=DEFAULTS.attention_rate)
+    result.add_argument("--classifier-rate", type=float, default=DEFAULTS.classifier_rate)
     result.add_argument("--batchnorm", default=DEFAULTS.batchnorm, choices=("eval", "train"))
     result.add_argument("--patience", type=int, default=DEFAULTS.patience, help="epochs; 0 = off")
     result.add_argument("--hold-out", type=float, default=DEFAULTS.hold_out, help="of photos")

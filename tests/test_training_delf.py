@@ -17,6 +17,7 @@ from test_training_siamese import PHOTOS, KilledError
 
 from data.errors import PlaygroundError
 from extractors.delf import CHANNELS, Delf, DelfConfig
+from extractors.pooling import l2n
 from extractors.training import delf
 from extractors.training.machine import machine
 from extractors.training.session import Limits
@@ -73,6 +74,29 @@ def test_attention_pools_the_weighted_mean_of_unit_features() -> None:
             cell = features[:, :, row, column]
             expected += weights[:, :, row, column] * cell / cell.norm(dim=1, keepdim=True)
     assert torch.allclose(stage.head(features), stage.logits(expected / 6), atol=1e-5)
+
+
+def test_attention_learns_which_places_tell_landmarks_apart() -> None:
+    """Of 9 places one shows the landmark; the others show what is everywhere, and as long."""
+    torch.manual_seed(0)
+    landmarks = 30 * l2n(torch.rand(4, CHANNELS))
+    everywhere = 30 * l2n(torch.rand(8, CHANNELS))
+    stage = delf.AttentionClassifier(nn.Identity(), 4)
+    optimiser = delf.optimiser_of(stage, delf.DelfTrainingConfig())
+    for group in optimiser.param_groups:
+        group["lr"] = group["base"]
+    for _ in range(100):
+        targets = torch.randint(4, (16,))
+        places = everywhere[torch.randint(8, (16, 9))]
+        places[:, 4] = landmarks[targets]
+        features = places.transpose(1, 2).reshape(16, CHANNELS, 3, 3)
+        loss = nn.functional.cross_entropy(stage.head(features), targets)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    scores = stage.attention(features).detach().flatten(1)
+    assert loss < 0.3  # 1.39 by chance
+    assert float(scores[:, 4].min()) > 3 * float(scores[:, [0, 1, 2, 3, 5, 6, 7, 8]].mean())
 
 
 @pytest.mark.usefixtures("tiny")

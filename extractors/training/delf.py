@@ -53,7 +53,10 @@ class DelfTrainingConfig:
     pixels: int = 224  # side of the views, px
     batch: int = 32  # pictures per step and process
     learning_rate: float = 1e-4  # of Adam, at its highest, for the trunk
-    attention_rate: float = 1e-3  # the same for the attention and the classifiers
+    # The attention reads features some 30 long: ten times this and its scores fall to zero within
+    # an epoch, for good.
+    attention_rate: float = 1e-4
+    classifier_rate: float = 1e-3  # of both stages' classifiers
     weight_decay: float = 1e-5
     tune: bool = True  # False: keep the trunk as it is and train the attention only
     batchnorm: str = "eval"  # or "train"
@@ -78,17 +81,39 @@ class Classifier(nn.Module):
 
 
 class AttentionClassifier(nn.Module):
-    """Stage 2: conv4_x as it is, mean of attention x L2-normalised feature, logits."""
+    """Stage 2: conv4_x as it is, mean of attention x L2-normalised feature, logits.
+
+    Unlike the paper's, the classifier stands on a LayerNorm: a mean of unit vectors has 1,024
+    small numbers, from which a linear layer learns slowly.
+    """
 
     def __init__(self, block3: nn.Module, landmarks: int) -> None:
         super().__init__()
         self.trunk = block3.requires_grad_(False)
         self.attention = Attention()
-        self.logits = nn.Linear(BLOCK3_CHANNELS, landmarks)
+        self.logits = nn.Sequential(
+            nn.LayerNorm(BLOCK3_CHANNELS, elementwise_affine=False),
+            nn.Linear(BLOCK3_CHANNELS, landmarks),
+        )
 
     def head(self, features: Tensor) -> Tensor:
         weighted = self.attention(features) * l2n(features)
         return self.logits(weighted.mean(dim=(2, 3)))
+
+
+def optimiser_of(
+    stage: Classifier | AttentionClassifier, config: DelfTrainingConfig
+) -> torch.optim.Optimizer:
+    """Adam with each part's own rate."""
+    rates = [(stage.logits, config.classifier_rate), (stage.trunk, config.learning_rate)]
+    if isinstance(stage, AttentionClassifier):
+        rates.append((stage.attention, config.attention_rate))
+    groups: list[dict[str, Any]] = []
+    for part, rate in rates:
+        learned = [p for p in part.parameters() if p.requires_grad]
+        if learned:
+            groups.append({"params": learned, "base": rate})
+    return torch.optim.Adam(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
 
 
 class Running(nn.Module):
@@ -260,7 +285,7 @@ class _Stage:
         self.targets = [number.get(label, -1) for label in photos.labels]
         self.name, self.model = name, model
         self.views = config.views if name == "trunk" else config.attention_views
-        self.optimiser = self._optimiser()
+        self.optimiser = optimiser_of(model, config)
         self.scaler = machine.scaler()
         found = run.load()
         self.progress = found[1] if found is not None else Progress()
@@ -272,16 +297,6 @@ class _Stage:
         to_device(self.optimiser, machine.device)
         self.running = Running(model, machine)
         self.session = Session(limits, self.progress, machine, say)
-
-    def _optimiser(self) -> torch.optim.Optimizer:
-        config = self.config
-        trunk = [p for p in self.model.trunk.parameters() if p.requires_grad]
-        kept = {id(p) for p in self.model.trunk.parameters()}
-        heads = [p for p in self.model.parameters() if id(p) not in kept]
-        groups: list[dict[str, Any]] = [{"params": heads, "base": config.attention_rate}]
-        if trunk:
-            groups.append({"params": trunk, "base": config.learning_rate})
-        return torch.optim.Adam(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
 
     def run_all(self) -> Progress:
         progress = self.progress
@@ -429,7 +444,7 @@ def local_pca(weights: Path, photos: TrainingPhotos, dim: int, seed: int) -> dic
     count = len(photos.labels)
     rng = np.random.default_rng((seed, 5))
     chosen = np.sort(rng.permutation(count)[:PCA_PHOTOS])
-    side = extractor.config.image_size
+    side = extractor.image_size
     read = (photos.read(int(i), side) for i in chosen)
     extractor.fit(extractor.describe(extractor.prepare(photo)) for photo in read)
     state = extractor.state()
