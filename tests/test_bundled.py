@@ -15,13 +15,13 @@ from extractors import registry
 from extractors.weights import BUNDLED_ROOT, read_state, resolve, training_card
 from scripts.training import leave_one_out
 
-NETWORKS = ("resnet50", "vgg16", "gem-siamese", "gem-siamese-triplet")
+NETWORKS = ("resnet50", "vgg16", "gem-siamese", "gem-siamese-triplet", "delf")
 SPECS = {
     "resnet50": "resnet50",
     "vgg16": "vgg16",
     "gem-siamese": "gem-siamese",
     "gem-siamese-triplet": "gem-siamese:loss=triplet",
-    "delf": "delf",  # the ResNet50, without an attention of its own
+    "delf": "delf",
 }
 
 pytestmark = pytest.mark.bundled
