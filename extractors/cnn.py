@@ -74,6 +74,7 @@ class NetworkExtractor(Extractor):
         super().__init__(config)
         self._wanted = weights
         self._loading = threading.Lock()
+        self._network: Network | None = None
 
     @functools.cached_property
     def weights(self) -> Weights:
@@ -87,18 +88,20 @@ class NetworkExtractor(Extractor):
     def weights_identity(self) -> dict[str, str]:
         return self.weights.identity
 
-    @functools.cached_property
-    def _network(self) -> Network:
-        return Network(self.build_network())
+    def load(self, streams: int = 1) -> Network:
+        """The network, loading it if this is the first use (seconds; the "cold" start).
 
-    def load(self) -> Network:
-        """The network, loading it if this is the first use (seconds; the "cold" start)."""
+        Args:
+            streams: of ``runtime.Network``; counts at the first use.
+        """
         with self._loading:
+            if self._network is None:
+                self._network = Network(self.build_network(), streams)
             return self._network
 
     @property
     def loaded(self) -> bool:
-        return "_network" in self.__dict__
+        return self._network is not None
 
     def build_network(self) -> nn.Module:
         """The torch module to run: (B, 3, H, W) RGB in [0, 1] -> feature map."""

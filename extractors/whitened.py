@@ -169,10 +169,10 @@ class Whitened(Extractor):
     def runtime(self) -> str:
         return self._base.runtime()
 
-    def load(self) -> Network | None:
+    def load(self, streams: int = 1) -> Network | None:
         """The network underneath, loading it; None where there is none."""
         base = self._base
-        return base.load() if isinstance(base, NetworkExtractor) else None
+        return base.load(streams) if isinstance(base, NetworkExtractor) else None
 
     def prepare(self, photo: RGB, box: Box | None = None) -> Prepared:
         return self._base.prepare(photo, box)

@@ -156,14 +156,11 @@ def describe_photos(
     def prepare(photo: Photo) -> Prepared:
         return extractor.prepare(collection.read(photo))
 
-    network = extractor.load() if hasattr(extractor, "load") else None
-    if network is None:
-        # Without a network the cores are best used by several photos at once.
-        return list(_ahead(photos, lambda photo: extractor.describe(prepare(photo))))
-    prepared = _ahead(photos, prepare)
-    if network.batches:
-        return extractor.describe_batch(list(prepared))
-    return [extractor.describe(item) for item in prepared]
+    network = extractor.load(streams=WORKERS) if hasattr(extractor, "load") else None
+    if network is not None and network.batches:
+        return extractor.describe_batch(list(_ahead(photos, prepare)))
+    # The cores are best used by several photos at once.
+    return list(_ahead(photos, lambda photo: extractor.describe(prepare(photo))))
 
 
 class _ExtractorBuild:

@@ -72,6 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _as_job(arguments)
     name = arguments.collection
     groups = chosen(name, arguments.extractors, arguments.indexes)
+    if arguments.extractors.strip() == "all":
+        for status in collection_status(name):
+            if status.state == "stale":
+                print(f"left out: {status.message}", file=sys.stderr)
     rows: list[Row] = []
     with console.Progress("search step", quiet=arguments.quiet) as progress:
         for extractors, indexes in groups:

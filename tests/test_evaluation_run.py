@@ -24,6 +24,7 @@ from extractors.base import Extractor, Features, Prepared, crop_and_shrink, l2_n
 from indexing.build import build
 from indexing.engine import SearchEngine
 from indexing.imported import import_descriptors
+from indexing.status import ExtractorStatus, collection_status
 from scripts import evaluate as script
 from scripts.console import call
 from tests.conftest import TOY_VIEWS, write_toy
@@ -464,6 +465,18 @@ def test_the_script_takes_all_that_is_built(
         words = ["--collection", "toy", "--extractors", "hog,bovw", "--indexes", indexes]
         assert call(script.main, words) == 2
         assert "python -m scripts.build" in capsys.readouterr().err
+
+
+def test_the_script_says_what_it_leaves_out(
+    built: store.Collection, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stale = ExtractorStatus("delf", "stale", message="The vectors of delf were made otherwise.")
+    real = collection_status("toy")
+    monkeypatch.setattr(script, "collection_status", lambda name: [*real, stale])
+    assert call(script.main, ["--collection", "toy", "--json"]) == 0
+    found = capsys.readouterr()
+    assert "left out: The vectors of delf were made otherwise." in found.err
+    assert {row["extractor"] for row in json.loads(found.out)} == {"hog"}
 
 
 def test_the_script_when_nothing_is_built(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -140,6 +141,22 @@ def test_runtimes_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         a, b = a[[i for i, _ in pairs]], b[[j for _, j in pairs]]
     cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     assert cosine.min() > 0.999
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "torch"])
+def test_photos_at_the_same_time_get_the_same_descriptors(
+    runtime: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if runtime == "openvino":
+        pytest.importorskip("openvino")
+    monkeypatch.setenv("PLAYGROUND_RUNTIME", runtime)
+    alone, together = fresh("resnet50"), fresh("resnet50")
+    photos = [alone.prepare(photo(seed=seed)) for seed in range(6)]
+    expected = [alone.describe(one)["vectors"] for one in photos]
+    together.load(streams=2)
+    with ThreadPoolExecutor(3) as pool:
+        found = [raw["vectors"] for raw in pool.map(together.describe, photos)]
+    assert np.abs(np.stack(found) - np.stack(expected)).max() < 1e-6
 
 
 def test_unknown_runtime_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
