@@ -165,7 +165,8 @@ def _plain_exact(vectors: Floats, queries: Floats) -> np.ndarray:
 
 
 def _plain_recall(index: Any, queries: Floats, exact: np.ndarray, own: np.ndarray) -> float:
-    _, ids = index.search(queries, min(K + 1, index.ntotal))
+    # As many as a user would ask for: with a second look, more neighbours get more candidates.
+    _, ids = index.search(queries, min(K + int((own >= 0).any()), index.ntotal))
     shares = []
     for found, true, itself in zip(ids, exact, own, strict=True):
         wanted = [row for row in true if row != itself][:K]

@@ -48,8 +48,6 @@ def open_vectors(case: Case, scale: Scale) -> VectorSet:
     Raises:
         PlaygroundError: they are not on this disk any more.
     """
-    from evaluation.tradeoffs import padding
-
     words = scale.distractors
     n = None if scale.n == scale.photos else scale.n
     name, spec = case.collection.name, case.extractor
@@ -59,7 +57,7 @@ def open_vectors(case: Case, scale: Scale) -> VectorSet:
             f"Measure again: {command(name, spec, scale)}"
         )
     opened: VectorSet = _open(case.vectors.version, name, spec, n, words)
-    return opened if n is not None else padding.open_set(name, spec)
+    return opened
 
 
 def _made(name: str, spec: str, n: int, distractors: str) -> bool:

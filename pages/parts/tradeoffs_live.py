@@ -43,8 +43,10 @@ def show(case: Case, scale: Scale) -> None:
         draw = {"ivf": _ivf, "lsh": _lsh, "pq": _pq}[str(kind)]
         built, params, words = draw(case, vectors)
         asked = answers.ask(case, vectors, built, params, words)
-        _figures(vectors, built, params)
+        above = st.container()
         answers.show(case, asked, f"t_live_grid-{kind}")
+        with above:  # drawn last: the query's own answer need not wait for the mean of 64
+            _figures(vectors, built, params)
 
 
 def _vectors(case: Case, scale: Scale, most: int) -> VectorSet:
