@@ -287,6 +287,21 @@ def test_sliders_rebuild_on_the_collection(home: Path, kind: str, key: str, valu
     assert text(test) != before and "mean recall@10 of 12 photos" in text(test)
 
 
+def test_the_next_steps_of_a_slider_are_built_ahead(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead: list[str] = []
+    monkeypatch.setattr(tradeoffs_answer, "prepare", lambda _, spec, __: ahead.append(spec))
+    test = page()
+    test.segmented_control(key="t_live").set_value("lsh")
+    fine(test.run())
+    for value, expected in ((8, [16]), (64, [128, 32])):
+        ahead.clear()
+        test.select_slider(key="t_nbits").set_value(value)
+        fine(test.run())
+        assert ahead == [f"lsh:nbits={n}" for n in expected]
+
+
 # Parts
 
 

@@ -93,7 +93,13 @@ def build(vectors: VectorSet, spec: str, index_bytes: float) -> LiveIndex:
     return built
 
 
-@st.cache_resource(max_entries=24, show_spinner=False)
+def prepare(vectors: VectorSet, spec: str, index_bytes: float) -> None:
+    """Build an index before it is asked for, where it is small enough to be kept beside others."""
+    if index_bytes <= _SMALL:
+        _build_small(vectors.version, spec, vectors)
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
 def _build_small(version: str, spec: str, _vectors: VectorSet) -> LiveIndex:
     from evaluation.tradeoffs import live
 

@@ -25,6 +25,10 @@ _KINDS = {"ivf": "IVF: nprobe", "lsh": "LSH: nbits", "pq": "PQ: m"}
 _SAMPLE = 64  # photos whose neighbours give the mean recall
 _MEAN_K = 10
 _TIE = 1e-6  # of squared distances between unit vectors
+_QUICK = 1.0  # s; what builds within this is built before the slider gets there
+
+# The index, its search parameters, what to call it, and (spec, bytes) of the slider's next steps.
+Drawn = tuple["LiveIndex", dict[str, int], str, list[tuple[str, float]]]
 
 
 def show(case: Case, scale: Scale) -> None:
@@ -41,12 +45,16 @@ def show(case: Case, scale: Scale) -> None:
     with backend.guard("answer with this index"):
         vectors = _vectors(case, scale, MOST_IVF if kind == "ivf" else MOST_CODED)
         draw = {"ivf": _ivf, "lsh": _lsh, "pq": _pq}[str(kind)]
-        built, params, words = draw(case, vectors)
+        built, params, words, beside = draw(case, vectors)
         asked = answers.ask(case, vectors, built, params, words)
         above = st.container()
         answers.show(case, asked, f"t_live_grid-{kind}")
         with above:  # drawn last: the query's own answer need not wait for the mean of 64
             _figures(vectors, built, params)
+        if built.build_s < _QUICK:
+            for spec, index_bytes in beside:
+                st.empty()  # a slider that has moved meanwhile goes first
+                answers.prepare(vectors, spec, index_bytes)
 
 
 def _vectors(case: Case, scale: Scale, most: int) -> VectorSet:
@@ -62,7 +70,7 @@ def _vectors(case: Case, scale: Scale, most: int) -> VectorSet:
     return vectors
 
 
-def _ivf(case: Case, vectors: VectorSet) -> tuple[LiveIndex, dict[str, int], str]:
+def _ivf(case: Case, vectors: VectorSet) -> Drawn:
     """nprobe goes with the call; the index stays."""
     from indexing.ivf import default_lists
 
@@ -74,18 +82,21 @@ def _ivf(case: Case, vectors: VectorSet) -> tuple[LiveIndex, dict[str, int], str
     key = f"{vectors.version[:8]}"
     nlist = left.select_slider("nlist: cells", options, default, key=f"t_nlist-{key}")
     nprobe = right.slider("nprobe: cells visited", 1, int(nlist), 1, key=f"t_nprobe-{key}-{nlist}")
-    built = answers.build(vectors, f"ivf:nlist={nlist}", 4.0 * vectors.n * vectors.dim)
-    return built, {"nprobe": int(nprobe)}, f"IVF, {nprobe} of {nlist} cells"
+    index_bytes = 4.0 * vectors.n * vectors.dim
+    built = answers.build(vectors, f"ivf:nlist={nlist}", index_bytes)
+    beside = [(f"ivf:nlist={n}", index_bytes) for n in _beside(options, nlist)]
+    return built, {"nprobe": int(nprobe)}, f"IVF, {nprobe} of {nlist} cells", beside
 
 
-def _lsh(case: Case, vectors: VectorSet) -> tuple[LiveIndex, dict[str, int], str]:
+def _lsh(case: Case, vectors: VectorSet) -> Drawn:
     options = [8, 16, 32, 64, 128, 256, 512, 1024]  # more: the rotation alone takes too long
     nbits = st.select_slider("nbits: random hyperplanes", options, 128, key="t_nbits")
     built = answers.build(vectors, f"lsh:nbits={nbits}", vectors.n * nbits / 8)
-    return built, {}, f"LSH, {nbits} bits"
+    beside = [(f"lsh:nbits={n}", vectors.n * n / 8) for n in _beside(options, nbits)]
+    return built, {}, f"LSH, {nbits} bits", beside
 
 
-def _pq(case: Case, vectors: VectorSet) -> tuple[LiveIndex, dict[str, int], str]:
+def _pq(case: Case, vectors: VectorSet) -> Drawn:
     from indexing.pq import divisors
 
     options = [m for m in divisors(vectors.dim) if m <= 256]
@@ -94,7 +105,14 @@ def _pq(case: Case, vectors: VectorSet) -> tuple[LiveIndex, dict[str, int], str]
         "m: parts of a vector", options, default, key=f"t_m-{case.extractor}-{vectors.dim}"
     )
     built = answers.build(vectors, f"pq:m={m}", float(vectors.n * m))
-    return built, {}, f"PQ, {m} parts"
+    beside = [(f"pq:m={n}", float(vectors.n * n)) for n in _beside(options, m)]
+    return built, {}, f"PQ, {m} parts", beside
+
+
+def _beside(options: list[int], chosen: int) -> list[int]:
+    """The next steps of a slider: up first."""
+    at = options.index(chosen)
+    return options[at + 1 : at + 2] + options[max(0, at - 1) : at]
 
 
 def _figures(vectors: VectorSet, built: LiveIndex, params: dict[str, int]) -> None:
