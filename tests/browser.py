@@ -119,7 +119,7 @@ class Tab:
             viewport={"width": width, "height": height}, permissions=["camera"]
         )
         self.page = self.context.new_page()
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(60_000)  # two cores, two servers, two browsers
         self.page.on("request", self._note)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
 
