@@ -1,10 +1,10 @@
-"""DELF: attentive local features of a ResNet50, with their places in the photo."""
+"""DELF: attentive local features of a trunk's cells, with their places in the photo."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +18,72 @@ from data.base import Box
 from data.errors import PlaygroundError
 from extractors.base import RGB, Card, Features, Prepared, Raw, crop_and_shrink, l2_normalise
 from extractors.cnn import NetworkExtractor, check_image_size, rescale, to_tensor
-from extractors.trunks import Normalised, trunk
+from extractors.trunks import LITE0, normalised, trunk
 from extractors.weights import Weights, load_into, own_or_trunk, read_state, resolve, seeded
 
-TRUNK = "resnet50"
-CHANNELS = 1024  # of conv4_x ("block3")
-STRIDE = 16  # px of conv4_x; torchvision's ResNet50 has no extra stride after it
-RECEPTIVE_FIELD = 291  # px
-PCA_MEAN, PCA_COMPONENTS = "pca.mean", "pca.components"  # (1024,), (d, 1024) in a weights file
+PCA_MEAN, PCA_COMPONENTS = "pca.mean", "pca.components"  # (C,), (d, C) in a weights file
+
+
+@dataclasses.dataclass(frozen=True)
+class Tap:
+    """Where in a trunk the local features are taken.
+
+    Attributes:
+        channels: of the map, C.
+        stride: px of the photo from cell to cell.
+        patch: px; side of the region that a cell describes.
+        cut: the part of the trunk that is run.
+        first: px of the first cell's centre, along a side of n px.
+    """
+
+    channels: int
+    stride: int
+    patch: int
+    cut: Callable[[nn.Module], nn.Module]
+    first: Callable[[int], int]
+
+
+def _block3(resnet: nn.Module) -> nn.Module:
+    assert isinstance(resnet, nn.Sequential)
+    return resnet[:-1]  # without layer4
+
+
+def _first_of_same(side: int) -> int:
+    """After TensorFlow's "same" padding of five layers of stride 2.
+
+    On an even side it pads the end alone, so that the layer moves the centres by half its stride.
+    """
+    first, step = 0, 1
+    for _ in range(5):
+        first += step * (side % 2 == 0)
+        step *= 2
+        side = -(-side // 2)
+    return first
+
+
+TAPS = {
+    # Its cells' theoretical receptive field covers most photos; the middle of it is what counts.
+    LITE0: Tap(1280, 32, 128, lambda module: module, _first_of_same),
+    # conv4_x ("block3"): torchvision's ResNet50 has no extra stride after it.
+    "resnet50": Tap(1024, 16, 291, _block3, lambda side: 0),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class DelfConfig:
     image_size: int = 0  # px, longer side; 0: the weights' own, or ``usual_size``
-    # The paper goes on with 1.4142 and 2, which double and quadruple the cost.
-    scales: tuple[float, ...] = (0.25, 0.3536, 0.5, 0.7071, 1.0)
-    max_features: int = 300  # per photo, by attention; DELF: 1000
-    dim: int = 40  # of the PCA
+    scales: tuple[float, ...] = (0.5, 0.7071, 1.0, 1.4142)  # the paper: 0.25 to 2, seven of them
+    max_features: int = 200  # per photo, by attention; DELF: 1000
+    dim: int = 64  # of the PCA; DELF: 40
+    trunk: str = LITE0  # or resnet50, the paper's
 
 
 class Attention(nn.Module):
-    """1x1 conv to 512 + ReLU, 1x1 conv to 1, softplus: (B, 1024, H, W) -> (B, 1, H, W)."""
+    """1x1 conv to 512 + ReLU, 1x1 conv to 1, softplus: (B, C, H, W) -> (B, 1, H, W)."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(CHANNELS, 512, 1)
+        self.conv1 = nn.Conv2d(channels, 512, 1)
         self.conv2 = nn.Conv2d(512, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -60,7 +101,7 @@ class NormAttention(nn.Module):
 
 
 class DelfNetwork(nn.Module):
-    """(B, 3, H, W) -> (B, 1025, H/16, W/16): the features and, last, their attention."""
+    """(B, 3, H, W) -> (B, C + 1, H / stride, W / stride): features and, last, their attention."""
 
     def __init__(self, features: nn.Module, attention: nn.Module) -> None:
         super().__init__()
@@ -76,8 +117,8 @@ class Delf(NetworkExtractor):
     """Up to ``max_features`` vectors of ``dim`` per photo, with x, y, scale and attention."""
 
     name = "delf"
-    network_name = "delf"
-    usual_size = 384
+    version = 2
+    usual_size = 448
     local = True
     fit_sample = 64
     card = Card(
@@ -85,7 +126,7 @@ class Delf(NetworkExtractor):
         paper="Noh, Araujo, Sim, Weyand, Han: Large-scale image retrieval with attentive deep "
         "local features, ICCV 2017",
         url="https://arxiv.org/abs/1612.06321",
-        idea="Instead of one vector per photo, hundreds: every cell of a ResNet50's feature map, "
+        idea="Instead of one vector per photo, hundreds: every cell of a network's feature map, "
         "at several scales, is a local feature, and an attention score keeps those worth "
         "keeping. Each of the query's features votes for the photos with similar ones; RANSAC "
         "then counts how many agree on one geometric transform.",
@@ -93,14 +134,14 @@ class Delf(NetworkExtractor):
         r"\tau\}\big|",
         parameters={
             "image_size": "longer side in px (never enlarged); 0: what the weights were trained "
-            "for, 384 where they do not say; DELF's own limit is 1024",
+            "for, 448 where they do not say; DELF's own limit is 1024",
             "scales": "factors of the image size; large ones see small details and cost most",
             "max_features": "features kept per photo, by attention",
             "dim": "length of a feature after PCA",
+            "trunk": "efficientnet-lite0, or resnet50 as in the paper",
         },
         licence="Apache-2.0 (the authors' code; this is our own)",
-        cost="Five passes of most of a ResNet50, from a quarter of the size to all of it, and an "
-        "index of hundreds of vectors per photo.",
+        cost="A pass of the trunk per scale, and an index of hundreds of vectors per photo.",
     )
 
     def __init__(self, config: DelfConfig, weights: str = "auto") -> None:
@@ -113,9 +154,17 @@ class Delf(NetworkExtractor):
             raise PlaygroundError(
                 f"max_features={config.max_features} is not possible. Legal: 10 to 10000."
             )
-        if not 2 <= config.dim <= CHANNELS:
-            raise PlaygroundError(f"dim={config.dim} is not possible. Legal: 2 to {CHANNELS}.")
+        if config.trunk not in TAPS:
+            raise PlaygroundError(
+                f"trunk={config.trunk} is not possible for delf. Legal: {', '.join(TAPS)}."
+            )
+        self._tap = TAPS[config.trunk]
+        if not 2 <= config.dim <= self._tap.channels:
+            raise PlaygroundError(
+                f"dim={config.dim} is not possible. Legal: 2 to {self._tap.channels}."
+            )
         super().__init__(config, weights)
+        self.network_name = "delf" if config.trunk == LITE0 else f"delf-{config.trunk}"
         self._mean: NDArray[np.float32] | None = None
         self._components: NDArray[np.float32] | None = None
 
@@ -136,7 +185,7 @@ class Delf(NetworkExtractor):
     def _resolved(self) -> tuple[Weights, Weights | None]:
         """(weights as recorded, trunk's weights where only the trunk is trained)."""
         if "_pair" not in self.__dict__:
-            own, base = own_or_trunk(self.network_name, TRUNK, self._wanted)
+            own, base = own_or_trunk(self.network_name, self.config.trunk, self._wanted)
             if base is not None:
                 own = Weights(self.network_name, base.source, base.path, base.sha256)
             assert own is not None
@@ -145,16 +194,16 @@ class Delf(NetworkExtractor):
 
     def build_network(self) -> nn.Module:
         own, base = self._resolved()
-        resnet = trunk(TRUNK, base if base is not None else resolve(TRUNK, "untrained"))
-        assert isinstance(resnet, nn.Sequential)
-        block3 = resnet[:-1]  # without layer4
+        name = self.config.trunk
+        whole = trunk(name, base if base is not None else resolve(name, "untrained"))
+        features = self._tap.cut(whole)
         if base is not None:
-            return Normalised(DelfNetwork(block3, NormAttention())).eval()
-        module = seeded(lambda: DelfNetwork(block3, Attention()))
+            return normalised(name, DelfNetwork(features, NormAttention())).eval()
+        module = seeded(lambda: DelfNetwork(features, Attention(self._tap.channels)))
         assert own.path is not None
         state = self._trained_state(own.path)
         load_into(module, state, str(own.path))
-        return Normalised(module).eval()
+        return normalised(name, module).eval()
 
     @staticmethod
     def _trained_state(path: Path) -> dict[str, Tensor]:
@@ -171,10 +220,11 @@ class Delf(NetworkExtractor):
         if PCA_MEAN not in state or PCA_COMPONENTS not in state:
             return None
         mean, components = state[PCA_MEAN].numpy(), state[PCA_COMPONENTS].numpy()
-        if mean.shape != (CHANNELS,) or components.shape[1:] != (CHANNELS,):
+        channels = self._tap.channels
+        if mean.shape != (channels,) or components.shape[1:] != (channels,):
             raise PlaygroundError(
                 f"{own.path} has a PCA of shapes {mean.shape} and {components.shape}; expected "
-                f"({CHANNELS},) and (d, {CHANNELS}). Train DELF again."
+                f"({channels},) and (d, {channels}). Train DELF again."
             )
         return (mean, components[: self.dim]) if len(components) >= self.dim else None
 
@@ -182,29 +232,27 @@ class Delf(NetworkExtractor):
         return crop_and_shrink(photo, box, self.image_size)
 
     def describe(self, prepared: Prepared) -> Raw:
-        """``descriptors`` (n, 1024) float16, L2-normalised; ``geometry`` (n, 4) float32."""
-        network = self.load()
+        """``descriptors`` (n, C) float16, L2-normalised; ``geometry`` (n, 4) float32."""
+        network, tap = self.load(), self._tap
         tensor = to_tensor([prepared.pixels])
         height, width = prepared.pixels.shape[:2]
         descriptors, geometry = [], []
         for scale in self.config.scales:
             resized = rescale(tensor, scale)
             output = network(resized.contiguous())[0]
-            cells = output.flatten(1).T.numpy()  # (h * w, 1025)
+            cells = output.flatten(1).T.numpy()  # (h * w, C + 1)
             rows, columns = np.divmod(np.arange(len(cells)), output.shape[2])
             # The exact factor: sizes are rounded to whole pixels.
             factor_x = resized.shape[3] / tensor.shape[3]
             factor_y = resized.shape[2] / tensor.shape[2]
-            # A cell's receptive field is centred on pixel STRIDE * (row, column).
+            x = columns * tap.stride + tap.first(resized.shape[3])
+            y = rows * tap.stride + tap.first(resized.shape[2])
             xy = np.stack(
-                [
-                    (columns * STRIDE + 0.5) / factor_x - 0.5,
-                    (rows * STRIDE + 0.5) / factor_y - 0.5,
-                ],
+                [(x + 0.5) / factor_x - 0.5, (y + 0.5) / factor_y - 0.5],
                 axis=1,
             ).astype(np.float32)
             inside = (xy[:, 0] < width) & (xy[:, 1] < height)  # not in the padding
-            side = np.full(len(cells), RECEPTIVE_FIELD / scale, np.float32)
+            side = np.full(len(cells), tap.patch / scale, np.float32)
             place = np.column_stack([prepared.to_photo(xy), side, cells[:, -1]])
             descriptors.append(cells[inside, :-1])
             geometry.append(place[inside].astype(np.float32))
@@ -225,8 +273,9 @@ class Delf(NetworkExtractor):
             self._mean, self._components = (np.ascontiguousarray(x, np.float32) for x in trained)
             return
         count = 0
-        total = np.zeros(CHANNELS)
-        products = np.zeros((CHANNELS, CHANNELS))
+        channels = self._tap.channels
+        total = np.zeros(channels)
+        products = np.zeros((channels, channels))
         for raw in raws:
             x = raw["descriptors"].astype(np.float64)
             count += len(x)
@@ -254,10 +303,11 @@ class Delf(NetworkExtractor):
 
     def load_state(self, state: dict[str, NDArray[Any]]) -> None:
         shapes = {k: v.shape for k, v in state.items()}
-        if shapes != {"mean": (CHANNELS,), "components": (self.dim, CHANNELS)}:
+        channels = self._tap.channels
+        if shapes != {"mean": (channels,), "components": (self.dim, channels)}:
             raise PlaygroundError(
-                f"The learned state of delf has arrays {shapes}; expected mean ({CHANNELS},) and "
-                f"components ({self.dim}, {CHANNELS}). Build the collection's delf again."
+                f"The learned state of delf has arrays {shapes}; expected mean ({channels},) and "
+                f"components ({self.dim}, {channels}). Build the collection's delf again."
             )
         self._mean = np.asarray(state["mean"], np.float32)
         self._components = np.asarray(state["components"], np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +13,26 @@ from data.errors import PlaygroundError
 from extractors.base import Card
 from extractors.cnn import GlobalNetwork, check_image_size, rescale
 from extractors.pooling import GeM, l2n
-from extractors.trunks import CHANNELS, Normalised, trunk
-from extractors.weights import Weights, load_into, own_or_trunk, read_state, resolve, seeded
+from extractors.trunks import LITE0, TRUNKS, check_trunk, normalised, trunk
+from extractors.weights import (
+    Weights,
+    header,
+    load_into,
+    own_or_trunk,
+    read_state,
+    resolve,
+    seeded,
+)
 
-TRUNK = "resnet50"
 NETWORKS = {"contrastive": "gem-siamese", "triplet": "gem-siamese-triplet"}  # rows of the weights
+# In the header of a file that holds a head alone: the trunk that it was learned on.
+TRUNK_OF, TRUNK_SHA256 = "trunk", "trunk_sha256"
+# A tensor's name that tells which trunk a file was trained with.
+_MARKS = {
+    LITE0: "trunk.conv_stem.weight",
+    "resnet50": "trunk.conv1.weight",
+    "vgg16": "trunk.0.weight",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +41,7 @@ class GemSiameseConfig:
     scales: tuple[float, ...] = (1.0, 0.7071, 0.5)  # of the image; (1.0,) = single scale
     dim: int = 512  # of the whitened vector
     loss: str = "contrastive"  # which of the two networks: trained with pairs, or with triplets
+    trunk: str = LITE0  # or resnet50, vgg16
 
 
 class SiameseNetwork(nn.Module):
@@ -52,37 +69,42 @@ class SiameseNetwork(nn.Module):
 
 
 class GemSiamese(GlobalNetwork):
-    """ResNet50 + learnable GeM + whitening, at several scales."""
+    """A trunk, learnable GeM and a whitening, at several scales."""
 
     name = "gem-siamese"
+    version = 2
     network_name = "gem-siamese"
     card = Card(
         title="GeM-Siamese",
         paper="Radenovic, Tolias, Chum: Fine-tuning CNN image retrieval with no human "
         "annotation, TPAMI 2019",
         url="https://arxiv.org/abs/1711.02512",
-        idea="The same trunk as ResNet50, but trained for retrieval: two copies with shared "
+        idea="A classification network's trunk, made for retrieval: two copies with shared "
         "weights see a pair of photos, and the loss pulls photos of one landmark together and "
         "pushes others apart. GeM's exponent and a whitening layer are learned with it. The "
-        "photo is described at three scales and the vectors averaged.",
+        "photo is described at several scales and the vectors averaged.",
         formula=r"L = \tfrac{1}{2}\,y\,D^2 + \tfrac{1}{2}(1-y)\max(0,\,m-D)^2,\quad "
         r"D=\lVert f(a)-f(b)\rVert_2",
         parameters={
             "image_size": "longer side in px (never enlarged); 0: what the weights were trained "
-            "for, 320 where they do not say; the papers use 1024",
+            "for, 512 where they do not say; the papers use 1024",
             "scales": "factors of the image size, averaged; a single 1.0 is the cheapest",
-            "dim": "length of the whitened vector, at most 2048",
+            "dim": "length of the whitened vector, at most the trunk's channels",
             "loss": "contrastive or triplet: which loss the network was trained with",
+            "trunk": "efficientnet-lite0, resnet50 or vgg16",
         },
-        licence="MIT (this project's code)",
-        cost="A ResNet50 pass per scale: 1.75 times a single one with the default scales.",
+        licence="MIT (this project's code); EfficientNet-Lite0: Apache-2.0",
+        cost="A pass of the trunk per scale, 1.75 times a single one; EfficientNet-Lite0 costs a "
+        "tenth of a ResNet50.",
     )
 
     def __init__(self, config: GemSiameseConfig, weights: str = "auto") -> None:
         check_image_size(config.image_size, weights_decide=True)
-        if not 1 <= config.dim <= CHANNELS[TRUNK]:
+        channels = check_trunk(config.trunk).channels
+        if not 1 <= config.dim <= channels:
             raise PlaygroundError(
-                f"dim={config.dim} is not possible. Legal: 1 to {CHANNELS[TRUNK]}."
+                f"dim={config.dim} is not possible with the trunk {config.trunk}. Legal: 1 to "
+                f"{channels}."
             )
         if not config.scales or not all(0.1 <= s <= 2 for s in config.scales):
             raise PlaygroundError(
@@ -91,7 +113,8 @@ class GemSiamese(GlobalNetwork):
         if config.loss not in NETWORKS:
             raise PlaygroundError(f"loss={config.loss} is unknown. Legal: {', '.join(NETWORKS)}.")
         super().__init__(config, weights)
-        self.network_name = NETWORKS[config.loss]
+        own = NETWORKS[config.loss]
+        self.network_name = own if config.trunk == LITE0 else f"{own}-{config.trunk}"
 
     @property
     def dim(self) -> int:
@@ -104,7 +127,7 @@ class GemSiamese(GlobalNetwork):
     def _resolved(self) -> tuple[Weights, Weights | None]:
         """(weights as recorded, trunk's weights where head and trunk come from two places)."""
         if "_pair" not in self.__dict__:
-            own, base = own_or_trunk(self.network_name, TRUNK, self._wanted)
+            own, base = own_or_trunk(self.network_name, self.config.trunk, self._wanted)
             if base is not None:
                 label = base.source if base.path is None else f"{base.source}+untrained"
                 own = Weights(self.network_name, label, base.path, base.sha256)
@@ -114,24 +137,51 @@ class GemSiamese(GlobalNetwork):
 
     def _module(self) -> SiameseNetwork:
         own, base = self._resolved()
+        network = self.config.trunk
         state = None
         if base is None:
             assert own.path is not None
             state = read_state(own.path)
-        # A file of one's own may have been trained with a VGG16 trunk.
-        network = "vgg16" if state is not None and "trunk.0.weight" in state else TRUNK
+            self._check_trunk_of(own.path, state)
+            if _MARKS[network] not in state:
+                base = self._trunk_of_head(own.path)
         features = trunk(network, base if base is not None else resolve(network, "untrained"))
-        module = seeded(lambda: SiameseNetwork(features, CHANNELS[network], self.dim))
+        channels = TRUNKS[network].channels
+        module = seeded(lambda: SiameseNetwork(features, channels, self.dim))
         assert isinstance(module, SiameseNetwork)
         if state is not None:
-            load_into(module, state, str(own.path))
+            whole = {f"trunk.{k}": v for k, v in features.state_dict().items()} | state
+            load_into(module, whole, str(own.path))
         return module.eval()
+
+    def _check_trunk_of(self, path: Path, state: dict[str, Tensor]) -> None:
+        """Refuse a file of another trunk."""
+        said = header(path).get(TRUNK_OF)
+        found = [name for name, mark in _MARKS.items() if mark in state or name == said]
+        if found and found != [self.config.trunk]:
+            raise PlaygroundError(
+                f"{path} was trained with the trunk {found[0]}, and the extractor asks for "
+                f"{self.config.trunk}. Use gem-siamese:trunk={found[0]}."
+            )
+
+    def _trunk_of_head(self, path: Path) -> Weights:
+        """The trunk beside which a head was learned that was saved without it."""
+        wanted = header(path).get(TRUNK_SHA256, "")
+        found = resolve(self.config.trunk)
+        if found.sha256 != wanted:
+            raise PlaygroundError(
+                f"{path} belongs to weights of {self.config.trunk} with the SHA-256 "
+                f"{wanted[:8] or 'that it does not name'}, and those here ({found.source}) have "
+                f"{found.sha256[:8]}. Move the other weights away, or train a head for them: "
+                f"python -m scripts.train_siamese --help"
+            )
+        return found
 
     def build_network(self) -> nn.Module:
         module = self._module()
         # The head is small and stays in fp32 whatever the runtime's precision.
         self._head = module.head
-        return Normalised(module.trunk).eval()
+        return normalised(self.config.trunk, module.trunk).eval()
 
     def head(self, tensor: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
         vectors = [self._head(run(rescale(tensor, s).contiguous())) for s in self.config.scales]

@@ -11,7 +11,7 @@ from data.errors import PlaygroundError
 from extractors.base import Card
 from extractors.cnn import GlobalNetwork, check_image_size
 from extractors.pooling import POOLINGS, l2n, pool
-from extractors.trunks import CHANNELS, Normalised, trunk
+from extractors.trunks import TRUNKS, normalised, trunk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +36,10 @@ class PooledTrunk(GlobalNetwork):
 
     @property
     def dim(self) -> int:
-        return CHANNELS[self.network_name]
+        return TRUNKS[self.network_name].channels
 
     def build_network(self) -> nn.Module:
-        return Normalised(trunk(self.network_name, self.weights)).eval()
+        return normalised(self.network_name, trunk(self.network_name, self.weights)).eval()
 
     def head(self, tensor: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
         return l2n(pool(run(tensor), self.config.pooling, self.config.p))

@@ -57,7 +57,8 @@ def fold_batchnorm(module: nn.Module) -> nn.Module:
             conv, norm = parent._modules[first], parent._modules[second]
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 parent._modules[first] = fuse_conv_bn_eval(conv, norm)
-                parent._modules[second] = nn.Identity()
+                # timm's BatchNorms have their activation inside.
+                parent._modules[second] = getattr(norm, "act", None) or nn.Identity()
     return module
 
 

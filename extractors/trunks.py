@@ -1,22 +1,43 @@
-"""Convolutional trunks: torchvision's networks, cut before their classifier.
+"""Convolutional trunks: networks of timm and torchvision, cut before their classifier.
 
-The cuts end in a ReLU, so that feature maps are non-negative (Radenovic et al.).
+The cuts end in a ReLU, so that feature maps are non-negative (Radenovic et al.). ``TRUNKS`` is the
+one table of them: a trunk is one function and one row.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torchvision
 from torch import Tensor, nn
 
+from data.errors import PlaygroundError
 from extractors.weights import Weights, load_into, read_state, seeded
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-CHANNELS = {"resnet50": 2048, "vgg16": 512}
+
+
+@dataclasses.dataclass(frozen=True)
+class Trunk:
+    """A row of ``TRUNKS``.
+
+    Attributes:
+        channels: of the feature map, (B, channels, H / stride, W / stride).
+        build: the module without trained weights.
+        mean, std: of the pixels in [0, 1] that it was trained with, per channel.
+        renamed: a checkpoint's tensors in the module's names.
+    """
+
+    channels: int
+    stride: int
+    build: Callable[[], nn.Module]
+    mean: tuple[float, float, float] = MEAN
+    std: tuple[float, float, float] = STD
+    renamed: Callable[[dict[str, Tensor], nn.Module], dict[str, Tensor]] = lambda state, _: state
 
 
 def vgg16_features() -> nn.Sequential:
@@ -37,27 +58,66 @@ def _resnet50_features() -> nn.Sequential:
     return nn.Sequential(OrderedDict(list(resnet.named_children())[:-2]))
 
 
-def trunk(network: str, weights: Weights) -> nn.Module:
-    """The trunk of "resnet50" (2048 channels, stride 32) or "vgg16" (512 channels, stride 16).
+def _lite0_features() -> nn.Module:
+    import timm  # seconds, and only this trunk needs it
 
-    Checkpoints may hold the whole classifier (torchvision's) or the trunk alone.
+    return timm.create_model(
+        "tf_efficientnet_lite0", pretrained=False, num_classes=0, global_pool=""
+    )
+
+
+def _lite0_renamed(state: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """The packaged port's names differ from timm's; both list the same tensors in one order."""
+    if "_conv_stem.weight" not in state:
+        return state
+    theirs = [k for k in state if not k.endswith("num_batches_tracked")]
+    theirs = [k for k in theirs if not k.startswith("_fc.")]
+    ours = [k for k in module.state_dict() if not k.endswith("num_batches_tracked")]
+    if len(theirs) != len(ours):
+        return state  # refused with its own names
+    return {name: state[other] for name, other in zip(ours, theirs, strict=True)}
+
+
+def _vgg16_renamed(state: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    return {k.removeprefix("features."): v for k, v in state.items()}
+
+
+# Of the pixels, EfficientNet-Lite takes (x - 127) / 128.
+_LITE_MEAN, _LITE_STD = 127 / 255, 128 / 255
+LITE0 = "efficientnet-lite0"
+TRUNKS: dict[str, Trunk] = {
+    LITE0: Trunk(1280, 32, _lite0_features, (_LITE_MEAN,) * 3, (_LITE_STD,) * 3, _lite0_renamed),
+    "resnet50": Trunk(2048, 32, _resnet50_features),
+    "vgg16": Trunk(512, 16, vgg16_features, renamed=_vgg16_renamed),
+}
+
+
+def check_trunk(network: str) -> Trunk:
+    """The row of a trunk; refuses other names."""
+    if network not in TRUNKS:
+        raise PlaygroundError(f"There is no trunk '{network}'. Legal: {', '.join(TRUNKS)}.")
+    return TRUNKS[network]
+
+
+def trunk(network: str, weights: Weights) -> nn.Module:
+    """The trunk of a name of ``TRUNKS``: (B, 3, H, W), normalised -> feature map.
+
+    Checkpoints may hold the whole classifier or the trunk alone.
     """
-    if network == "resnet50":
-        module = seeded(_resnet50_features)
-        prefix = ""
-    else:
-        module = seeded(vgg16_features)
-        prefix = "features."
+    row = check_trunk(network)
+    module = seeded(row.build)
     if weights.path is not None:
-        state = read_state(weights.path)
+        state = row.renamed(read_state(weights.path), module)
         # A classifier's own layers are dropped on purpose; anything else unknown is an error.
-        state = {
-            k.removeprefix(prefix): v
-            for k, v in state.items()
-            if not k.startswith(("fc.", "classifier."))
-        }
+        state = {k: v for k, v in state.items() if not k.startswith(("fc.", "classifier."))}
         load_into(module, state, str(weights.path))
     return module.eval()
+
+
+def normalised(network: str, module: nn.Module) -> Normalised:
+    """``module`` behind the normalisation of a trunk's pixels."""
+    row = TRUNKS[network]
+    return Normalised(module, row.mean, row.std)
 
 
 def vgg16_classifier(layer: str, weights: Weights) -> nn.Module:

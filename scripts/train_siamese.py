@@ -25,10 +25,10 @@ from extractors.training.checkpoint import Run
 from extractors.training.export import Shared, card_of, save_weights
 from extractors.training.losses import LOSSES
 from extractors.training.machine import Machine, machine
-from extractors.training.networks import TRUNKS
 from extractors.training.photos import TrainingPhotos
 from extractors.training.report import write_report
-from extractors.weights import resolve
+from extractors.trunks import TRUNKS
+from extractors.weights import Weights, resolve
 from scripts import console, training
 
 DEFAULTS = siamese.SiameseConfig()
@@ -70,6 +70,11 @@ def parser() -> argparse.ArgumentParser:
         default=DEFAULTS.whitening,
         help="where the last layer starts: 0.5 PCA whitening, 0 a rotation only",
     )
+    result.add_argument(
+        "--shrink",
+        type=float,
+        help="start the last layer from whitening by landmark instead, shrunk by this (try 1)",
+    )
     result.add_argument("--tune", default=DEFAULTS.tune, help="all, none, or parts: layer3,layer4")
     result.add_argument("--batchnorm", default=DEFAULTS.batchnorm, choices=("eval", "train"))
     result.add_argument("--patience", type=int, default=DEFAULTS.patience, help="epochs; 0 = off")
@@ -101,8 +106,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         found = resolve(config.network, config.weights)
         run = Run(folder, siamese.recipe(config, photos, found.sha256))
-        shared = Shared(found.path, "trunk.") if arguments.share and found.path else None
-        _export(run, config, here, arguments, argv, photos, folder / f"{NAME}.safetensors", shared)
+        kept = found if config.tune == "none" else None
+        shared = None
+        if arguments.share and found.path is not None and kept is None:
+            shared = Shared(found.path, "trunk.")
+        path = folder / f"{NAME}.safetensors"
+        _export(run, config, here, arguments, argv, photos, path, shared, kept)
     training.say(f"{progress.ended}: {folder}")
     return 0
 
@@ -116,6 +125,7 @@ def _export(
     photos: TrainingPhotos,
     path: Path,
     shared: Shared | None,
+    kept: Weights | None,
 ) -> None:
     """The best network so far, also of a training that is only paused."""
     found = run.load()
@@ -135,7 +145,7 @@ def _export(
     best = progress.extra["best"]
     card["best"] = {"epoch": best["epoch"], "validation_map": best["map"]}
     state = safetensors.torch.load_file(run.folder / siamese.BEST)
-    save_weights(path, state, card, shared)
+    save_weights(path, state, card, shared, kept)
     write_report(run.folder, title, run.recipe, progress)
 
 

@@ -21,7 +21,7 @@ from extractors.training import pretrain
 from extractors.training.checkpoint import Run
 from extractors.training.export import card_of, save_weights
 from extractors.training.machine import Machine, machine
-from extractors.training.networks import TRUNKS
+from extractors.training.networks import FROM_SCRATCH
 from extractors.training.photos import CollectionPhotos
 from extractors.training.report import write_report
 from scripts import console, training
@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    result.add_argument("--network", default=DEFAULTS.network, choices=TRUNKS)
+    result.add_argument("--network", default=DEFAULTS.network, choices=FROM_SCRATCH)
     result.add_argument("--out", help="name of the folder (default: the network's)")
     result.add_argument(
         "--collection", action="append", default=[], help="labelled photos to mix in; repeatable"

@@ -24,8 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from data.artefact import digest
 from data.errors import PlaygroundError
-from extractors.delf import CHANNELS as BLOCK3_CHANNELS
-from extractors.delf import PCA_COMPONENTS, PCA_MEAN, Attention, Delf, DelfConfig
+from extractors.delf import PCA_COMPONENTS, PCA_MEAN, TAPS, Attention, Delf, DelfConfig
 from extractors.pooling import l2n
 from extractors.training.checkpoint import Progress, Run, pack, to_device, unpack
 from extractors.training.machine import Machine
@@ -34,10 +33,11 @@ from extractors.training.photos import Split, TrainingPhotos, positions, square
 from extractors.training.session import Limits, Say, Session, cosine
 from extractors.training.siamese import random_square
 from extractors.training.views import GENTLE, ViewConfig, random_views
-from extractors.trunks import CHANNELS, Normalised
+from extractors.trunks import TRUNKS, Normalised
 from extractors.weights import seeded
 
 STAGES = ("trunk", "attention")
+BLOCK3_CHANNELS = TAPS["resnet50"].channels
 OF_ANY_SIZE = dataclasses.replace(GENTLE, size=(0.35, 1.0))
 BEST = "best.safetensors"
 LOG_STEPS = 10
@@ -74,7 +74,7 @@ class Classifier(nn.Module):
     def __init__(self, trunk: nn.Module, landmarks: int) -> None:
         super().__init__()
         self.trunk = trunk
-        self.logits = nn.Linear(CHANNELS["resnet50"], landmarks)
+        self.logits = nn.Linear(TRUNKS["resnet50"].channels, landmarks)
 
     def head(self, features: Tensor) -> Tensor:
         return self.logits(features.mean(dim=(2, 3)))
@@ -90,7 +90,7 @@ class AttentionClassifier(nn.Module):
     def __init__(self, block3: nn.Module, landmarks: int) -> None:
         super().__init__()
         self.trunk = block3.requires_grad_(False)
-        self.attention = Attention()
+        self.attention = Attention(BLOCK3_CHANNELS)
         self.logits = nn.Sequential(
             nn.LayerNorm(BLOCK3_CHANNELS, elementwise_affine=False),
             nn.Linear(BLOCK3_CHANNELS, landmarks),
@@ -440,7 +440,7 @@ def local_pca(weights: Path, photos: TrainingPhotos, dim: int, seed: int) -> dic
     Returns:
         What is added to that file, so that no PCA is fitted on the searched collection.
     """
-    extractor = Delf(DelfConfig(dim=dim), weights=f"file:{weights}")
+    extractor = Delf(DelfConfig(dim=dim, trunk="resnet50"), weights=f"file:{weights}")
     count = len(photos.labels)
     rng = np.random.default_rng((seed, 5))
     chosen = np.sort(rng.permutation(count)[:PCA_PHOTOS])

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from data.artefact import explain_os_errors, file_sha256, write_atomically
 from data.errors import PlaygroundError
-from extractors.weights import CARD, SHARES, measured_tables, read_state
+from extractors.gem_siamese import TRUNK_OF, TRUNK_SHA256
+from extractors.weights import CARD, SHARES, Weights, measured_tables, read_state
 
 MAX_HISTORY = 200  # entries kept in a card; the report of the training has all
 
@@ -57,7 +58,11 @@ def halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def save_weights(
-    path: Path, state: dict[str, Tensor], card: dict[str, Any], shared: Shared | None = None
+    path: Path,
+    state: dict[str, Tensor],
+    card: dict[str, Any],
+    shared: Shared | None = None,
+    kept: Weights | None = None,
 ) -> None:
     """Write ``path`` (.safetensors) and beside it its card as ``.json`` and ``.md``.
 
@@ -66,9 +71,15 @@ def save_weights(
         card: JSON-able; see ``card_of``.
         shared: tensors equal to this file's are left out; it must lie in the same folder when
             the result is read.
+        kept: weights of the trunk, where training left it as it was: ``trunk.*`` is left out, and
+            the header names them.
     """
+    if kept is not None:
+        state = {k: v for k, v in state.items() if not k.startswith("trunk.")}
     stored = halved(state)
     header = {"format": "pt", CARD: json.dumps(card, ensure_ascii=False)}
+    if kept is not None:
+        header |= {TRUNK_OF: kept.network, TRUNK_SHA256: kept.sha256}
     if shared is not None:
         base = halved(read_state(shared.path))
         names = [

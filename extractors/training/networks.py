@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import Bottleneck
 
-from data.errors import PlaygroundError
-from extractors.trunks import CHANNELS, trunk
+from extractors.trunks import check_trunk, trunk
 from extractors.weights import Weights, resolve, seeded
 
-TRUNKS = tuple(CHANNELS)
+FROM_SCRATCH = ("resnet50", "vgg16")  # trunks that instance discrimination trains here
 
 
 def trainable_trunk(network: str, width: float = 1.0) -> nn.Module:
@@ -29,8 +28,7 @@ def trainable_trunk(network: str, width: float = 1.0) -> nn.Module:
     Args:
         width: share of every layer's channels, for networks that are widened while they train.
     """
-    if network not in TRUNKS:
-        raise PlaygroundError(f"There is no trunk '{network}'. Legal: {', '.join(TRUNKS)}.")
+    check_trunk(network)
     module = seeded(lambda: _full(network) if width == 1 else _thin(_full(network), width))
     for block in module.modules():
         if isinstance(block, Bottleneck):

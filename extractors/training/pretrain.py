@@ -35,7 +35,7 @@ from extractors.training.photos import TrainingPhotos
 from extractors.training.scenes import VERSION
 from extractors.training.session import Limits, Say, Session, cosine
 from extractors.training.views import GENTLE, STRONG, ViewConfig, between, random_views
-from extractors.trunks import CHANNELS, Normalised
+from extractors.trunks import TRUNKS, Normalised
 from extractors.weights import seeded
 
 LOG_STEPS = 20
@@ -353,7 +353,7 @@ def _model(
     config: PretrainConfig, width: float = 1.0
 ) -> tuple[Discriminator, torch.optim.Optimizer]:
     trunk = trainable_trunk(config.network, width)
-    channels = int(CHANNELS[config.network] * width)
+    channels = int(TRUNKS[config.network].channels * width)
     model = seeded(lambda: Discriminator(trunk, channels, config.projection))
     assert isinstance(model, Discriminator)
     # Biases and BatchNorm's factors are not decayed.

@@ -36,8 +36,8 @@ from extractors.training.networks import freeze_batchnorm, trained_trunk
 from extractors.training.photos import Split, TrainingPhotos, positions, split_landmarks, square
 from extractors.training.session import Limits, Say, Session
 from extractors.training.views import GENTLE, ViewConfig, random_views
-from extractors.training.whitening import pca_whitening
-from extractors.trunks import CHANNELS, Normalised
+from extractors.training.whitening import pca_whitening, within_whitening
+from extractors.trunks import TRUNKS, normalised
 from extractors.weights import seeded
 
 LOG_STEPS = 10
@@ -59,6 +59,8 @@ class SiameseConfig:
     # classifiers' trunks; 0 only turns, which suits a trunk whose pooled vectors were trained to be
     # searched (``PretrainConfig.direct``).
     whitening: float = 0.5
+    # Or the start is whitening by landmark (``whitening.within_whitening``), shrunk by this.
+    shrink: float | None = None
     pixels: int = 224  # side of the views, px
     batch: int = 5  # tuples per step and process
     negatives: int = 5  # per tuple
@@ -79,10 +81,10 @@ class SiameseConfig:
 class Trained(nn.Module):
     """(B, 3, H, W) in [0, 1] -> (B, dim): the trunk in mixed precision, the head in fp32."""
 
-    def __init__(self, network: SiameseNetwork, machine: Machine) -> None:
+    def __init__(self, network: SiameseNetwork, machine: Machine, trunk: str) -> None:
         super().__init__()
         self.network = network
-        self._normalise = Normalised(nn.Identity()).to(machine.device)
+        self._normalise = normalised(trunk, nn.Identity()).to(machine.device)
         self._machine = machine
 
     def features(self, x: Tensor) -> Tensor:
@@ -172,7 +174,7 @@ def train_siamese(
         raise PlaygroundError("--batch 1 --negatives 1 is not possible. Raise one of them.")
     trunk, found = trained_trunk(config.network, config.weights)
     run = Run(folder, recipe(config, photos, found.sha256))
-    network = seeded(lambda: SiameseNetwork(trunk, CHANNELS[config.network], config.dim))
+    network = seeded(lambda: SiameseNetwork(trunk, TRUNKS[config.network].channels, config.dim))
     assert isinstance(network, SiameseNetwork)
     with run.locked() if machine.leads else contextlib.nullcontext():
         return _Training(
@@ -214,7 +216,7 @@ class _Training:
         hold_out = config.hold_out if score is not None else 0.0
         self.split: Split = split_landmarks(photos.labels, hold_out, config.seed)
         self.tuples: NDArray[np.int64] | None = None  # of the current epoch
-        self.model = Trained(network, machine)
+        self.model = Trained(network, machine, config.network)
         _choose_trained(network, config.tune)
         self.optimiser = _optimiser(network, config)
         self.scaler = machine.scaler()
@@ -269,7 +271,7 @@ class _Training:
         return describe(network, self.photos, where, side, self.machine, workers=self.workers)
 
     def whiten(self) -> None:
-        """Start from PCA whitening of the training photos, as the field does."""
+        """Start from a whitening of the training photos: by PCA, as the field does, or by landmark."""
         where = self.split.train
         most = max(self.config.queries, self.config.pool)  # fewer than dim would leave some empty
         if len(where) > most:
@@ -277,9 +279,15 @@ class _Training:
             chosen = rng.choice(len(where), most, replace=False)
             where = tuple(where[i] for i in np.sort(chosen))
         self.say(f"whitening from {len(where)} photos")
-        found = pca_whitening(self.describe(Pooled(self.model), where), WHITENING_FLOOR)
+        vectors = self.describe(Pooled(self.model), where)
+        if self.config.shrink is None:
+            found = pca_whitening(vectors, WHITENING_FLOOR)
+            rows = evened(found.P[: self.config.dim], self.config.whitening)
+        else:
+            labels = [self.photos.labels[i] for i in where]
+            found = within_whitening(vectors, labels, self.config.shrink)
+            rows = found.P[: self.config.dim]
         layer = self.model.network.whiten
-        rows = evened(found.P[: self.config.dim], self.config.whitening)
         p = torch.from_numpy(rows.astype(np.float32))
         m = torch.from_numpy(found.m.astype(np.float32))
         with torch.no_grad():

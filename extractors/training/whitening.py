@@ -8,11 +8,13 @@ its first d rows reduce to d dimensions.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import PlaygroundError
+from extractors.training.photos import positions
 
 _ROUNDING = 1e-8  # eigenvalues below this share of the largest are fp32 rounding
 
@@ -82,6 +84,44 @@ def learned_whitening(
     projected = (x - m) @ w.T
     _, axes = _sorted_eigen(projected.T @ projected)
     return Whitening(m, axes.T @ w)
+
+
+def within_whitening(
+    vectors: NDArray[np.float32], labels: Sequence[str], shrink: float = 1.0
+) -> Whitening:
+    """Whitening by what differs between photos of one landmark, shrunk towards a plain rotation.
+
+    With S the covariance around each landmark's own mean, P = V^T (S + a mean(diag S) I)^(-1/2),
+    V sorted by what is left (linear discriminant analysis, regularised as by Friedman, 1989). Where
+    the photos learned from are of another kind than those that are searched, S alone trusts them
+    too far: directions in which they never vary are blown up.
+
+    Args:
+        vectors: (N, D).
+        labels: of the rows; those of one photo tell nothing.
+        shrink: a; 0 whitens wholly, large values only turn.
+
+    Raises:
+        PlaygroundError: no label occurs twice.
+    """
+    x = _checked(vectors)
+    rows = [np.array(where) for where in positions(labels).values() if len(where) > 1]
+    if not rows:
+        raise PlaygroundError(
+            "Whitening by landmark needs labels: two or more photos of some landmarks."
+        )
+    # A landmark's own mean takes one degree of freedom.
+    within = np.concatenate(
+        [(x[w] - x[w].mean(axis=0)) * (len(w) / (len(w) - 1)) ** 0.5 for w in rows]
+    )
+    scatter = within.T @ within / len(within)
+    scatter += shrink * np.trace(scatter) / len(scatter) * np.eye(len(scatter))
+    values, axes = np.linalg.eigh(scatter)
+    w = (axes / np.sqrt(values)) @ axes.T
+    m = x.mean(axis=0)
+    projected = (x - m) @ w
+    _, turned = _sorted_eigen(projected.T @ projected)
+    return Whitening(m, turned.T @ w)
 
 
 def _checked(vectors: NDArray[np.float32]) -> Doubles:
