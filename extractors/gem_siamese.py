@@ -73,6 +73,7 @@ class GemSiamese(GlobalNetwork):
 
     name = "gem-siamese"
     version = 2
+    usual_size = 512
     network_name = "gem-siamese"
     card = Card(
         title="GeM-Siamese",

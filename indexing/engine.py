@@ -532,7 +532,6 @@ def _rank_local(
     votes = vote(found.built, query.vectors, offsets, params=params)
     voted = time.perf_counter()
     photos = votes.photos[: max(k, VERIFIED)]
-    share = votes.votes / (votes.votes.sum() + 1)
     ranked = []
     matches: dict[str, Any] = {}
     for place, position in enumerate(photos):
@@ -557,8 +556,9 @@ def _rank_local(
                     ]
                 )
         ranked.append((inliers, place))
-    # Stable: photos with as many inliers keep the order of their votes.
-    ranked.sort(key=lambda entry: (-(entry[0] or 0), entry[1]))
+    # Inliers count beside the votes, not before them: cells of a coarse map fit some affine map by
+    # chance. Stable: photos with as much of both keep the order of their votes.
+    ranked.sort(key=lambda entry: (-(entry[0] or 0) - int(votes.votes[entry[1]]), entry[1]))
     hits = []
     for rank, (inliers, place) in enumerate(ranked[:k], 1):
         photo = members.photos[int(photos[place])]
@@ -568,7 +568,7 @@ def _rank_local(
                 photo.id,
                 photo.label,
                 float(votes.mean_distance[place]),
-                float((inliers or 0) + share[place]),
+                float((inliers or 0) + int(votes.votes[place])),
                 inliers,
                 int(votes.votes[place]),
             )

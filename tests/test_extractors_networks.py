@@ -19,10 +19,10 @@ from data.errors import PlaygroundError
 from extractors import registry
 from extractors.base import crop_and_shrink
 from extractors.cnn import MIN_SIDE, rescale, to_tensor
-from extractors.delf import STRIDE, Delf, DelfConfig
+from extractors.delf import TAPS, Delf, DelfConfig
 from extractors.pooling import gem, l2n
 from extractors.runtime import Network, fold_batchnorm
-from extractors.trunks import MEAN, STD, trunk
+from extractors.trunks import LITE0, MEAN, STD, trunk
 from extractors.weights import Weights, load_into, read_state, resolve
 
 NETWORKS = ["resnet50", "vgg16", "gem-siamese", "delf"]
@@ -215,7 +215,7 @@ def test_small_sides_are_padded_not_enlarged() -> None:
 
 
 def test_delf_geometry_lies_in_the_crop_and_scores_descend() -> None:
-    extractor = make("delf", ",max_features=30,scales=0.5+1.0+1.4142")
+    extractor = make("delf", ",trunk=resnet50,max_features=30,scales=0.5+1.0+1.4142")
     raw = extractor.describe(extractor.prepare(photo(300, 400), (100, 50, 350, 250)))
     geometry = raw["geometry"]
     assert raw["descriptors"].shape == (30, 1024)
@@ -230,12 +230,29 @@ def test_delf_geometry_lies_in_the_crop_and_scores_descend() -> None:
 
 def test_delf_cells_lie_on_the_stride() -> None:
     extractor = registry.create(
-        "delf:image_size=96,scales=1.0,max_features=10000", weights="untrained"
+        "delf:trunk=resnet50,image_size=96,scales=1.0,max_features=10000", weights="untrained"
     )
     raw = extractor.describe(extractor.prepare(photo(72, 96)))
     xy = raw["geometry"][:, :2]
-    assert np.allclose(xy % STRIDE, 0, atol=1e-3)
+    assert np.allclose(xy % TAPS["resnet50"].stride, 0, atol=1e-3)
     assert len(np.unique(xy, axis=0)) == len(xy) == 6 * 5
+
+
+@pytest.mark.parametrize("side", [2047, 2048, 2050, 2052, 2061, 2064])
+def test_lite0s_cells_are_where_the_network_looks(side: int) -> None:
+    """With equal weights everywhere, a cell's gradient is symmetric around the cell's centre."""
+    module = trunk(LITE0, resolve(LITE0, "untrained"))
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.constant_(layer.weight, 1.0 / layer.weight[0].numel())
+    x = torch.full((1, 3, 32, side), 1.0, requires_grad=True)
+    out = module(x)
+    middle = out.shape[3] // 2
+    (gradient,) = torch.autograd.grad(out[0, 0, 0, middle], x)
+    weights = gradient[0].abs().sum(dim=(0, 1))
+    centre = float((weights * torch.arange(side)).sum() / weights.sum())
+    tap = TAPS[LITE0]
+    assert centre == pytest.approx(tap.first(side) + tap.stride * middle, abs=0.5)
 
 
 def test_delf_pca_equals_numpys() -> None:
@@ -356,7 +373,7 @@ def test_siamese_network_is_what_training_would_run() -> None:
     ours = extractor.describe(prepared)["vectors"]
     module = extractor._module()
     x = to_tensor([prepared.pixels])
-    x = (x - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
+    x = (255 * x - 127) / 128
     with torch.inference_mode():
         expected = module(x)
         by_hand = l2n(module.whiten(l2n(gem(module.trunk(x), 3.0))))
@@ -371,7 +388,7 @@ def test_weights_record_says_what_is_untrained() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "usual"), [("resnet50", 320), ("gem-siamese", 320), ("vgg16", 256), ("delf", 384)]
+    ("name", "usual"), [("resnet50", 320), ("gem-siamese", 512), ("vgg16", 256), ("delf", 448)]
 )
 def test_photos_are_shrunk_to_what_the_weights_were_trained_for(
     name: str, usual: int, tmp_path: Path

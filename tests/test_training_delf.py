@@ -16,13 +16,14 @@ pytest.importorskip("pytorch_metric_learning")
 from test_training_siamese import PHOTOS, KilledError
 
 from data.errors import PlaygroundError
-from extractors.delf import CHANNELS, Delf, DelfConfig
+from extractors.delf import TAPS, Delf, DelfConfig
 from extractors.pooling import l2n
 from extractors.training import delf
 from extractors.training.machine import machine
 from extractors.training.session import Limits
 from extractors.weights import Weights
 
+CHANNELS = TAPS["resnet50"].channels
 TINY = delf.DelfTrainingConfig(pixels=32, batch=4, hold_out=0.34, patience=0)
 EPOCHS = Limits(epochs=2)
 
@@ -162,7 +163,9 @@ def pca_file(path: Path, dim: int, channels: int = CHANNELS) -> tuple[np.ndarray
 
 def test_delf_takes_the_pca_of_its_weights_file(tmp_path: Path) -> None:
     mean, components = pca_file(tmp_path / "delf.safetensors", 40)
-    extractor = Delf(DelfConfig(dim=16), weights=f"file:{tmp_path / 'delf.safetensors'}")
+    extractor = Delf(
+        DelfConfig(dim=16, trunk="resnet50"), weights=f"file:{tmp_path / 'delf.safetensors'}"
+    )
     extractor.fit([])  # no sample is needed
     state = extractor.state()
     assert np.array_equal(state["mean"], mean)
@@ -172,9 +175,12 @@ def test_delf_takes_the_pca_of_its_weights_file(tmp_path: Path) -> None:
 def test_a_pca_with_too_few_dimensions_is_fitted_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("extractors.delf.CHANNELS", 64)  # 1024 take a second
+    small = dataclasses.replace(TAPS["resnet50"], channels=64)  # 1024 take a second
+    monkeypatch.setitem(TAPS, "resnet50", small)
     _, components = pca_file(tmp_path / "delf.safetensors", 8, channels=64)
-    extractor = Delf(DelfConfig(dim=16), weights=f"file:{tmp_path / 'delf.safetensors'}")
+    extractor = Delf(
+        DelfConfig(dim=16, trunk="resnet50"), weights=f"file:{tmp_path / 'delf.safetensors'}"
+    )
     rng = np.random.default_rng(1)
     extractor.fit([{"descriptors": rng.normal(size=(200, 64)).astype(np.float16)}])
     fitted = extractor.state()["components"]
@@ -187,4 +193,4 @@ def test_a_pca_of_another_network_is_refused(tmp_path: Path) -> None:
     wrong = {"pca.mean": torch.zeros(7), "pca.components": torch.zeros(40, 7)}
     safetensors.torch.save_file(wrong, path)
     with pytest.raises(PlaygroundError, match="expected \\(1024,\\)"):
-        Delf(DelfConfig(), weights=f"file:{path}").fit([])
+        Delf(DelfConfig(trunk="resnet50"), weights=f"file:{path}").fit([])

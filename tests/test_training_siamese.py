@@ -204,7 +204,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         layers = [nn.Conv2d(3, 8, 3, 4), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, 2)]
         return nn.Sequential(*layers, nn.ReLU()), Weights(network, weights, None, "tiny")
 
-    monkeypatch.setitem(trunks.CHANNELS, "tiny", 8)
+    monkeypatch.setitem(trunks.TRUNKS, "tiny", trunks.Trunk(8, 8, nn.Identity))
     monkeypatch.setattr(siamese, "trained_trunk", make)
 
 

@@ -165,7 +165,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         layers = [nn.Conv2d(3, n, 3, 4), nn.BatchNorm2d(n), nn.ReLU(), nn.Conv2d(n, n, 3, 2)]
         return nn.Sequential(*layers, nn.ReLU()).train()
 
-    monkeypatch.setitem(trunks.CHANNELS, "tiny", 8)
+    monkeypatch.setitem(trunks.TRUNKS, "tiny", trunks.Trunk(8, 8, nn.Identity))
     monkeypatch.setattr(pretrain, "trainable_trunk", make)
 
 

@@ -271,7 +271,7 @@ class _Training:
         return describe(network, self.photos, where, side, self.machine, workers=self.workers)
 
     def whiten(self) -> None:
-        """Start from a whitening of the training photos: by PCA, as the field does, or by landmark."""
+        """Start from a whitening of the training photos: by PCA, as is usual, or by landmark."""
         where = self.split.train
         most = max(self.config.queries, self.config.pool)  # fewer than dim would leave some empty
         if len(where) > most:
