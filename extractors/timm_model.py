@@ -114,7 +114,7 @@ def facts(name: str, image_size: int = 0) -> Facts:
         channels=int(features.shape[-1 if layout != "nchw" else 1]),
         layout=layout,
         prefix=prefix,
-        class_token=prefix > int(getattr(model, "num_reg_tokens", None) or 0),
+        class_token=_class_token(model, prefix),
         size=(size[0], size[1]),
         square=square,
         mean=tuple(said["mean"]),
@@ -145,6 +145,13 @@ def _layout(features: Any, model: Any) -> str | None:
     return "nhwc" if nhwc else "nchw"
 
 
+def _class_token(model: Any, prefix: int) -> bool:
+    """Whether the first of the ``prefix`` tokens is a class token; others are registers."""
+    if isinstance(said := getattr(model, "has_class_token", None), bool):
+        return said and prefix > 0
+    return prefix > 0 and getattr(model, "cls_token", None) is not None
+
+
 def _takes(model: Any, size: tuple[int, int]) -> bool:
     try:
         model.forward_features(torch.zeros(1, 3, *size))
@@ -156,8 +163,11 @@ def _takes(model: Any, size: tuple[int, int]) -> bool:
 def _set_side(model: Any, side: int) -> bool:
     """Make a model of a fixed input size take squares of another side; whether it can.
 
-    Positions are resampled. Sides that leave a part of a patch over are refused.
+    Positions are resampled. Sides that leave a part of a patch over are refused. Models without
+    positions, which only want sides that divide, need nothing.
     """
+    if not model.pretrained_cfg.get("fixed_input_size"):
+        return True
     patch = getattr(getattr(model, "patch_embed", None), "patch_size", None) or (1, 1)
     if not hasattr(model, "set_input_size") or side % patch[0] or side % patch[1]:
         return False
@@ -170,7 +180,9 @@ def _set_side(model: Any, side: int) -> bool:
 
 def _wrong_side(name: str, side: int, own: list[int], model: Any) -> PlaygroundError:
     legal = "0 for its own"
-    if hasattr(model, "set_input_size"):
+    if not model.pretrained_cfg.get("fixed_input_size"):
+        legal += ", or a side that its strides and windows divide"
+    elif hasattr(model, "set_input_size"):
         patch = getattr(getattr(model, "patch_embed", None), "patch_size", None) or (1, 1)
         legal += f", or a side that its patches ({patch[0]} px) and windows divide"
     return PlaygroundError(
