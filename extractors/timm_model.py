@@ -191,7 +191,16 @@ def _wrong_side(name: str, side: int, own: list[int], model: Any) -> PlaygroundE
     )
 
 
-class _Features(nn.Module):
+def resized(pixels: RGB, size: tuple[int, int], interpolation: str) -> RGB:
+    """Pixels at (height, width), antialiased, by the interpolation that timm's names stand for."""
+    if pixels.shape[:2] == size:
+        return np.ascontiguousarray(pixels)
+    how = _RESAMPLING.get(interpolation, Image.Resampling.BICUBIC)
+    image = Image.fromarray(np.ascontiguousarray(pixels)).resize(size[::-1], how)
+    return np.array(image, np.uint8)
+
+
+class ForwardFeatures(nn.Module):
     """``forward_features`` as (B, C, H, W) or (B, N, C)."""
 
     def __init__(self, model: Any, layout: str) -> None:
@@ -317,11 +326,8 @@ class TimmModel(GlobalNetwork):
         else:  # the factor of the whole photo, as ``crop_and_shrink``
             factor = min(1.0, self.image_size / max(photo.shape[:2]))
             new_h, new_w = max(1, round(height * factor)), max(1, round(width * factor))
-        if (new_h, new_w) != (height, width):
-            how = _RESAMPLING.get(self.facts.interpolation, Image.Resampling.BICUBIC)
-            resized = Image.fromarray(np.ascontiguousarray(pixels)).resize((new_w, new_h), how)
-            pixels = np.asarray(resized, np.uint8)
-        return Prepared(np.array(pixels, order="C"), (new_w / width, new_h / height), origin)
+        small = resized(pixels, (new_h, new_w), self.facts.interpolation)
+        return Prepared(small, (new_w / width, new_h / height), origin)
 
     def check_file(self, path: Path) -> None:
         """Refuse a file that is not a checkpoint of this model."""
@@ -338,7 +344,7 @@ class TimmModel(GlobalNetwork):
         if self.facts.square and tuple(own) != self.facts.size:
             with torch.no_grad():
                 _set_side(model, self.facts.size[0])  # ``facts`` has tried it
-        features = _Features(model, self.facts.layout)
+        features = ForwardFeatures(model, self.facts.layout)
         return Normalised(features, self.facts.mean, self.facts.std).eval()
 
     def probes(self) -> list[Tensor]:

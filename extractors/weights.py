@@ -154,6 +154,17 @@ TABLE: tuple[WeightFile, ...] = (
         "a ResNet152 whose last layer has 1,024 outputs, in torchvision's names. By hand: import",
         extractor="sir",
     ),
+    WeightFile(
+        "megaloc",
+        "published",
+        "megaloc.safetensors",
+        "https://huggingface.co/gberton/MegaLoc/resolve/main/model.safetensors",
+        "",
+        "MIT",
+        "Berton, Masone; trained on GSV-Cities, MSLS, MegaScenes, ScanNet and SF-XL",
+        "model.safetensors of https://huggingface.co/gberton/MegaLoc",
+        "megaloc",
+    ),
 )
 
 
@@ -229,9 +240,11 @@ def timm_files() -> list[WeightFile]:
 def hash_note(row: WeightFile, path: Path) -> Path | None:
     """Where the SHA-256 that a file came with is kept, where the table promises none.
 
-    A text as ``sha256sum`` writes it, for timm's checkpoints; None for all others.
+    A text as ``sha256sum`` writes it, for timm's checkpoints and what else is downloaded without a
+    promise; None for all others.
     """
-    return path.with_suffix(".sha256") if row.network.startswith(timm_names.PREFIX) else None
+    kept = row.network.startswith(timm_names.PREFIX) or (row.url and not row.hash_prefix)
+    return path.with_suffix(".sha256") if kept else None
 
 
 def find(row: WeightFile) -> Path | None:
@@ -255,8 +268,8 @@ def _sha256(path: Path, size: int, mtime_ns: int) -> str:
 def checked_sha256(path: Path, row: WeightFile) -> str:
     """The SHA-256 (hex) of a row's file, after comparing it with what the row promises.
 
-    For a timm checkpoint that is what it had when it was downloaded or imported; one that a person
-    has put there by hand has no promise.
+    Where the table promises nothing, that is what the file had when it was downloaded or imported
+    (``hash_note``); one that a person has put there by hand has no promise.
     """
     stat = path.stat()
     sha256 = _sha256(path, stat.st_size, stat.st_mtime_ns)
