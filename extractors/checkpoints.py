@@ -78,7 +78,7 @@ def read(path: Path) -> Checkpoint:
             and numeric arrays in it. Nothing of the file is run.
     """
     try:
-        if _is_safetensors(path):
+        if is_safetensors(path):
             tensors = safetensors.torch.load_file(path)
             return Checkpoint({k: v.float() for k, v in tensors.items()}, {})
         with _allowing, torch.serialization.safe_globals(_NUMPY):
@@ -220,7 +220,7 @@ def _plain(value: Any, depth: int = 0) -> bool:
     return value is None or isinstance(value, str | int | float | bytes | Tensor)
 
 
-def _is_safetensors(path: Path) -> bool:
+def is_safetensors(path: Path) -> bool:
     """By the name or by the first bytes: an imported file keeps the name of the table."""
     if path.suffix == ".safetensors":
         return True

@@ -96,7 +96,7 @@ class NetworkExtractor(Extractor):
         """
         with self._loading:
             if self._network is None:
-                self._network = Network(self.build_network(), streams)
+                self._network = Network(self.build_network(), streams, self.probes())
             return self._network
 
     @property
@@ -106,6 +106,10 @@ class NetworkExtractor(Extractor):
     def build_network(self) -> nn.Module:
         """The torch module to run: (B, 3, H, W) RGB in [0, 1] -> feature map."""
         raise NotImplementedError
+
+    def probes(self) -> Sequence[Tensor]:
+        """``runtime.Network``'s, for networks that others wrote; none for ours."""
+        return ()
 
     def runtime(self) -> str:
         return self.load().description

@@ -18,7 +18,7 @@ from data import artefact
 from data.errors import PlaygroundError
 from data.gldv2_http import Cancel, Remote, RestartError, Settings, Web, WebError
 from data.paths import weights_root
-from extractors import registry
+from extractors import checkpoints, registry, timm_names
 from extractors.weights import (
     IMAGENET,
     TABLE,
@@ -26,6 +26,7 @@ from extractors.weights import (
     check_fits,
     checked_sha256,
     find,
+    hash_note,
     known,
     read_state,
     training_card,
@@ -44,9 +45,15 @@ class _Checked(Protocol):
 def called(name: str) -> list[WeightFile]:
     """The rows that can be fetched by a name: a network's, or ``imagenet`` (ResNet50 and VGG16).
 
+    ``timm:NAME`` is any model of timm.
+
     Raises:
         PlaygroundError: no such name; the message lists the names.
     """
+    if name.startswith(timm_names.PREFIX):
+        found = known(name)
+        registry.create(found[0].extractor)  # refuses what cannot be used, before any download
+        return found
     rows = [row for row in TABLE if row.source != "bundled"]
     if name == "imagenet":
         return [row for row in rows if row.source == "imagenet" and row.network in IMAGENET]
@@ -56,7 +63,7 @@ def called(name: str) -> list[WeightFile]:
         bundled = " It is shipped with the project." if known(name) else ""
         raise PlaygroundError(
             f"There are no weights '{name}' to download or import.{bundled} Legal: "
-            f"{', '.join(legal)}."
+            f"{', '.join(legal)}, or timm:NAME for a model of timm."
         )
     return found
 
@@ -94,12 +101,13 @@ def download(
     target, part = root / row.file, root / f"{row.file}.part"
     doing = f"Downloading {row.file}"
     with artefact.explain_os_errors(doing), artefact.exclusive(root, doing):
+        target.parent.mkdir(exist_ok=True)
         web = Web(settings, cancel)
         try:
             remote = web.probe(row.url)
             resumed = _fetch(web, remote, row, part, progress)
             sha256 = artefact.file_sha256(part)
-            if resumed and not sha256.startswith(row.hash_prefix):
+            if resumed and _wrong(row, part, sha256):
                 # The beginning was damaged or of another version: once more, all of it.
                 part.unlink()
                 _fetch(web, remote, row, part, progress)
@@ -109,15 +117,47 @@ def download(
                 f"{error} If you have a copy of the file: "
                 f"python -m scripts.weights import {row.network} FILE"
             ) from error
-        if not sha256.startswith(row.hash_prefix):
+        if wrong := _wrong(row, part, sha256):
             part.unlink()
             raise PlaygroundError(
-                f"{row.file} arrived damaged: its SHA-256 starts with "
-                f"{sha256[: len(row.hash_prefix)]} instead of {row.hash_prefix}. It was deleted. "
-                f"{row.mend}"
+                f"{row.file} arrived damaged: {wrong.rstrip('.')}. It was deleted. {row.mend}"
             )
-        os.replace(part, target)
+        _publish(row, part, target, sha256)
     return target
+
+
+def _wrong(row: WeightFile, part: Path, sha256: str) -> str:
+    """What is wrong with a file that has arrived; empty for nothing."""
+    if not sha256.startswith(row.hash_prefix):
+        return (
+            f"its SHA-256 starts with {sha256[: len(row.hash_prefix)]} instead of {row.hash_prefix}"
+        )
+    if not row.hash_prefix:  # nothing is promised but its kind, and that it fits its network
+        try:
+            check_format(row, part, row.file)
+        except PlaygroundError as error:
+            return str(error)
+        if _misnamed(row, part):
+            return "it is no safetensors file"
+    return ""
+
+
+def _misnamed(row: WeightFile, path: Path) -> bool:
+    """Whether the row's name would make the content be read as what it is not."""
+    return row.file.endswith(".safetensors") and not checkpoints.is_safetensors(path)
+
+
+def _publish(row: WeightFile, arrived: Path, target: Path, sha256: str) -> None:
+    """Give a checked file its name, and keep its hash where the table does not know it.
+
+    If this is cut short, the file has no kept hash rather than a wrong one.
+    """
+    note = hash_note(row, target)
+    if note is not None:
+        note.unlink(missing_ok=True)
+    os.replace(arrived, target)
+    if note is not None:
+        artefact.write_atomically(note, f"{sha256}  {target.name}\n")
 
 
 def _fetch(
@@ -190,10 +230,12 @@ def import_file(row: WeightFile, source: Path) -> Path:
     if not source.is_file():
         raise PlaygroundError(f"There is no file {source}.")
     root = weights_root()
-    target, copy = root / row.file, root / f".{row.file}.{os.getpid()}.tmp"
+    target = root / row.file
+    copy = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     doing = f"Importing {row.file}"
     with artefact.explain_os_errors(doing), artefact.exclusive(root, doing):
         try:
+            target.parent.mkdir(exist_ok=True)
             shutil.copyfile(source, copy)
             # The copy is what is checked: the source may change meanwhile.
             sha256 = artefact.file_sha256(copy)
@@ -204,9 +246,14 @@ def import_file(row: WeightFile, source: Path) -> Path:
                     f"chosen: --weights file:{source}"
                 )
             check_format(row, copy, str(source))
+            if _misnamed(row, copy):
+                raise PlaygroundError(
+                    f"{source} is no safetensors file, which {row.file} has to be. To use it all "
+                    f"the same, name it where the weights are chosen: --weights file:{source}"
+                )
             with open(copy, "rb+") as handle:
                 os.fsync(handle.fileno())
-            os.replace(copy, target)
+            _publish(row, copy, target, sha256)
         finally:
             copy.unlink(missing_ok=True)
     return target

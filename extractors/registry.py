@@ -42,6 +42,8 @@ FURTHER: dict[str, str] = {
     "gem-tl-resnet152": "extractors.cirtorch:GemTlResNet152",
     "solar": "extractors.solar:Solar",
     "sir": "extractors.sir:Sir",
+    "megaloc": "extractors.megaloc:MegaLoc",
+    "timm": "extractors.timm_model:TimmModel",
     "whitened": "extractors.whitened:Whitened",
 }
 # No network: descriptors that scripts.descriptors imports; in no list of methods.

@@ -13,6 +13,7 @@ import itertools
 import os
 import threading
 import warnings
+from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import Any
 
@@ -25,6 +26,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from data.errors import PlaygroundError
 
 RUNTIMES = ("auto", "openvino", "torch")
+AGREEMENT = 0.99  # cosine of unpooled features in bfloat16 and in fp32; pooled ones agree better
 
 
 def choose() -> str:
@@ -72,30 +74,50 @@ class Network:
         streams: 1 gives one inference every core. More share the cores out, on OpenVINO alone: each
             takes longer, together they are faster, most of all beside other work, as no core waits
             for another. The numbers are the same.
+        probes: inputs for a module that others wrote. It is traced on the first one and compared
+            with torch on the last; where OpenVINO cannot run it, or gives something else, torch
+            serves it. Its BatchNorms are not folded: they may do more than normalise.
     """
 
-    def __init__(self, module: nn.Module, streams: int = 1) -> None:
+    def __init__(self, module: nn.Module, streams: int = 1, probes: Sequence[Tensor] = ()) -> None:
         self.kind = choose()
         self._lock = threading.Lock()
-        if self.kind == "openvino":
-            self._compile_openvino(module, streams)
-        else:
+        if self.kind == "openvino" and probes and not self._try_openvino(module, streams, probes):
+            self.kind = "torch"
+        elif self.kind == "openvino" and not probes:
+            self._compile_openvino(module, streams, torch.zeros(1, 3, 224, 224))
+        if self.kind != "openvino":
             self._device = torch.device("cuda" if self.kind == "cuda" else "cpu")
             self._autocast = self.kind == "cuda" and torch.cuda.is_bf16_supported()
             self._autocast = self._autocast or (self.kind == "torch" and cpu_has_bfloat16())
-            module = fold_batchnorm(module.eval()).to(self._device)
+            module = module.eval() if probes else fold_batchnorm(module.eval())
+            module = module.to(self._device)
             self._module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             self.description = f"{'torch cuda' if self.kind == 'cuda' else 'torch'} " + (
                 "bf16" if self._autocast else "fp32"
             )
 
-    def _compile_openvino(self, module: nn.Module, streams: int) -> None:
+    def _try_openvino(self, module: nn.Module, streams: int, probes: Sequence[Tensor]) -> bool:
+        """Whether OpenVINO serves the module, with what torch gives."""
+        with torch.inference_mode():
+            expected = module.eval()(probes[-1]).float()
+        try:
+            self._compile_openvino(module, streams, probes[0])
+            got = self(probes[-1])
+        except Exception:  # its converter and its compiler raise errors of many kinds
+            return False
+        if got.shape != expected.shape:
+            return False
+        cosine = torch.cosine_similarity(got.flatten(), expected.flatten(), dim=0)
+        return float(cosine) >= AGREEMENT
+
+    def _compile_openvino(self, module: nn.Module, streams: int, example: Tensor) -> None:
         import openvino
 
         with warnings.catch_warnings(), torch.inference_mode():
             # OpenVINO traces the module with an API that torch has begun to deprecate.
             warnings.simplefilter("ignore")
-            model = openvino.convert_model(module, example_input=torch.zeros(1, 3, 224, 224))
+            model = openvino.convert_model(module, example_input=example)
         how = {"PERFORMANCE_HINT": "LATENCY"}
         if streams > 1:
             how = {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": str(streams)}

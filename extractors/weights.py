@@ -7,6 +7,8 @@ Sources: ``packaged`` (a checkpoint that a Python package of the requirements ca
 the user's). ``auto`` takes what the user has put into the weights folder before what came with
 the project, each in that order; untrained where there is nothing.
 Checkpoints are untrusted; ``extractors.checkpoints`` reads them.
+
+A network called ``timm:NAME`` is timm's of that name: its row is made when it is asked for.
 """
 
 from __future__ import annotations
@@ -28,11 +30,13 @@ from torch import Tensor, nn
 from data.artefact import file_sha256
 from data.errors import PlaygroundError
 from data.paths import weights_root
-from extractors import checkpoints
+from extractors import checkpoints, timm_names
 
 SEED = 20211021  # of the untrained networks
 SOURCES = ("auto", "packaged", "bundled", "published", "imagenet", "untrained", "file:PATH")
 BUNDLED_ROOT = Path(__file__).resolve().parent / "bundled"
+TIMM_FOLDER = "timm"  # of timm's checkpoints, in the weights folder
+_HUB_FILE = "model.safetensors"
 CARD, SHARES = "card", "shares"  # entries of our files' headers, JSON
 
 
@@ -174,6 +178,17 @@ TABLE: tuple[WeightFile, ...] = (
         "a ResNet152 whose last layer has 1,024 outputs, in torchvision's names. By hand: import",
         extractor="sir",
     ),
+    WeightFile(
+        "megaloc",
+        "published",
+        "megaloc.safetensors",
+        "https://huggingface.co/gberton/MegaLoc/resolve/main/model.safetensors",
+        "",
+        "MIT",
+        "Berton, Masone; trained on GSV-Cities, MSLS, MegaScenes, ScanNet and SF-XL",
+        "model.safetensors of https://huggingface.co/gberton/MegaLoc",
+        "megaloc",
+    ),
 )
 
 
@@ -205,8 +220,55 @@ class Weights:
 
 
 def known(network: str) -> list[WeightFile]:
-    """The table's rows for a network."""
+    """The table's rows for a network.
+
+    Raises:
+        PlaygroundError: ``timm:NAME`` where timm has no such model or is not installed.
+    """
+    if network.startswith(timm_names.PREFIX):
+        return [_timm(network.removeprefix(timm_names.PREFIX))]
     return [row for row in TABLE if row.network == network]
+
+
+def _timm(name: str) -> WeightFile:
+    """The row of a timm model's checkpoint on Hugging Face, whose SHA-256 nobody promises."""
+    said = timm_names.pretrained_cfg(name)
+    hub = said.hf_hub_id or ""
+    page = f"https://huggingface.co/{hub}" if hub else ""
+    # Some checkpoints have files of other names and formats: a person has to fetch those.
+    direct = hub and (said.hf_hub_filename or _HUB_FILE) == _HUB_FILE
+    return WeightFile(
+        f"{timm_names.PREFIX}{name}",
+        "published",
+        f"{TIMM_FOLDER}/{name}.safetensors",
+        f"{page}/resolve/main/{_HUB_FILE}" if direct else "",
+        "",
+        said.license or "see the checkpoint's page",
+        f"a checkpoint of timm ({hub or 'none is published'})",
+        page,
+        f"timm:model={name}",
+    )
+
+
+def timm_files() -> list[WeightFile]:
+    """The rows of the timm checkpoints on this machine; none where timm is not installed."""
+    rows = []
+    for path in sorted((weights_root() / TIMM_FOLDER).glob("*.safetensors")):
+        try:
+            rows += known(f"{timm_names.PREFIX}{path.stem}")
+        except PlaygroundError:  # a file of another name is none of ours
+            continue
+    return rows
+
+
+def hash_note(row: WeightFile, path: Path) -> Path | None:
+    """Where the SHA-256 that a file came with is kept, where the table promises none.
+
+    A text as ``sha256sum`` writes it, for timm's checkpoints and what else is downloaded without a
+    promise; None for all others.
+    """
+    kept = row.network.startswith(timm_names.PREFIX) or (row.url and not row.hash_prefix)
+    return path.with_suffix(".sha256") if kept else None
 
 
 def find(row: WeightFile) -> Path | None:
@@ -233,7 +295,11 @@ def _sha256(path: Path, size: int, mtime_ns: int) -> str:
 
 
 def checked_sha256(path: Path, row: WeightFile) -> str:
-    """The SHA-256 (hex) of a row's file, after comparing it with what the row promises."""
+    """The SHA-256 (hex) of a row's file, after comparing it with what the row promises.
+
+    Where the table promises nothing, that is what the file had when it was downloaded or imported
+    (``hash_note``); one that a person has put there by hand has no promise.
+    """
     stat = path.stat()
     sha256 = _sha256(path, stat.st_size, stat.st_mtime_ns)
     if not sha256.startswith(row.hash_prefix):
@@ -241,6 +307,14 @@ def checked_sha256(path: Path, row: WeightFile) -> str:
             f"{path} is damaged: its SHA-256 starts with {sha256[:8]}, its name promises "
             f"{row.hash_prefix}. Delete the file. {row.mend}"
         )
+    note = hash_note(row, path)
+    if note is not None and note.is_file():
+        kept = note.read_text(encoding="utf-8", errors="replace").partition(" ")[0].strip()
+        if kept != sha256:
+            raise PlaygroundError(
+                f"{path} is damaged or was replaced: its SHA-256 starts with {sha256[:8]}, and "
+                f"{kept[:8]!r} when it came ({note.name}). Delete both files. {row.mend}"
+            )
     return sha256
 
 

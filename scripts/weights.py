@@ -3,6 +3,7 @@
     python -m scripts.weights list
     python -m scripts.weights download imagenet              ResNet50 and VGG16
     python -m scripts.weights download gem-resnet101 alexnet
+    python -m scripts.weights download timm:convnext_tiny    any model of timm, by its name there
     python -m scripts.weights import solar resnet101-solar-best.pth
     python -m scripts.weights import gem-siamese artifacts/training/siamese/gem-siamese.safetensors
     python -m scripts.weights check
@@ -22,7 +23,7 @@ from typing import Any
 
 from data.errors import PlaygroundError
 from extractors import downloads
-from extractors.weights import TABLE, WeightFile, find
+from extractors.weights import TABLE, WeightFile, find, timm_files
 from scripts.console import Progress, counted, print_json, print_table, run
 
 
@@ -46,8 +47,13 @@ def _show(entries: list[dict[str, Any]], as_json: bool) -> None:
     print_table(keys, [[entry[key] for key in keys] for entry in entries])
 
 
+def _all() -> list[WeightFile]:
+    """The table, and of timm's many models those whose files are here."""
+    return [*TABLE, *timm_files()]
+
+
 def _list(as_json: bool) -> int:
-    entries = [_describe(row, "yes" if find(row) else "no") for row in TABLE]
+    entries = [_describe(row, "yes" if find(row) else "no") for row in _all()]
     for entry in entries:
         entry["here"] = entry["here"] == "yes"
     _show(entries, as_json)
@@ -78,7 +84,7 @@ def _import(name: str, file: Path) -> int:
 
 def _check(as_json: bool) -> int:
     entries, wrong = [], []
-    for row in TABLE:
+    for row in _all():
         try:
             if downloads.check(row) is not None:
                 entries.append(_describe(row, "ok"))
@@ -105,11 +111,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     listing.add_argument("--json", action="store_true")
     download = commands.add_parser("download", help="get files from their authors' servers")
     download.add_argument(
-        "names", nargs="+", metavar="NAME", help="imagenet, or networks of the list"
+        "names", nargs="+", metavar="NAME", help="imagenet, networks of the list, or timm:NAME"
     )
     download.add_argument("--quiet", action="store_true", help="no progress bar")
     importing = commands.add_parser("import", help="take over a file that you have")
-    importing.add_argument("name", metavar="NAME", help="a network of the list")
+    importing.add_argument("name", metavar="NAME", help="a network of the list, or timm:NAME")
     importing.add_argument("file", type=Path)
     checking = commands.add_parser("check", help="verify the files that are here")
     checking.add_argument("--json", action="store_true")
