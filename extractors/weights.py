@@ -31,7 +31,20 @@ from extractors import checkpoints
 SEED = 20211021  # of the untrained networks
 SOURCES = ("auto", "bundled", "published", "imagenet", "untrained", "file:PATH")
 BUNDLED_ROOT = Path(__file__).resolve().parent / "bundled"
+_WORDS = {
+    "bundled": "small weights of our own",
+    "imagenet": "ImageNet photographs",
+    "packaged": "ImageNet photographs, packaged",
+    "published": "published by its authors",
+}
 CARD, SHARES = "card", "shares"  # entries of our files' headers, JSON
+
+
+def source_words(source: str) -> str:
+    """Where weights come from, in words for people; what has no other words stays as it is."""
+    if source.startswith("file:"):  # a path may have a "+"
+        return source
+    return " + ".join(_WORDS.get(part, part) for part in source.split("+"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +60,7 @@ class WeightFile:
     note: str
     page: str = ""  # where a person finds a file without a URL
     extractor: str = ""  # of a published checkpoint: the spec that reads it
+    megabytes: float = 0.0  # as its authors give it; 0 where the project does not say
 
     @property
     def mend(self) -> str:
@@ -66,10 +80,13 @@ _IMAGENET_NOTE = (
     "that are for non-commercial research"
 )
 
+_MEGABYTES = {"resnet50": 97.8, "vgg16": 527.8}  # by torchvision's documentation
+
 
 def _torchvision(network: str, weights: str) -> WeightFile:
     url: str = torchvision.models.get_weight(f"{weights}.IMAGENET1K_V1").url
-    return _hashed(network, "imagenet", url, "BSD-3-Clause (code)", _IMAGENET_NOTE)
+    row = _hashed(network, "imagenet", url, "BSD-3-Clause (code)", _IMAGENET_NOTE)
+    return dataclasses.replace(row, megabytes=_MEGABYTES.get(network, 0.0))
 
 
 def _hashed(
