@@ -479,13 +479,15 @@ def resnet(server: Server, content: bytes, monkeypatch: pytest.MonkeyPatch) -> W
 
 
 @pytest.fixture
-def shipped(tmp_path: Path) -> Iterator[tuple[FakeEngine, dict[str, mock.Mock]]]:
+def shipped(tmp_path: Path, unbundled: Path) -> Iterator[tuple[FakeEngine, dict[str, mock.Mock]]]:
     """A collection that the shipped weights describe."""
     import streamlit
 
     streamlit.cache_data.clear()
     streamlit.cache_resource.clear()
     store.import_collection(NAME, ToySource(tmp_path / "photos"))
+    for name in ("resnet50", "vgg16"):
+        (unbundled / f"{name}.safetensors").write_bytes(b"stands in for ours")
     names = ("hog", "resnet50", "vgg16")
     with faked([status_of(n, weights="" if n == "hog" else "bundled") for n in names]) as both:
         both[0].weights = {"resnet50": "bundled", "vgg16": "bundled"}
