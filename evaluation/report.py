@@ -142,7 +142,11 @@ def _table(rows: Sequence[Row], protocol: Protocol, best: Row) -> str:
         ("index", lambda row: (escaped(row.index), row.index), False),
     ]
     if any(row.weights for row in rows):
-        columns.append(("weights", lambda row: (escaped(row.weights or "–"), row.weights), False))
+        from extractors.weights import source_words  # imports torch
+
+        columns.append(
+            ("weights", lambda row: (escaped(source_words(row.weights) or "–"), row.weights), False)
+        )
     if any(row.rerank != "none" for row in rows):
         columns.append(("rerank", lambda row: (escaped(row.rerank), row.rerank), False))
     # Bars of all settings share one scale, up to the highest interval.

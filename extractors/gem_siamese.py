@@ -27,6 +27,7 @@ from extractors.weights import (
 NETWORKS = {"contrastive": "gem-siamese", "triplet": "gem-siamese-triplet"}  # rows of the weights
 # In the header of a file that holds a head alone: the trunk that it was learned on.
 TRUNK_OF, TRUNK_SHA256 = "trunk", "trunk_sha256"
+_HEAD_SOURCE = "packaged+bundled"  # as recorded of such a file of ours
 # A tensor's name that tells which trunk a file was trained with.
 _MARKS = {
     LITE0: "trunk.conv_stem.weight",
@@ -128,11 +129,14 @@ class GemSiamese(GlobalNetwork):
     def _resolved(self) -> tuple[Weights, Weights | None]:
         """(weights as recorded, trunk's weights where head and trunk come from two places)."""
         if "_pair" not in self.__dict__:
-            own, base = own_or_trunk(self.network_name, self.config.trunk, self._wanted)
+            wanted = "bundled" if self._wanted == _HEAD_SOURCE else self._wanted
+            own, base = own_or_trunk(self.network_name, self.config.trunk, wanted)
             if base is not None:
                 label = base.source if base.path is None else f"{base.source}+untrained"
                 own = Weights(self.network_name, label, base.path, base.sha256)
             assert own is not None
+            if own.source == "bundled" and own.path is not None and TRUNK_OF in header(own.path):
+                own = dataclasses.replace(own, source=_HEAD_SOURCE)
             self._pair: tuple[Weights, Weights | None] = (own, base)
         return self._pair
 

@@ -37,7 +37,20 @@ SOURCES = ("auto", "packaged", "bundled", "published", "imagenet", "untrained", 
 BUNDLED_ROOT = Path(__file__).resolve().parent / "bundled"
 TIMM_FOLDER = "timm"  # of timm's checkpoints, in the weights folder
 _HUB_FILE = "model.safetensors"
+_WORDS = {
+    "bundled": "small weights of our own",
+    "imagenet": "ImageNet photographs",
+    "packaged": "ImageNet photographs, packaged",
+    "published": "published by its authors",
+}
 CARD, SHARES = "card", "shares"  # entries of our files' headers, JSON
+
+
+def source_words(source: str) -> str:
+    """Where weights come from, in words for people; what has no other words stays as it is."""
+    if source.startswith("file:"):  # a path may have a "+"
+        return source
+    return " + ".join(_WORDS.get(part, part) for part in source.split("+"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +67,7 @@ class WeightFile:
     page: str = ""  # where a person finds a file without a URL
     extractor: str = ""  # of a published checkpoint: the spec that reads it
     package: str = ""  # of a packaged one: the Python package that carries it, under models/
+    megabytes: float = 0.0  # as its authors give it; 0 where the project does not say
 
     @property
     def mend(self) -> str:
@@ -75,10 +89,13 @@ _IMAGENET_NOTE = (
     "that are for non-commercial research"
 )
 
+_MEGABYTES = {"resnet50": 97.8, "vgg16": 527.8}  # by torchvision's documentation
+
 
 def _torchvision(network: str, weights: str) -> WeightFile:
     url: str = torchvision.models.get_weight(f"{weights}.IMAGENET1K_V1").url
-    return _hashed(network, "imagenet", url, "BSD-3-Clause (code)", _IMAGENET_NOTE)
+    row = _hashed(network, "imagenet", url, "BSD-3-Clause (code)", _IMAGENET_NOTE)
+    return dataclasses.replace(row, megabytes=_MEGABYTES.get(network, 0.0))
 
 
 def _hashed(

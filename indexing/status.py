@@ -9,6 +9,7 @@ from data import artefact, store
 from data.errors import PlaygroundError
 from data.paths import vectors_root
 from extractors import registry as extractor_registry
+from extractors.weights import source_words
 from indexing import jobs
 from indexing import registry as index_registry
 from indexing.artefacts import (
@@ -98,7 +99,8 @@ def _extractor_status(
         else:
             best = _best_source(spec) or source
             if best != source:
-                message = f"Built with {source} weights; {best} ones are here now. Run: {mend}"
+                before, now = source_words(source), source_words(best)
+                message = f"Weights it was built with: {before}. Here now: {now}. Run: {mend}"
     except PlaygroundError as error:
         state, message = "stale", str(error)
     if manifest["fingerprint"] != fingerprint:

@@ -14,13 +14,6 @@ from pages.parts.text import plain
 if TYPE_CHECKING:
     from indexing.status import ExtractorStatus
 
-_WEIGHTS = {
-    "imagenet": "ImageNet classification weights from torchvision.",
-    "published": "The authors' published weights.",
-    "bundled": "Weights trained by this project.",
-    "untrained": f"No trained weights on this machine, so {UNTRAINED}.",
-}
-
 
 def main() -> None:
     beside = looks.heading(
@@ -69,6 +62,8 @@ def _extractor(collection: str | None) -> None:
 
 
 def _extractor_cost(one: ExtractorStatus) -> None:
+    from extractors.weights import source_words
+
     per_photo = one.extract_s / one.n * 1000 if one.n and one.extract_s else None
     left, right = st.columns(2)
     left.metric("Dimension", f"{one.dim}" if one.dim else "–")
@@ -76,8 +71,10 @@ def _extractor_cost(one: ExtractorStatus) -> None:
     left.metric("All photos", seconds(one.extract_s))
     right.metric("Descriptors", size(one.bytes))
     if one.weights:
-        text = _WEIGHTS.get(one.weights, one.weights)
-        (st.warning if one.weights == "untrained" else st.caption)(f"Weights: {text}")
+        if one.weights == "untrained":
+            st.warning(f"Weights: none on this machine, so {UNTRAINED}.")
+        else:
+            st.caption(f"Weights: {plain(source_words(one.weights))}.")
     if one.message:
         st.caption(one.message)
 

@@ -28,6 +28,7 @@ from pages.parts import (
     searching,
     state,
     table,
+    weights,
 )
 from pages.parts.text import plain
 
@@ -138,6 +139,8 @@ def _results(
         st.warning(f"{', '.join(untrained)}: {compare.UNTRAINED}.")
     if rows[0].truth is not None:
         st.caption(_truth_sentence(rows[0]))
+    with backend.guard("offer ImageNet's weights"):
+        weights.offer(collection.name, rows)
     ids = dict.fromkeys(hit.id for row in rows for hit in row.hits)
     photos = {one: collection.photo(one) for one in ids}
     thumbnails = {one: backend.thumbnail_url(collection, photo) for one, photo in photos.items()}

@@ -33,7 +33,11 @@ def _describe(row: WeightFile, state: str) -> dict[str, Any]:
         "source": row.source,
         "here": state,
         "file": row.file,
-        "get": "shipped" if row.source == "bundled" else "download" if row.url else "by hand",
+        "get": "shipped"
+        if row.source in ("bundled", "packaged")
+        else "download"
+        if row.url
+        else "by hand",
         "licence": row.licence,
         "note": row.note,
     }

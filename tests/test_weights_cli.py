@@ -14,17 +14,22 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 import torchvision
+from streamlit.testing.v1 import AppTest
+from ui_fakes import NAME, FakeEngine, FakeJob, ToySource, faked, status_of
 
-from data import artefact
+from data import artefact, store
 from data.errors import PlaygroundError
-from data.gldv2_http import Settings
+from data.gldv2_http import Settings, Web
 from data.paths import PROJECT_ROOT, weights_root
 from extractors import downloads, weights
 from extractors.weights import TABLE, WeightFile
+from pages.parts import backend
+from pages.parts.weights import Fetch, Fetches, fetches
 from scripts import weights as script
 from scripts.console import call
 
@@ -352,7 +357,7 @@ def test_list_names_every_file(row: WeightFile, capsys: pytest.CaptureFixture[st
     assert call(script.main, ["list", "--json"]) == 0
     entries = json.loads(capsys.readouterr().out)
     assert [entry["network"] for entry in entries] == [r.network for r in (*TABLE, row)]
-    assert not any(entry["here"] for entry in entries if entry["get"] != "shipped" and entry["source"] != "packaged")
+    assert not any(entry["here"] for entry in entries if entry["get"] != "shipped")
     assert call(script.main, ["list"]) == 0
     assert "by hand" in capsys.readouterr().out
 
@@ -406,8 +411,6 @@ def test_what_is_not_possible_is_a_sentence(
 def test_a_page_downloads_in_the_background(
     row: WeightFile, server: Server, content: bytes
 ) -> None:
-    from pages.parts.weights import Fetches
-
     fetches = Fetches()
     first = fetches.start(row)
     assert fetches.start(row) is first or not first.running
@@ -427,9 +430,6 @@ def test_the_methods_page_offers_the_downloads(
     row: WeightFile, server: Server, content: bytes
 ) -> None:
     import streamlit
-    from streamlit.testing.v1 import AppTest
-
-    from pages.parts.weights import fetches
 
     streamlit.cache_resource.clear()
     test = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=30).run()
@@ -451,3 +451,218 @@ def test_the_methods_page_offers_the_downloads(
     assert [one.value for one in test.success] == [f"{row.file} is here."]
     assert (weights_root() / row.file).read_bytes() == content
     assert not any(row.file in text for text in test.selectbox(key="w_file").options)
+
+
+# The Search page
+
+
+def test_sources_have_words() -> None:
+    words = {
+        "bundled": "small weights of our own",
+        "imagenet": "ImageNet photographs",
+        "packaged": "ImageNet photographs, packaged",
+        "published": "published by its authors",
+        "untrained": "untrained",
+        "imagenet+untrained": "ImageNet photographs + untrained",
+        "file:/a+imagenet/b.pth": "file:/a+imagenet/b.pth",
+        "": "",
+    }
+    assert {source: weights.source_words(source) for source in words} == words
+
+
+@pytest.fixture
+def resnet(server: Server, content: bytes, monkeypatch: pytest.MonkeyPatch) -> WeightFile:
+    """torchvision's ResNet50 as a row of the table, served on this machine."""
+    (old,) = (row for row in weights.known("resnet50") if row.source == "imagenet")
+    prefix = hashlib.sha256(content).hexdigest()[:8]
+    made = dataclasses.replace(
+        old, file=f"resnet50-{prefix}.pth", url=server.url, hash_prefix=prefix
+    )
+    monkeypatch.setattr(weights, "TABLE", tuple(made if row == old else row for row in TABLE))
+    monkeypatch.setattr(downloads, "Web", lambda settings, cancel: Web(QUICK, cancel))
+    return made
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, unbundled: Path) -> Iterator[tuple[FakeEngine, dict[str, mock.Mock]]]:
+    """A collection that the shipped weights describe."""
+    import streamlit
+
+    streamlit.cache_data.clear()
+    streamlit.cache_resource.clear()
+    store.import_collection(NAME, ToySource(tmp_path / "photos"))
+    for name in ("resnet50", "vgg16"):
+        (unbundled / f"{name}.safetensors").write_bytes(b"stands in for ours")
+    names = ("hog", "resnet50", "vgg16")
+    with faked([status_of(n, weights="" if n == "hog" else "bundled") for n in names]) as both:
+        both[0].weights = {"resnet50": "bundled", "vgg16": "bundled"}
+        yield both
+
+
+def search_page(*extractors: str) -> AppTest:
+    test = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=30)
+    test.query_params["extractors"] = list(extractors)
+    test.run()
+    assert not test.exception
+    return test
+
+
+def offers(test: AppTest) -> dict[str, str]:
+    """The buttons' labels by network."""
+    keyed = {str(one.key): one.label for one in test.button}
+    return {key[4:]: label for key, label in keyed.items() if key.startswith("get-")}
+
+
+def click(test: AppTest) -> Fetch:
+    """Press ResNet50's button, and wait for what it starts."""
+    test.button(key="get-resnet50").click()
+    test.run()
+    assert not test.exception
+    last = fetches().last
+    assert last is not None
+    last.wait(20)
+    assert not last.running
+    test.run()
+    assert not test.exception
+    return last
+
+
+def said(test: AppTest) -> str:
+    return "\n".join(one.value for one in test.caption)
+
+
+def test_the_search_page_offers_imagenet_where_ours_are_used(shipped: Any, server: Server) -> None:
+    engine, _ = shipped
+    test = search_page("hog", "resnet50", "vgg16")
+    assert offers(test) == {
+        "resnet50": "Get ImageNet's (98 MB)",
+        "vgg16": "Get ImageNet's (528 MB)",
+    }
+    assert "ResNet50: small weights of our own." in said(test)
+    shown = test.dataframe[0].value
+    assert set(shown["weights"]) == {"none", "small weights of our own"}
+    assert not offers(search_page("hog"))
+    engine.weights = {"resnet50": "imagenet", "vgg16": "imagenet+untrained"}
+    test = search_page("resnet50", "vgg16")
+    assert not offers(test)
+    assert "ImageNet photographs + untrained" in set(test.dataframe[0].value["weights"])
+    assert fetches().last is None
+
+
+def test_weights_of_the_users_own_are_left_alone(shipped: Any) -> None:
+    own = weights_root() / "resnet50.safetensors"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_bytes(b"trained here")
+    assert set(offers(search_page("resnet50", "vgg16"))) == {"vgg16"}
+
+
+def test_one_click_downloads_and_builds_again(
+    shipped: Any, resnet: WeightFile, server: Server, content: bytes
+) -> None:
+    engine, calls = shipped
+    test = search_page("resnet50", "vgg16")
+    test.run()
+    assert server.asked == []  # nothing before the click
+    assert weights.resolve("resnet50").source == "bundled"
+    last = click(test)
+    assert not last.error
+    assert (weights_root() / resnet.file).read_bytes() == content
+    assert weights.resolve("resnet50").source == "imagenet"
+    calls["start_build"].assert_called_once_with(NAME, ["resnet50"], ["flat", "ivf", "lsh", "pq"])
+    assert server.asked == [0]
+
+    assert "Until it is built again, its rows are described with the shipped ones" in said(test)
+    assert offers(test) == {
+        "resnet50": "Build ResNet50 again",
+        "vgg16": "Get ImageNet's (528 MB)",
+    }
+    with mock.patch.object(backend, "running_job", return_value=FakeJob()):
+        test.run()
+    assert "Until the running build is done" in said(test)
+    assert set(offers(test)) == {"vgg16"}
+    engine.weights["resnet50"] = "imagenet"
+    assert set(offers(search_page("resnet50", "vgg16"))) == {"vgg16"}
+    assert calls["start_build"].call_count == 1
+
+
+def test_a_copy_that_torch_has_is_put_to_use(
+    shipped: Any, resnet: WeightFile, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(torch.hub.get_dir()) / "checkpoints" / resnet.file
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(server.content)
+    monkeypatch.setattr(downloads, "check_format", lambda row, path, said: None)
+    assert not click(search_page("resnet50")).error
+    assert server.asked == []
+    assert weights.resolve("resnet50").source == "imagenet"
+
+
+def test_the_build_waits_for_the_one_that_runs(
+    shipped: Any, resnet: WeightFile, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, calls = shipped
+    asked = threading.Event()
+    running = [FakeJob()]
+
+    def job(name: str) -> FakeJob | None:
+        if threading.current_thread().name == "weights":
+            asked.set()
+        return running[0] if running else None
+
+    monkeypatch.setattr(backend, "running_job", job)
+    monkeypatch.setattr("pages.parts.weights.EVERY", 0.01)
+    test = search_page("resnet50")
+    test.button(key="get-resnet50").click()
+    test.run()
+    assert asked.wait(20)
+    test.run()
+    assert not test.exception
+    assert test.button(key="w_stop").label == "Stop"
+    assert "get-resnet50" not in offers(test)
+    calls["start_build"].assert_not_called()
+    running.clear()
+    last = fetches().last
+    assert last is not None
+    last.wait(20)
+    calls["start_build"].assert_called_once()
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("refused", "answered 404"),
+        ("offline", "127.0.0.1"),
+        ("damaged", "arrived damaged"),
+        ("full", "Free some space"),
+    ],
+)
+def test_a_failed_click_is_a_sentence_with_the_button_again(
+    shipped: Any,
+    resnet: WeightFile,
+    server: Server,
+    content: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+    words: str,
+) -> None:
+    _, calls = shipped
+    with monkeypatch.context() as patch:
+        if fault == "refused":
+            patch.setattr(server, "status", 404)
+        elif fault == "offline":
+            away = dataclasses.replace(resnet, url="http://127.0.0.1:9/toy.pth")
+            table = tuple(away if row == resnet else row for row in weights.TABLE)
+            patch.setattr(weights, "TABLE", table)
+        elif fault == "damaged":
+            patch.setattr(server, "content", content[:-9] + b"otherwise")
+        else:
+            patch.setattr(shutil, "disk_usage", lambda path: mock.Mock(free=1000))
+        test = search_page("resnet50")
+        assert click(test).error
+    assert words in test.error[0].value.replace("\\", "")
+    assert "Traceback" not in test.error[0].value
+    assert offers(test) == {"resnet50": "Get ImageNet's (98 MB)"}
+    calls["start_build"].assert_not_called()
+    assert not click(test).error  # once it is mended
+    assert not test.error
+    calls["start_build"].assert_called_once()

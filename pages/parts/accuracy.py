@@ -96,8 +96,10 @@ def value_name(measure: str) -> str:
 
 
 def weights(row: Row) -> str:
-    """The weights in a word; ``none`` for methods that have none."""
-    return row.weights or "none"
+    """The weights in words; ``none`` for methods that have none."""
+    from extractors.weights import source_words
+
+    return source_words(row.weights) or "none"
 
 
 def untrained(row: Row) -> bool:

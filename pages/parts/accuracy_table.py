@@ -142,7 +142,7 @@ def _columns(rows: Sequence[Row], shown: pd.DataFrame) -> dict[str, Any]:
     columns: dict[str, Any] = {
         "extractor": text("Extractor", width=110, pinned=True),
         "index": text("Index", width=76, pinned=True),
-        "weights": text("Weights", width=92, help="untrained: random, a baseline only"),
+        "weights": text("Weights", width=150, help="untrained: random, a baseline only"),
         "difference": number(
             "Difference", format="%+.3f", width=88, help="Against the best row, same queries"
         ),

@@ -200,6 +200,8 @@ def payload(
     A hit is ``[id, score, verdict, odd, inliers]`` with verdict 1 right, 0 wrong, -1 unknown, -2
     junk, and odd 1 where Flat does not return the photo.
     """
+    from extractors.weights import source_words
+
     drawn = []
     for row in rows:
         odd = missing_from_flat(row)
@@ -213,6 +215,8 @@ def payload(
         badges.append(["cold start", "orange"] if row.result.cold else ["warm", "grey"])
         if row.result.weights == "untrained":
             badges.append(["random weights", "red"])
+        elif row.result.weights:
+            badges.append([source_words(row.result.weights), "grey"])
         drawn.append(
             {
                 "id": row.id,

@@ -162,6 +162,8 @@ def _photos(collection: Collection) -> None:
 
 
 def _built(seen: building.Look) -> None:
+    from extractors.weights import source_words
+
     found = seen.found
     lines: list[dict[str, Any]] = []
     for one in found:
@@ -174,7 +176,7 @@ def _built(seen: building.Look) -> None:
                 "Bytes / vector": None,
                 "Seconds": one.extract_s,
                 "Vectors": one.n or None,
-                "Weights": one.weights,
+                "Weights": source_words(one.weights),
                 "Note": "" if one.state == "missing" else one.message,
             }
         )

@@ -28,8 +28,11 @@ def of_search(
 ) -> str:
     """The Search page's comparison."""
     from evaluation import blocks, session
+    from extractors.weights import source_words
 
     records = compare.records(rows, k)
+    for one in records:
+        one["weights"] = source_words(one["weights"])
     known = [f"{name}@{k}" for name in _FIGURES]
     columns = ["extractor", "index", *_COLUMNS, *known, "bytes_per_vector", "build_s", "weights"]
     random = [backend.title(r.extractor) for r in rows if r.result.weights == "untrained"]

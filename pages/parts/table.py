@@ -63,9 +63,12 @@ def show(
     judged: Judged | None = None,
 ) -> None:
     """Draw the table and the download buttons; ``report`` makes the HTML when it is asked for."""
+    from extractors.weights import source_words
+
     shown = frame(rows, k, judged)
     shown["extractor"] = [backend.title(name) for name in shown["extractor"]]
     shown["index"] = [backend.title(name) for name in shown["index"]]
+    shown["weights"] = [source_words(source) for source in shown["weights"]]
     known = any(row.truth is not None for row in rows)
     st.dataframe(
         shown,
@@ -151,7 +154,7 @@ def _columns(k: int, judged: Judged | None = None) -> dict[str, Any]:
         ),
         "bytes_per_vector": number("Bytes / vector", format="%.0f", width=100),
         "build_s": number("Build s", format="%.2f", width=76, help="Building the index"),
-        "weights": st.column_config.TextColumn("Weights", width=92),
+        "weights": st.column_config.TextColumn("Weights", width=150),
     }
     if judged is not None:
         columns[f"AP_{judged.protocol}"] = bar(

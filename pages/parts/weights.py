@@ -1,9 +1,10 @@
-"""The networks' weights on the Methods page: what is here, and a button to download the rest."""
+"""The networks' weights: what is here, and buttons to download the rest (Methods, Search)."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -14,16 +15,22 @@ from pages.parts.text import plain
 
 if TYPE_CHECKING:
     from extractors.weights import WeightFile
+    from pages.parts.compare import Row
 
 EVERY = 1.0  # s between two looks at a running download
+_OFFERED = ("resnet50", "vgg16")  # with ImageNet's weights, on the Search page
 log = logging.getLogger("playground")
 
 
 class Fetch:
-    """One download in a thread of its own; any session may look at it or stop it."""
+    """One download in a thread of its own; any session may look at it or stop it.
 
-    def __init__(self, row: WeightFile) -> None:
-        self.row = row
+    ``then`` is called in the same thread once the file is here.
+    """
+
+    def __init__(self, row: WeightFile, then: Callable[[Fetch], None] | None = None) -> None:
+        self.row, self._then = row, then
+        self.note = ""  # what it does when the bytes are here
         self.done, self.total = 0, 0  # bytes; 0 of 0 before the first answer
         self.error = ""
         self._cancel = threading.Event()
@@ -44,16 +51,26 @@ class Fetch:
     def wait(self, seconds: float) -> None:
         self._thread.join(seconds)
 
+    def stopped(self, seconds: float) -> bool:
+        """Wait; whether somebody has stopped it."""
+        return self._cancel.wait(seconds)
+
     def _run(self) -> None:
+        from data.paths import weights_root
         from extractors import downloads
 
         try:
-            downloads.download(self.row, self._told, self._cancel)
+            path = downloads.download(self.row, self._told, self._cancel)
+            if path.parent != weights_root():
+                # A copy of torch's own; shipped weights would go before it.
+                downloads.import_file(self.row, path)
+            if self._then is not None:
+                self._then(self)
         except PlaygroundError as error:
             self.error = str(error)
         except Exception as error:
-            log.exception("failed to download %s", self.row.file)
-            self.error = f"{self.row.file} could not be downloaded ({type(error).__name__})."
+            log.exception("failed to get %s", self.row.file)
+            self.error = f"{self.row.file} could not be put to use ({type(error).__name__})."
 
     def _told(self, done: int, total: int, text: str) -> None:
         self.done, self.total = done, total
@@ -66,11 +83,11 @@ class Fetches:
         self._lock = threading.Lock()
         self.last: Fetch | None = None
 
-    def start(self, row: WeightFile) -> Fetch:
+    def start(self, row: WeightFile, then: Callable[[Fetch], None] | None = None) -> Fetch:
         """Begin a download, or return the one that is running."""
         with self._lock:
             if self.last is None or not self.last.running:
-                self.last = Fetch(row)
+                self.last = Fetch(row, then)
             return self.last
 
     def dismiss(self) -> None:
@@ -86,7 +103,7 @@ def fetches() -> Fetches:
 
 def panel() -> None:
     """The table of weights, the button, and the running download."""
-    from extractors.weights import TABLE, find
+    from extractors.weights import TABLE, find, source_words
 
     here = {row.file: find(row) is not None for row in TABLE}
     st.markdown(
@@ -96,7 +113,7 @@ def panel() -> None:
     lines = [
         {
             "Network": row.network,
-            "Source": row.source,
+            "Source": source_words(row.source),
             "Here": here[row.file],
             "Licence": row.licence,
             "About": row.note,
@@ -130,7 +147,8 @@ def _running() -> None:
             st.rerun(scope="app")
             return
         amount = f"{last.done / 1e6:,.0f} of {last.total / 1e6:,.0f} MB" if last.total else "…"
-        st.progress(last.fraction, text=f"Downloading {plain(last.row.file)}: {amount}")
+        doing = last.note or f"Downloading {plain(last.row.file)}: {amount}"
+        st.progress(last.fraction, text=doing)
         if st.button("Stop", key="w_stop"):
             last.cancel()
             st.toast("The download is being stopped. What has arrived is kept.")
@@ -144,3 +162,76 @@ def _ended(last: Fetch) -> None:
     if st.button("Dismiss", key="w_dismiss"):
         fetches().dismiss()
         st.rerun()
+
+
+# The Search page
+
+
+def offer(collection: str, rows: Sequence[Row]) -> None:
+    """ImageNet's weights for the rows that our small ones describe; a line for each network."""
+    networks = {
+        base: None
+        for row in rows
+        if (base := row.extractor.partition(":")[0]) in _OFFERED and row.result.weights == "bundled"
+    }
+    if not networks:
+        return
+    last = fetches().last
+    for network in networks:
+        _offer(collection, network, last)
+    if last is not None and last.running:
+        st.fragment(_running, run_every=EVERY)()
+
+
+def _offer(collection: str, network: str, last: Fetch | None) -> None:
+    from data.paths import weights_root
+    from extractors.weights import find, known, source_words
+
+    files = {row.source: row for row in known(network)}
+    row, shipped = files["imagenet"], find(files["bundled"])
+    if shipped is None or shipped.parent == weights_root():
+        return  # weights that the user has trained: they go before ImageNet's
+    running = last is not None and last.running
+    mine = last is not None and last.row.file == row.file
+    if mine and last is not None and last.error and not running:
+        st.error(plain(last.error))
+    title, here = backend.title(network), (weights_root() / row.file).is_file()
+    text = f"{title}: {source_words('bundled')}."
+    button = f"Get ImageNet's ({row.megabytes:.0f} MB)"
+    if here:
+        job = backend.running_job(collection)
+        # A build that has just started has not said yet what it builds.
+        building = job is not None and (
+            not job.stages
+            or any(stage.extractor.partition(":")[0] == network for stage in job.stages)
+        )
+        text = (
+            f"{title}: ImageNet's weights are here. Until "
+            f"{'the running build is done' if building else 'it is built again'}, its rows are "
+            f"described with the shipped ones, {source_words('bundled')}."
+        )
+        button = "" if building else f"Build {title} again"
+    with st.container(horizontal=True, vertical_alignment="center", key=f"offer-{network}"):
+        st.caption(text, width="content")
+        if button and not (mine and running):
+            pressed = st.button(button, key=f"get-{network}", type="tertiary", disabled=running)
+            if pressed:
+                fetches().start(row, lambda fetch: _build_again(fetch, collection, network))
+                st.rerun()
+
+
+def _build_again(fetch: Fetch, collection: str, network: str) -> None:
+    """Build what the shipped weights describe, after the collection's build that may be running."""
+    title = backend.title(network)
+    while backend.running_job(collection) is not None:
+        fetch.note = f"{title}: ImageNet's weights are here; waiting for the build that is running"
+        if fetch.stopped(EVERY):
+            return
+    found = [
+        one
+        for one in backend.statuses(collection)
+        if one.extractor.partition(":")[0] == network and one.weights == "bundled"
+    ]
+    built = {i.index: None for one in found for i in one.indexes if i.state != "missing"}
+    if found:
+        backend.start_build(collection, [one.extractor for one in found], list(built))
