@@ -54,7 +54,7 @@ def called(name: str) -> list[WeightFile]:
         found = known(name)
         registry.create(found[0].extractor)  # refuses what cannot be used, before any download
         return found
-    rows = [row for row in TABLE if row.source != "bundled"]
+    rows = [row for row in TABLE if row.source not in ("bundled", "packaged")]
     if name == "imagenet":
         return [row for row in rows if row.source == "imagenet" and row.network in IMAGENET]
     found = [row for row in rows if row.network == name]

@@ -5,7 +5,7 @@
 
 Without --collection it learns from procedural landmarks. It can be killed at any time; the same
 command goes on from the last checkpoint. To use the result:
-python -m scripts.weights import delf artifacts/training/delf/delf.safetensors
+python -m scripts.weights import delf-resnet50 artifacts/training/delf/delf.safetensors
 """
 
 from __future__ import annotations

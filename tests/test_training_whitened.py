@@ -17,6 +17,7 @@ from data import store
 from data.demo import DemoSource
 from data.errors import PlaygroundError
 from extractors import registry
+from extractors.training.whitening import within_whitening
 from extractors.whitened import HEADER, read_whitening, whitening_path
 from indexing.build import build
 from scripts import console, fit_whitening
@@ -124,3 +125,28 @@ def test_a_damaged_file_is_a_sentence(learned: store.Collection, damage: str) ->
         safetensors.numpy.save_file(good, path, {HEADER: json.dumps(about)})
     with pytest.raises(PlaygroundError, match="cannot be read as a whitening"):
         read_whitening("toy-lw")
+
+
+def test_whitening_by_landmark_evens_out_what_differs_within_and_sorts_by_the_rest() -> None:
+    """Two dimensions by hand: within (+-1, +-2), landmarks apart along x."""
+    x = np.array([[9, -2], [11, 2], [-11, -2], [-9, 2]], np.float32)
+    labels = ["a", "a", "b", "b"]
+    # Each landmark's mean takes one of two degrees of freedom: the variance is doubled.
+    shrunk = within_whitening(x, labels, shrink=1.0)
+    s = 2 * np.array([[1.0, 2.0], [2.0, 4.0]])
+    s += np.trace(s) / 2 * np.eye(2)
+    assert np.allclose(shrunk.P.T @ shrunk.P, np.linalg.inv(s))
+    y = (x - shrunk.m) @ shrunk.P.T
+    assert np.allclose(y.T @ y - np.diag(np.diag(y.T @ y)), 0, atol=1e-4)
+    assert (y.T @ y)[0, 0] > (y.T @ y)[1, 1]
+
+
+def test_whitening_by_landmark_only_turns_where_it_is_shrunk_wholly() -> None:
+    x = np.random.default_rng(4).normal(size=(40, 5)).astype(np.float32)
+    p = within_whitening(x, [str(i // 4) for i in range(40)], shrink=1e9).P
+    assert np.allclose(p @ p.T / (p @ p.T)[0, 0], np.eye(5), atol=1e-5)
+
+
+def test_whitening_by_landmark_needs_two_photos_of_one() -> None:
+    with pytest.raises(PlaygroundError, match="two or more photos"):
+        within_whitening(np.eye(3, dtype=np.float32), ["a", "b", "c"])
