@@ -8,7 +8,7 @@
 Any collection with labels will do; a part of its landmarks is held out, and their mAP decides
 which epoch is kept and when to stop. Without --collection it learns from procedural landmarks. It
 can be killed at any time; the same command goes on from the last checkpoint. To use the result:
-python -m scripts.weights import gem-siamese-resnet50 artifacts/training/siamese/gem-siamese.safetensors
+python -m scripts.weights import gem-siamese-resnet50 FILE, the gem-siamese.safetensors it wrote.
 """
 
 from __future__ import annotations
