@@ -25,10 +25,10 @@ from extractors.base import Card, Extractor
 # Cheapest first. Modules are imported at the first use: hog and bovw work without torch.
 METHODS: dict[str, str] = {
     "hog": "extractors.hog:Hog",
-    "bovw": "extractors.bovw:Bovw",
-    "resnet50": "extractors.resnet50:ResNet50",
     "gem-siamese": "extractors.gem_siamese:GemSiamese",
+    "resnet50": "extractors.resnet50:ResNet50",
     "delf": "extractors.delf:Delf",
+    "bovw": "extractors.bovw:Bovw",
     "vgg16": "extractors.vgg16:Vgg16",
 }
 # By name only, not in "all": published networks, whose checkpoints are downloaded or imported, and
