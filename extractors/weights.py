@@ -361,7 +361,10 @@ def resolve(
         here.sort(key=lambda one: one[1].parent != weights_root())  # stable
         for row, path in here:
             return Weights(network, row.source, path, checked_sha256(path, row))
-        source = "untrained" if fallback or not rows else rows[0].source
+        if any(row.package for row in rows):
+            source = "packaged"  # not a choice: the installation lacks a part
+        else:
+            source = "untrained" if fallback or not rows else rows[0].source
     if source == "untrained":
         sha256 = hashlib.sha256(f"untrained {network} {SEED}".encode()).hexdigest()
         return Weights(network, "untrained", None, sha256)

