@@ -129,8 +129,8 @@ class Delf(NetworkExtractor):
         idea="Instead of one vector per photo, hundreds: every cell of a network's feature map, "
         "at several scales, is a local feature, and an attention score keeps those worth "
         "keeping. Each of the query's features votes for the photos with similar ones; RANSAC "
-        "then counts how many agree on one geometric transform.",
-        formula=r"s(q, x) = \big|\{\text{matches } (i,j):\ \lVert A\,p_i + t - p_j\rVert \le "
+        "then counts how many agree on one geometric transform, which count twice.",
+        formula=r"s(q, x) = \text{votes} + \big|\{\text{matches } (i,j):\ \lVert A\,p_i + t - p_j\rVert \le "
         r"\tau\}\big|",
         parameters={
             "image_size": "longer side in px (never enlarged); 0: what the weights were trained "

@@ -24,12 +24,6 @@ from extractors.trunks import Normalised
 from extractors.weights import check_fits, load_into, read_state, seeded
 
 TOKEN_POOLINGS = ("cls", "avg", "gem")
-PRESETS = (
-    "vit_small_patch14_dinov2",
-    "vit_base_patch14_dinov2",
-    "convnext_tiny",
-    "tf_efficientnet_lite0",
-)
 _ODD = (32, 47)  # px; a network that takes this takes photos of any shape
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
@@ -127,7 +121,7 @@ def _useless(name: str, why: str) -> PlaygroundError:
     return PlaygroundError(
         f"The timm model '{name}' has no feature map and no tokens that can be pooled ({why}). "
         f"Legal: models whose forward_features gives (B, C, H, W), (B, H, W, C) or (B, N, C), such "
-        f"as {', '.join(PRESETS)}."
+        f"as {', '.join(timm_names.PRESETS)}."
     )
 
 
@@ -272,12 +266,12 @@ class TimmModel(GlobalNetwork):
         idea="More than a thousand published networks behind one name. A convolutional one turns "
         "the photo into a feature map, which is pooled as ResNet50's. A transformer turns it into "
         "tokens: one for each patch, often one for the whole photo, which learned to summarise. "
-        f"Good starts: {', '.join(PRESETS)}.",
+        f"Good starts: {', '.join(timm_names.PRESETS)}.",
         formula=r"v = f/\lVert f\rVert_2,\qquad f = \mathrm{pool}(X)\ \text{or}\ "
         r"t_{\mathrm{cls}}\ \text{or}\ \frac{1}{N}\sum_{i=1}^{N} t_i",
         parameters={
-            "model": f"timm's name of the model, such as {', '.join(PRESETS)}, or NAME.TAG for one "
-            "of its checkpoints",
+            "model": f"timm's name of the model, such as {', '.join(timm_names.PRESETS)}, "
+            "or NAME.TAG for one of its checkpoints",
             "image_size": "longer side in px (never enlarged), or side of the square for models of "
             "a fixed input size; 0: the model's own",
             "pooling": "feature maps: spoc (mean), mac (maximum), gem, rmac; tokens: cls (that of "

@@ -14,6 +14,12 @@ from typing import Any
 from data.errors import PlaygroundError
 
 PREFIX = "timm:"  # of a network's name in the weights table: "timm:convnext_tiny"
+PRESETS = (
+    "vit_small_patch14_dinov2",
+    "vit_base_patch14_dinov2",
+    "convnext_tiny",
+    "tf_efficientnet_lite0",
+)
 
 
 @functools.cache

@@ -58,7 +58,7 @@ class Hit:
         distance: in the index's own measure, smaller is nearer: squared L2 (of unit vectors,
             0 to 4), or bits for LSH. Local descriptors: mean over the photo's votes.
         score: larger is better. Global descriptors: cosine, estimated where the index is
-            approximate. Local: inliers, plus the photo's share of the votes (below 1).
+            approximate. Local: votes and inliers together.
         inliers, votes: local descriptors only; inliers is None beyond the verified photos.
     """
 

@@ -190,7 +190,7 @@ def test_the_method_is_complete() -> None:
     assert set(card.parameters) == {f.name for f in dataclasses.fields(timm_model.TimmConfig)}
     assert all(vars(card).values())
     assert card.formula.count("{") == card.formula.count("}")
-    for preset in timm_model.PRESETS:
+    for preset in timm_names.PRESETS:
         assert preset in card.idea
         assert timm_names.check_name(preset) == preset
     assert registry.canonical("timm:model=tf_efficientnet_lite0") == "timm"

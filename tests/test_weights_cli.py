@@ -26,7 +26,7 @@ from data import artefact, store
 from data.errors import PlaygroundError
 from data.gldv2_http import Settings, Web
 from data.paths import PROJECT_ROOT, weights_root
-from extractors import downloads, weights
+from extractors import downloads, timm_names, weights
 from extractors.weights import TABLE, WeightFile
 from pages.parts import backend
 from pages.parts.weights import Fetch, Fetches, fetches
@@ -437,7 +437,8 @@ def test_the_methods_page_offers_the_downloads(
     test.segmented_control(key="m_kind").set_value("Weights")
     test.run()
     assert not test.exception
-    assert len(test.dataframe[0].value) == len(TABLE) + 1
+    assert len(test.dataframe[0].value) == len(TABLE) + 1 + len(timm_names.PRESETS)
+    assert any("timm:vit_small" in text for text in test.selectbox(key="w_file").options)
     (option,) = (text for text in test.selectbox(key="w_file").options if row.file in text)
     test.selectbox(key="w_file").set_value(option)
     test.button(key="w_download").click()

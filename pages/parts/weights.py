@@ -103,9 +103,10 @@ def fetches() -> Fetches:
 
 def panel() -> None:
     """The table of weights, the button, and the running download."""
-    from extractors.weights import TABLE, find, source_words
+    from extractors.weights import TABLE, find, source_words, timm_files
 
-    here = {row.file: find(row) is not None for row in TABLE}
+    rows = list(dict.fromkeys((*TABLE, *_presets(), *timm_files())))
+    here = {row.file: find(row) is not None for row in rows}
     st.markdown(
         "Nothing is downloaded unless you ask for it. Files come from their authors' servers, are "
         "verified, and are read without running code from them."
@@ -118,7 +119,7 @@ def panel() -> None:
             "Licence": row.licence,
             "About": row.note,
         }
-        for row in TABLE
+        for row in rows
     ]
     st.dataframe(lines, hide_index=True, width="stretch")
     last = fetches().last
@@ -127,7 +128,7 @@ def panel() -> None:
         return
     if last is not None:
         _ended(last)
-    absent = [row for row in TABLE if row.url and not here[row.file]]
+    absent = [row for row in rows if row.url and not here[row.file]]
     missing = {f"{row.network} ({row.file})": row for row in absent}
     if missing:
         chosen = st.selectbox("File to download", list(missing), key="w_file")
@@ -136,8 +137,23 @@ def panel() -> None:
             st.rerun()
     st.caption(
         "A file that you have already: `python -m scripts.weights import NAME FILE`. After a "
-        "download, build the extractor again."
+        "download, build the extractor again. Any other network of timm: "
+        "`python -m scripts.weights download timm:NAME`, then build `timm:model=NAME`."
     )
+
+
+def _presets() -> list[WeightFile]:
+    """Files of the timm models that are a good start; none where timm is not installed."""
+    from extractors import downloads, timm_names
+
+    try:
+        return [
+            row
+            for name in timm_names.PRESETS
+            for row in downloads.called(f"{timm_names.PREFIX}{name}")
+        ]
+    except PlaygroundError:
+        return []
 
 
 def _running() -> None:
