@@ -130,8 +130,8 @@ class Delf(NetworkExtractor):
         "at several scales, is a local feature, and an attention score keeps those worth "
         "keeping. Each of the query's features votes for the photos with similar ones; RANSAC "
         "then counts how many agree on one geometric transform, which count twice.",
-        formula=r"s(q, x) = \text{votes} + \big|\{\text{matches } (i,j):\ \lVert A\,p_i + t - p_j\rVert \le "
-        r"\tau\}\big|",
+        formula=r"s(q, x) = \text{votes} + \big|\{\text{matches } (i,j):\ "
+        r"\lVert A\,p_i + t - p_j\rVert \le \tau\}\big|",
         parameters={
             "image_size": "longer side in px (never enlarged); 0: what the weights were trained "
             "for, 448 where they do not say; DELF's own limit is 1024",

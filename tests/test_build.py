@@ -226,7 +226,7 @@ def test_no_permission_is_a_sentence(
 
 
 def test_unknown_names_are_told_before_the_work(toy_collection: store.Collection) -> None:
-    with pytest.raises(PlaygroundError, match="hog, bovw"):
+    with pytest.raises(PlaygroundError, match="hog, gem-siamese"):
         build("toy", ["sift"], ["flat"])
     with pytest.raises(PlaygroundError, match="flat, ivf"):
         build("toy", ["hog"], ["annoy"])
