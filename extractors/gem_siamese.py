@@ -15,6 +15,8 @@ from extractors.cnn import GlobalNetwork, check_image_size, rescale
 from extractors.pooling import GeM, l2n
 from extractors.trunks import LITE0, TRUNKS, check_trunk, normalised, trunk
 from extractors.weights import (
+    TRUNK_OF,
+    TRUNK_SHA256,
     Weights,
     header,
     load_into,
@@ -25,8 +27,6 @@ from extractors.weights import (
 )
 
 NETWORKS = {"contrastive": "gem-siamese", "triplet": "gem-siamese-triplet"}  # rows of the weights
-# In the header of a file that holds a head alone: the trunk that it was learned on.
-TRUNK_OF, TRUNK_SHA256 = "trunk", "trunk_sha256"
 _HEAD_SOURCE = "packaged+bundled"  # as recorded of such a file of ours
 # A tensor's name that tells which trunk a file was trained with.
 _MARKS = {
@@ -96,8 +96,8 @@ class GemSiamese(GlobalNetwork):
             "trunk": "efficientnet-lite0, resnet50 or vgg16",
         },
         licence="MIT (this project's code); EfficientNet-Lite0: Apache-2.0",
-        cost="A pass of the trunk per scale, 1.75 times a single one; EfficientNet-Lite0 costs a "
-        "tenth of a ResNet50.",
+        cost="A pass of the trunk per scale, 1.75 times a single one; EfficientNet-Lite0 takes "
+        "a tenth of a ResNet50's multiplications.",
     )
 
     def __init__(self, config: GemSiameseConfig, weights: str = "auto") -> None:

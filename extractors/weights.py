@@ -44,6 +44,8 @@ _WORDS = {
     "published": "published by its authors",
 }
 CARD, SHARES = "card", "shares"  # entries of our files' headers, JSON
+# Texts in the header of a file that holds a head alone: the trunk that it was learned on.
+TRUNK_OF, TRUNK_SHA256 = "trunk", "trunk_sha256"
 
 
 def source_words(source: str) -> str:
@@ -157,7 +159,9 @@ TABLE: tuple[WeightFile, ...] = (
             "",
             "",
             "MIT",
-            "trained by this project on rendered landmarks",
+            "trained by this project on rendered landmarks"
+            if (BUNDLED_ROOT / f"{name}.safetensors").is_file()
+            else "none is shipped: train one (docs/training.md) and import it",
         )
         for name in ("resnet50", "vgg16", *OWN)
     ),

@@ -23,7 +23,7 @@ from typing import Any
 
 from data.errors import PlaygroundError
 from extractors import downloads
-from extractors.weights import TABLE, WeightFile, find, timm_files
+from extractors.weights import BUNDLED_ROOT, TABLE, WeightFile, find, timm_files
 from scripts.console import Progress, counted, print_json, print_table, run
 
 
@@ -33,14 +33,17 @@ def _describe(row: WeightFile, state: str) -> dict[str, Any]:
         "source": row.source,
         "here": state,
         "file": row.file,
-        "get": "shipped"
-        if row.source in ("bundled", "packaged")
-        else "download"
-        if row.url
-        else "by hand",
+        "get": _how(row),
         "licence": row.licence,
         "note": row.note,
     }
+
+
+def _how(row: WeightFile) -> str:
+    """How the file comes here; of our own networks, some only from a training of the user's."""
+    if row.package or (row.source == "bundled" and (BUNDLED_ROOT / row.file).is_file()):
+        return "shipped"
+    return "download" if row.url else "by hand"
 
 
 def _show(entries: list[dict[str, Any]], as_json: bool) -> None:

@@ -185,7 +185,7 @@ def test_stats_come_from_the_manifests(built: store.Collection) -> None:
 
 @pytest.fixture
 def delf(toy_collection: store.Collection) -> str:
-    spec = "delf:image_size=128,scales=0.7071+1.0,max_features=60,dim=16"
+    spec = "delf:trunk=resnet50,image_size=128,scales=0.7071+1.0,max_features=60,dim=16"
     build("toy", [spec], ["flat", "lsh", "pq", "ivf"], weights="untrained")
     return spec
 
@@ -208,7 +208,7 @@ def test_local_descriptors_vote_and_are_verified(
             best = result.hits[0]
             assert best.id == photo.id
             assert best.inliers is not None
-            assert best.inliers > 10
+            assert best.inliers > 30
             matches = result.matches[photo.id]
             assert matches.shape == (best.inliers, 4)
             assert np.allclose(matches[:, :2], matches[:, 2:], atol=1.0)

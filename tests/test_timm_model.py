@@ -5,10 +5,8 @@ Random weights, small models, no network; downloads come from a server on this m
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
-import http.server
 import importlib
 import json
 import re
@@ -24,6 +22,7 @@ import pytest
 import safetensors.torch
 import timm
 import torch
+from test_weights_cli import Handler, Server
 from torch import Tensor, nn
 
 from data.errors import PlaygroundError
@@ -455,42 +454,6 @@ def test_an_older_file_goes_through_the_conversion_of_timm(tmp_path: Path) -> No
         model = timm.create_model(name, pretrained=False, num_classes=0)
     fitted = timm_model.fitting(model, weights.read_state(path), str(path))
     assert set(fitted) == set(model.state_dict())
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """Serves one file with ranges; ``budget`` bytes of bodies, then connections break off."""
-
-    content = b""
-    budget: int | None = None
-    asked: list[int]
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        server, size = self.server, len(self.server.content)
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
-        start, end = 0, size
-        if wanted:
-            start, end = int(wanted[1]), min(int(wanted[2] or size - 1) + 1, size)
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
-        else:
-            self.send_response(200)
-        self.send_header("Content-Length", str(end - start))
-        self.end_headers()
-        body = server.content[start:end]
-        if not wanted or not wanted[2]:  # not the probe
-            server.asked.append(start)
-            if server.budget is not None:
-                body = body[: server.budget]
-                server.budget -= len(body)
-        with contextlib.suppress(ConnectionError):
-            self.wfile.write(body)
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
 
 
 @pytest.fixture

@@ -18,8 +18,15 @@ from torch import Tensor
 
 from data.artefact import explain_os_errors, file_sha256, write_atomically
 from data.errors import PlaygroundError
-from extractors.gem_siamese import TRUNK_OF, TRUNK_SHA256
-from extractors.weights import CARD, SHARES, Weights, measured_tables, read_state
+from extractors.weights import (
+    CARD,
+    SHARES,
+    TRUNK_OF,
+    TRUNK_SHA256,
+    Weights,
+    measured_tables,
+    read_state,
+)
 
 MAX_HISTORY = 200  # entries kept in a card; the report of the training has all
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pages.parts.compare import Row
 
 EVERY = 1.0  # s between two looks at a running download
-_OFFERED = ("resnet50", "vgg16")  # with ImageNet's weights, on the Search page
 log = logging.getLogger("playground")
 
 
@@ -144,14 +143,11 @@ def panel() -> None:
 
 def _presets() -> list[WeightFile]:
     """Files of the timm models that are a good start; none where timm is not installed."""
-    from extractors import downloads, timm_names
+    from extractors import timm_names
+    from extractors.weights import known
 
     try:
-        return [
-            row
-            for name in timm_names.PRESETS
-            for row in downloads.called(f"{timm_names.PREFIX}{name}")
-        ]
+        return [row for name in timm_names.PRESETS for row in known(f"{timm_names.PREFIX}{name}")]
     except PlaygroundError:
         return []
 
@@ -185,10 +181,12 @@ def _ended(last: Fetch) -> None:
 
 def offer(collection: str, rows: Sequence[Row]) -> None:
     """ImageNet's weights for the rows that our small ones describe; a line for each network."""
+    from extractors.weights import IMAGENET
+
     networks = {
         base: None
         for row in rows
-        if (base := row.extractor.partition(":")[0]) in _OFFERED and row.result.weights == "bundled"
+        if (base := row.extractor.partition(":")[0]) in IMAGENET and row.result.weights == "bundled"
     }
     if not networks:
         return
