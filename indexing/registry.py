@@ -9,11 +9,10 @@ and add its line to ``TYPES``.
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib
-import urllib.parse
 from typing import cast
 
+from data import specs
 from data.errors import PlaygroundError
 from indexing.base import IndexCard, IndexType, Value
 
@@ -26,9 +25,6 @@ TYPES: dict[str, str] = {
     "factory": "indexing.factory:Factory",
 }
 _FREE_TEXT = "factory"  # its spec holds a text with commas instead of overrides
-
-_SLUG_LENGTH = 120  # characters; file systems allow 255 bytes, and other parts are added to it
-_SLUG_SAFE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.,=+")
 
 
 def names() -> list[str]:
@@ -72,21 +68,15 @@ def expand(text: str) -> list[str]:
     A part such as ``nprobe=4`` belongs to the spec before it. A factory string holds commas of
     its own, so it comes last.
     """
-    specs: list[str] = []
     before, marker, factory = text.partition(f"{_FREE_TEXT}:")
-    for part in filter(None, (piece.strip() for piece in before.split(","))):
-        if part == "all":
-            specs += [name for name in names() if name != _FREE_TEXT]
-        elif "=" in part and ":" not in part.partition("=")[0] and specs:
-            # The first override follows the name's colon, the others a comma.
-            specs[-1] += f",{part}"
-        else:
-            specs.append(part)
+    listed: list[str] = []
+    for part in filter(None, specs.split_list(before)):
+        listed += [n for n in names() if n != _FREE_TEXT] if part == "all" else [part]
     if marker:
-        specs.append(marker + factory)
-    for spec in specs:
+        listed.append(marker + factory)
+    for spec in listed:
         parse_index_spec(spec)
-    return list(dict.fromkeys(specs))
+    return list(dict.fromkeys(listed))
 
 
 def parse_index_spec(spec: str) -> tuple[IndexType, dict[str, Value]]:
@@ -113,29 +103,8 @@ def without_search(spec: str) -> str:
 
 
 def slug(spec: str) -> str:
-    """A file name for a spec; different canonical specs have different slugs.
-
-    Only lower-case letters come out, so that it also holds where file names ignore case. Longer
-    ones than 120 characters end with a hash and have no way back.
-    """
-    text = canonical(spec)
-    name, colon, rest = text.partition(":")
-    safe = name + ("@" if colon else "") + "".join(map(_escape, rest))
-    if safe.endswith("."):  # Windows drops a final dot
-        safe = safe[:-1] + "%2e"
-    if len(safe) > _SLUG_LENGTH:
-        # '~' marks a shortened slug; whole ones never contain it.
-        mark = f"~{hashlib.sha256(text.encode()).hexdigest()[:32]}"
-        safe = safe[: _SLUG_LENGTH - len(mark)] + mark
-    return safe
-
-
-def unslug(text: str) -> str | None:
-    """The canonical spec of a slug; None for one that was shortened."""
-    if "~" in text:
-        return None
-    name, at, rest = text.partition("@")
-    return f"{name}:{urllib.parse.unquote(rest)}" if at else name
+    """A file name for a spec, see ``data.specs.slug``."""
+    return specs.slug(canonical(spec))
 
 
 def _split(spec: str) -> tuple[str, dict[str, str]]:
@@ -177,7 +146,3 @@ def _join(name: str, overrides: dict[str, str]) -> str:
 def _number(text: str) -> str:
     """Whole numbers without leading zeros, so that equal ones are equal texts."""
     return str(int(text)) if text.isascii() and text.isdigit() and len(text) < 19 else text
-
-
-def _escape(char: str) -> str:
-    return char if char in _SLUG_SAFE else "".join(f"%{byte:02x}" for byte in char.encode())
