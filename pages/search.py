@@ -58,7 +58,7 @@ def main() -> None:
         # After a start this can take seconds, so the query is drawn before.
         seen = building.look(name)
         found, ready = seen.found, seen.ready
-        extractors, indexes, k = choices.methods(name, found, ready)
+        extractors, indexes, chains, k = choices.methods(name, found, ready)
     with strip:
         building.progress_strip(seen)
     # While a build runs, what nobody chose stays open, so that new extractors join by themselves.
@@ -71,7 +71,7 @@ def main() -> None:
             st.warning("Choose at least one extractor and one index type.")
         return
     rows, failures = searching.search_all(
-        collection, chosen, box, extractors, indexes, ready, found, k
+        collection, chosen, box, extractors, indexes, ready, found, k, chains
     )
     for failure in failures:
         st.error(f"{failure.where}: {failure.message}")
@@ -154,7 +154,7 @@ def _results(
 
 
 def _truth_sentence(row: compare.Row) -> str:
-    count = len(row.truth.ids) if row.truth is not None else 0
+    count = len(row.truth.positives) if row.truth is not None else 0
     if count == 0:
         return "No photo of the collection shows the query's landmark, so every hit is wrong."
     said = f"{count} photos of the collection show the query's landmark."
@@ -178,7 +178,8 @@ def _open(
         return
     for hit, verdict in zip(row.hits, row.verdicts(), strict=True):
         if hit.id == opened.get("id"):
-            where = f"{backend.title(row.extractor)} · {backend.title(row.index)}"
+            parts = (row.extractor, row.index, *row.result.recipe.rerank)
+            where = " · ".join(map(backend.title, parts))
             places = row.result.matches.get(hit.id)
             details.show_photo(
                 collection,

@@ -27,9 +27,9 @@ from pages.parts.text import plain
 if TYPE_CHECKING:
     from data.store import Collection
     from evaluation.rows import Row
-    from indexing.engine import IndexStats, SearchEngine
     from indexing.jobs import Job
     from indexing.status import ExtractorStatus
+    from retrieval.engine import IndexStats, SearchEngine
 
 log = logging.getLogger("playground")
 
@@ -82,7 +82,7 @@ def title(name: str) -> str:
 @st.cache_resource(show_spinner=False)
 def engine() -> SearchEngine:
     """The one search engine of the process."""
-    from indexing.engine import SearchEngine
+    from retrieval.engine import SearchEngine
 
     return SearchEngine()
 
@@ -233,6 +233,13 @@ def index_names() -> list[str]:
     from indexing import registry
 
     return list(registry.names())
+
+
+def reranker_names() -> list[str]:
+    """What may follow the index: ``none``, which leaves out what a method prescribes, first."""
+    from retrieval.rerank import registry
+
+    return [registry.NONE, *registry.names()]
 
 
 def thumbnail_url(members: Collection, photo: Photo) -> str:

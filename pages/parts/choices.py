@@ -41,8 +41,8 @@ def collection_of(names: Sequence[str], key: str = "w_collection") -> str:
 
 def methods(
     name: str, found: Sequence[ExtractorStatus], ready: Mapping[str, Sequence[str]]
-) -> tuple[list[str], list[str], int]:
-    """Draw the three controls: (extractors, index types, K)."""
+) -> tuple[list[str], list[str], list[str], int]:
+    """Draw the controls: (extractors, index types, chains of re-rankers, K)."""
     settings = state.current()
     extractors = _pills(
         "Extractors",
@@ -62,11 +62,12 @@ def methods(
         [one for one in _INDEXES_AT_FIRST if one in order],
         "w_indexes",
     )
+    chains = _pills("Re-rank", backend.reranker_names(), settings.rerank, [], "w_rerank")
     state.seed("w_k", settings.k)
     k = int(st.slider("Results per row (K)", 1, MAX_K, key="w_k"))
     if k != settings.k:
         state.update(k=k)
-    return extractors, indexes, k
+    return extractors, indexes, chains, k
 
 
 def _pills(

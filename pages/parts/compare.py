@@ -1,74 +1,47 @@
-"""One row per extractor and index type: figures for the table, hits for the grid. No Streamlit."""
+"""One row per recipe: figures for the table, hits for the grid. No Streamlit."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from data.base import Photo
 from evaluation.metrics import average_precision_at_k, overlap_at_k, precision_at_k
 
 if TYPE_CHECKING:
-    from indexing.engine import Hit, IndexStats, SearchResult
+    from retrieval.compare import Truth
+    from retrieval.engine import IndexStats
+    from retrieval.ranking import Hit, SearchResult
 
-STAGES = ("decode", "crop", "preprocess", "extract", "search", "verify", "total")
 UNTRAINED = "random weights: a baseline, not the method's real accuracy"
 
 
 @dataclasses.dataclass(frozen=True)
-class Truth:
-    """What is known about the right answers to a query.
-
-    ``ids`` are the photos that show the query's landmark (without the query itself);
-    ``by_label`` says that photos without a label can be neither right nor wrong; ``junk`` shows
-    so little of the landmark that it is not judged.
-    """
-
-    ids: frozenset[str]
-    by_label: bool
-    junk: frozenset[str] = frozenset()
-
-    def verdict(self, photo_id: str, label: str | None) -> bool | None:
-        """True: right; False: wrong; None: nobody knows, or it is junk."""
-        if photo_id in self.junk:
-            return None
-        if photo_id in self.ids:
-            return True
-        return None if self.by_label and label is None else False
-
-
-def truth_of(query: Photo | None, label: str | None, photos: Iterable[Photo]) -> Truth | None:
-    """The right answers; None where the query's landmark is unknown (then nothing is wrong)."""
-    listed = query.extra.get("ground_truth", {}) if query is not None else {}
-    junk = frozenset(listed.get("junk", ()))
-    if query is not None and query.relevant is not None:
-        there = frozenset(photo.id for photo in photos)
-        return Truth((frozenset(query.relevant) & there) - junk, by_label=False, junk=junk)
-    if query is not None and label is None:
-        label = query.label
-    if label is None:
-        return None
-    # A photo of the collection is not relevant to itself; a query may share an id by chance.
-    right = frozenset(photo.id for photo in photos if photo.label == label and photo != query)
-    return Truth(right - junk, by_label=True, junk=junk)
-
-
-@dataclasses.dataclass(frozen=True)
 class Row:
-    """One extractor on one index type, for one query."""
+    """One recipe, for one query."""
 
-    extractor: str
-    index: str
     result: SearchResult
     stats: IndexStats | None
     truth: Truth | None
     flat_ids: tuple[str, ...] | None  # what exact search returns, None where there is no Flat
 
     @property
+    def extractor(self) -> str:
+        return self.result.recipe.extractor
+
+    @property
+    def index(self) -> str:
+        return self.result.recipe.index
+
+    @property
+    def chain(self) -> str:
+        """The re-rankers as one text, ``none`` without."""
+        return self.result.recipe.chain
+
+    @property
     def id(self) -> str:
-        return f"{self.extractor}|{self.index}"
+        return "|".join([self.extractor, self.index, *self.result.recipe.rerank])
 
     @property
     def hits(self) -> Sequence[Hit]:
@@ -96,7 +69,7 @@ class Row:
             judged = k - (len(self.hits) - len(flags))  # junk takes no place
             if judged > 0:
                 precision = float(precision_at_k(flags, judged))
-                average = float(average_precision_at_k(flags, len(self.truth.ids), judged))
+                average = float(average_precision_at_k(flags, len(self.truth.positives), judged))
         if self.flat_ids is not None:
             overlap = float(overlap_at_k([hit.id for hit in self.hits], self.flat_ids, k))
         values = {"precision": precision, "ap": average, "overlap": overlap}
@@ -106,21 +79,18 @@ class Row:
         }
 
 
-def without(result: SearchResult, own: str | None, k: int) -> SearchResult:
-    """The result without the query photo itself, K hits at most, ranks from 1."""
-    hits = [hit for hit in result.hits if hit.id != own][:k]
-    ranked = [dataclasses.replace(hit, rank=rank) for rank, hit in enumerate(hits, start=1)]
-    return dataclasses.replace(result, hits=type(result.hits)(ranked), k=k)
-
-
 def record(row: Row, k: int, titles: Callable[[str], str] = str) -> dict[str, Any]:
     """One line of the table; keys are the column names of the CSV."""
     times = row.result.timings_ms
     figures = row.figures(k)
     line: dict[str, Any] = {"extractor": titles(row.extractor), "index": row.index}
+    line["rerank"] = row.chain
     line["total_ms"] = _ms(times, "total")
-    for stage in STAGES[:-1]:
+    from retrieval.ranking import STAGES
+
+    for stage in STAGES:
         line[f"{stage}_ms"] = _ms(times, stage)
+    line["rerank_ms"] = round(row.result.rerank_ms, 3)
     line["start"] = "cold" if row.result.cold else "warm"
     line[f"precision@{k}"] = figures["precision"]
     line[f"AP@{k}"] = figures["ap"]
@@ -210,8 +180,8 @@ def payload(
             [f"extract {milliseconds(times.get('extract'))}", "blue"],
             [f"search {milliseconds(times.get('search'))}", "green"],
         ]
-        if (verify := times.get("verify")) is not None and verify > 0:
-            badges.append([f"verify {milliseconds(verify)}", "violet"])
+        for spec in row.result.recipe.rerank:
+            badges.append([f"{spec} {milliseconds(times.get(spec))}", "violet"])
         badges.append(["cold start", "orange"] if row.result.cold else ["warm", "grey"])
         if row.result.weights == "untrained":
             badges.append(["random weights", "red"])

@@ -28,6 +28,7 @@ class Settings:
     box: Box | str | None = None
     extractors: tuple[str, ...] | None = None
     indexes: tuple[str, ...] | None = None
+    rerank: tuple[str, ...] | None = None
     k: int = DEFAULT_K
 
     def replace(self, **changes: object) -> Settings:
@@ -72,6 +73,7 @@ def from_params(params: Mapping[str, Sequence[str]]) -> Settings:
     return settings.replace(
         extractors=several("extractors"),
         indexes=several("indexes"),
+        rerank=several("rerank"),
         k=min(MAX_K, max(1, k)),
     )
 
@@ -92,5 +94,7 @@ def to_params(settings: Settings) -> dict[str, str | list[str]]:
         params["extractors"] = list(settings.extractors)
     if settings.indexes:
         params["indexes"] = list(settings.indexes)
+    if settings.rerank:
+        params["rerank"] = list(settings.rerank)
     params["k"] = str(settings.k)
     return params

@@ -23,14 +23,14 @@ class Judged:
 
     protocol: str
     title: str
-    values: Mapping[tuple[str, str], float]
+    values: Mapping[tuple[str, str, str], float]
 
 
 def frame(rows: Sequence[Row], k: int, judged: Judged | None = None) -> pd.DataFrame:
     """The table as a frame, columns as in ``compare.record``, with ``AP_<protocol>`` if known."""
     found = pd.DataFrame(compare.records(rows, k))
     if judged is not None:
-        values = [judged.values.get((row.extractor, row.index)) for row in rows]
+        values = [judged.values.get((row.extractor, row.index, row.chain)) for row in rows]
         place = list(found.columns).index(f"AP@{k}") + 1
         found.insert(place, f"AP_{judged.protocol}", pd.Series(values, dtype="float64"))
     return found
@@ -124,7 +124,8 @@ def _columns(k: int, judged: Judged | None = None) -> dict[str, Any]:
         "preprocess_ms": ms("Prepare ms", "Resizing the crop to what the extractor wants"),
         "extract_ms": ms("Extract ms", "From pixels to the descriptor"),
         "search_ms": ms("Search ms", "FAISS alone"),
-        "verify_ms": ms("Verify ms", "RANSAC on local features; 0 where there are none"),
+        "rerank": st.column_config.TextColumn("Re-rank", width=90),
+        "rerank_ms": ms("Re-rank ms", "All re-ranking stages; 0 without one"),
         "start": st.column_config.TextColumn(
             "Start", width=64, help="cold: the model had to be loaded for this query"
         ),

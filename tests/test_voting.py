@@ -6,10 +6,10 @@ import time
 
 import numpy as np
 import pytest
+from indexing.voting import default_neighbours, photo_of_rows, vote
 
 from indexing.base import BuiltIndex, Floats
 from indexing.registry import parse_index_spec
-from indexing.voting import default_neighbours, photo_of_rows, vote
 
 
 def flat(vectors: Floats) -> BuiltIndex:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from indexing.verification import Verification, match, residual_for, verify, verify_matches
 from numpy.typing import NDArray
 
 from indexing.base import Floats
-from indexing.verification import Verification, match, residual_for, verify, verify_matches
 
 # 313 x 471 and 257 x 339: sizes that 8 does not divide.
 AFFINE = np.array([[0.8, -0.25, 40.0], [0.2, 0.9, 11.0]])
