@@ -11,7 +11,6 @@ go with the call.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -197,12 +196,6 @@ class SearchEngine:
         """Something derived from what was loaded; see ``View.kept``."""
         return cast(Value, self._kept.get(key, make))
 
-    def forgetting_queries(self) -> SearchEngine:
-        """The same with all that is loaded, but no query described: to time describing anew."""
-        fresh = copy.copy(self)
-        fresh._queries = Cache(1)
-        return fresh
-
     # -- queries -------------------------------------------------------------------------------
 
     def describe(self, collection: str, extractor: str, query: Query) -> Described:
@@ -219,7 +212,7 @@ class SearchEngine:
         memo = (loaded.members.name, loaded.spec, loaded.vectors.version)
         found = query.described.get(memo)
         if found is None:
-            if is_imported(loaded.spec):
+            if is_imported(loaded.spec) and query.id is not None:
                 found = _imported(loaded, query)
             else:
                 made: list[Described] = []
@@ -405,11 +398,11 @@ def _imported(loaded: Loaded, query: Query) -> Described:
     """A query whose descriptor came with the collection's."""
     name, spec = loaded.members.name, loaded.spec
     stored = stored_queries(name, spec)
-    row = stored.rows.get(query.id or "")
+    row = stored.rows.get(str(query.id))
     if row is None:
         raise PlaygroundError(
-            f"{spec} has no descriptor of the query {query.id or '(a photo of yours)'} of {name}; "
-            f"it has {len(stored.rows):,}. Import the queries' descriptors too: "
+            f"{spec} has no descriptor of the query {query.id} of {name}; it "
+            f"has {len(stored.rows):,}. Import the queries' descriptors too: "
             f"{build_command(name, spec)} --queries FILE"
         )
     times = dict.fromkeys((*STAGES[:-1], "load"), 0.0)

@@ -42,16 +42,13 @@ class Recipe:
 
         Args:
             rerank: a chain such as ``aqe:k=5+sift``, or its parts; "none" or nothing in it: no
-                re-ranking; None: what the extractor's method prescribes (DELF: RANSAC).
+                re-ranking; None: ``usual_chain``.
 
         Raises:
             PlaygroundError: an unknown name or value, or a chain that cannot follow the extractor.
         """
         spec = extractor_registry.canonical(extractor)
-        if rerank is None:
-            chain = extractor_registry.default_rerank(spec)
-        else:
-            chain = rerank_registry.chain(rerank)
+        chain = usual_chain(spec) if rerank is None else rerank_registry.chain(rerank)
         recipe = cls(spec, index_registry.canonical(index), chain)
         for one in chain:
             rerank_registry.create(one).check(recipe)
@@ -66,6 +63,11 @@ class Recipe:
     def without(self) -> Recipe:
         """The same without re-ranking: what it is compared with."""
         return dataclasses.replace(self, rerank=())
+
+
+def usual_chain(extractor: str) -> tuple[str, ...]:
+    """What follows the index unless something else is chosen: RANSAC for local features."""
+    return ("ransac",) if extractor_registry.is_local(extractor) else ()
 
 
 class Query:
@@ -106,10 +108,13 @@ class Query:
         self._pixels, self._source, self._key = pixels, source, key
 
     @classmethod
-    def of_photo(cls, collection: Collection, photo: Photo, box: Box | None = None) -> Query:
+    def of_photo(
+        cls, collection: Collection, photo: Photo, box: Box | None = None, key: str | None = None
+    ) -> Query:
         """A query or photo of a collection, by its own box unless another is given."""
         box = box if box is not None else photo.box
-        return cls(None, box, key=photo.sha256, id=photo.id, source=(collection, photo))
+        key = key or photo.sha256
+        return cls(None, box, key=key, id=photo.id, source=(collection, photo))
 
     @property
     def key(self) -> str:
