@@ -78,6 +78,7 @@ class Query:
         key: equal for equal photos.
         id: of a query or photo of the collection; what was imported for it is found by it.
         decode_ms: what decoding took, for the timing record.
+        right, wrong: ids of photos that a person marked, for relevance feedback.
 
     Raises:
         PlaygroundError: the box does not lie inside the photo.
@@ -92,6 +93,8 @@ class Query:
         id: str | None = None,
         decode_ms: float = 0.0,
         source: tuple[Collection, Photo] | None = None,
+        right: Sequence[str] = (),
+        wrong: Sequence[str] = (),
     ) -> None:
         if pixels is None and source is None:
             raise ValueError("a query needs pixels or a photo to read")
@@ -103,6 +106,7 @@ class Query:
             width, height = source[1].width, source[1].height
         self.box: Box = box if box is not None else (0, 0, width, height)
         self.id = id
+        self.right, self.wrong = tuple(right), tuple(wrong)
         self.decode_ms = decode_ms
         self.described: dict[Hashable, Described] = {}  # by whoever described it, see the engine
         self._pixels, self._source, self._key = pixels, source, key

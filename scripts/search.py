@@ -5,7 +5,8 @@
     python -m scripts.search --extractor gem-siamese --rerank aqe:k=5,sift --images FOLDER
 
 Re-rankers are applied in the order in which they are named; ``none`` leaves out what a method
-prescribes (DELF: ransac). With them the JSON of a hit has its rank before, too.
+prescribes (DELF: ransac). With them the JSON of a hit has its rank before, too. Photos that are
+marked with --right and --wrong move the query: --rerank rocchio.
 """
 
 from __future__ import annotations
@@ -80,6 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--box", type=parse_box, help="X0,Y0,X1,Y1 in px; the whole photo without")
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--rerank", help="such as aqe:k=5,sift; none: not even what is usual")
+    parser.add_argument("--right", action="append", default=[], metavar="ID", help="a right photo")
+    parser.add_argument("--wrong", action="append", default=[], metavar="ID", help="a wrong photo")
     parser.add_argument("--param", action="append", default=[], help="such as nprobe=4")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args(argv)
@@ -102,7 +105,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{printable(path.name)} is left out: {error}", file=sys.stderr)
             continue
         decode_ms = 1e3 * (time.perf_counter() - start)
-        query = Query(photo, arguments.box, decode_ms=decode_ms)
+        query = Query(
+            photo,
+            arguments.box,
+            decode_ms=decode_ms,
+            right=arguments.right,
+            wrong=arguments.wrong,
+        )
         result = engine.search(arguments.collection, recipe, query, arguments.k, params=params)
         answers.append({"image": str(path), **result.to_json()})
         if not arguments.json:

@@ -235,13 +235,6 @@ def index_names() -> list[str]:
     return list(registry.names())
 
 
-def reranker_names() -> list[str]:
-    """What may follow the index: ``none``, which leaves out what a method prescribes, first."""
-    from retrieval.rerank import registry
-
-    return [registry.NONE, *registry.names()]
-
-
 def thumbnail_url(members: Collection, photo: Photo) -> str:
     """A small thumbnail as a data URL; one that cannot be made is an empty URL, not an error."""
     try:

@@ -70,6 +70,7 @@ def show(
     shown["index"] = [backend.title(name) for name in shown["index"]]
     shown["weights"] = [source_words(source) for source in shown["weights"]]
     known = any(row.truth is not None for row in rows)
+    chained = any(row.result.recipe.rerank for row in rows)
     st.dataframe(
         shown,
         hide_index=True,
@@ -83,6 +84,8 @@ def show(
             for name in shown.columns
             if name not in ("decode_ms", "crop_ms")
             and (known or name not in (f"precision@{k}", f"AP@{k}"))
+            and (chained or name not in ("rerank", "rerank_ms", "gain"))
+            and (name != "gain" or shown["gain"].notna().any())
         ],
         key="comparison",
     )
@@ -152,6 +155,12 @@ def _columns(k: int, judged: Judged | None = None) -> dict[str, Any]:
             format="%.2f",
             width=110,
             help="Photos shared with exact search (Flat) of the same extractor",
+        ),
+        "gain": number(
+            "Gain",
+            format="%+.2f",
+            width=70,
+            help=f"AP@{k} against the same row without this re-ranking",
         ),
         "bytes_per_vector": number("Bytes / vector", format="%.0f", width=100),
         "build_s": number("Build s", format="%.2f", width=76, help="Building the index"),
