@@ -24,7 +24,7 @@ from typing import Any
 from data import artefact, store
 from data.demo import ensure_demo
 from data.errors import PlaygroundError
-from evaluation import registry, report
+from evaluation import pictures, registry, report
 from evaluation.run import K, Row, evaluate
 from extractors import registry as extractor_registry
 from indexing import registry as index_registry
@@ -62,6 +62,9 @@ def parser() -> argparse.ArgumentParser:
         "--json", nargs="?", const="-", metavar="OUT", help="write the rows; - or nothing: stdout"
     )
     result.add_argument("--html", metavar="OUT", help="write the report: one file, opens offline")
+    result.add_argument(
+        "--pictures", metavar="DIR", help="draw every query's first ranks, a PNG each"
+    )
     result.add_argument("--force", action="store_true", help="evaluate again what is up to date")
     result.add_argument("--quiet", action="store_true", help="no progress bar")
     result.add_argument("--job", help=argparse.SUPPRESS)  # used by the pages
@@ -104,6 +107,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.html:
         report.write(Path(arguments.html), rows, store.load(name))
         print(f"report: {arguments.html}", file=sys.stderr)
+    if arguments.pictures:
+        count = pictures.write(store.load(name), rows, Path(arguments.pictures))
+        print(f"{count:,} rankings: {arguments.pictures}", file=sys.stderr)
     return 0
 
 
