@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pages.parts.tradeoffs_answer import Asked
 
 _FIGURES = ("precision", "AP", "overlap")
-_COLUMNS = ("total_ms", "preprocess_ms", "extract_ms", "search_ms", "rerank_ms", "start")
+_COLUMNS = ("total_ms", "preprocess_ms", "extract_ms", "search_ms", "rerank_ms", "times")
 
 
 def of_search(
@@ -60,7 +60,9 @@ def of_search(
         strips=[_of_row(collection, row) for row in rows],
         tables=[("Figures", columns, [[one[c] for c in columns] for one in records])],
         charts=[
-            blocks.bars([(_name(r), r.result.timings_ms["total"]) for r in rows], "ms", "Time"),
+            blocks.bars(
+                [(_name(r), r.total_ms) for r in rows if r.total_ms is not None], "ms", "Time"
+            ),
             blocks.bars(
                 [(_name(r), r.stats.bytes_per_vector) for r in rows if r.stats],
                 "bytes",
@@ -95,9 +97,11 @@ def _of_row(collection: Collection, row: compare.Row) -> Strip:
         )
         for hit, verdict in zip(row.hits, row.verdicts(), strict=True)
     )
-    times = row.result.timings_ms
-    facts = [f"{stage} {milliseconds(times.get(stage))}" for stage in ("extract", "search")]
-    return Strip(_name(row), (*facts, *map(str, row.result.notes)), found)
+    times = row.times()
+    facts = [
+        f"{stage} {milliseconds(times[stage])}" for stage in ("extract", "search") if stage in times
+    ]
+    return Strip(_name(row), (*facts, row.clock(), *map(str, row.result.notes)), found)
 
 
 def of_tradeoffs(
