@@ -38,9 +38,7 @@ class Settings:
         """A copy with some fields changed; marks belong to one query and go with it."""
         about = ("collection", "source", "query")
         if any(
-            getattr(self, one) not in (None, changes.get(one, None))
-            for one in about
-            if one in changes
+            getattr(self, one) not in (None, changes.get(one)) for one in about if one in changes
         ):
             changes = {"right": (), "wrong": (), **changes}
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
