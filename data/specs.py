@@ -27,17 +27,25 @@ _SLUG_LENGTH = 120  # characters; file systems allow 255 bytes, and other parts 
 _SLUG_SAFE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.,=+")
 
 
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A method's row in its registry: what is known of it before its module is imported."""
+
+    path: str  # module:Class
+    title: str  # short, for buttons and tables; the card has the long one
+
+
 class Methods(Generic[Method]):
     """The methods of one kind.
 
     Args:
         kind: what one is called in sentences, such as "extractor".
-        rows: name -> ``module:Class``. A module is imported at its first use, so that one
-            method's missing package leaves the others.
+        rows: by name. A module is imported at its first use, so that one method's missing package
+            leaves the others.
         legal: names what may be chosen, for sentences.
     """
 
-    def __init__(self, kind: str, rows: Mapping[str, str], legal: Callable[[], str]) -> None:
+    def __init__(self, kind: str, rows: Mapping[str, Row], legal: Callable[[], str]) -> None:
         self._kind, self._rows, self._legal = kind, rows, legal
         self.type_of = functools.cache(self._type_of)
         self.config_of = functools.cache(self._config_of)
@@ -49,7 +57,7 @@ class Methods(Generic[Method]):
 
     def _type_of(self, name: str) -> type[Method]:
         self.check(name)
-        module, _, attribute = self._rows[name].partition(":")
+        module, _, attribute = self._rows[name].path.partition(":")
         try:
             return cast(type[Method], getattr(importlib.import_module(module), attribute))
         except ModuleNotFoundError as error:
@@ -65,7 +73,7 @@ class Methods(Generic[Method]):
     def _config_of(self, name: str) -> type[Any]:
         annotation = typing.get_type_hints(self.type_of(name).__init__)["config"]
         if not dataclasses.is_dataclass(annotation):
-            raise TypeError(f"{self._rows[name]}: 'config' must be annotated with a dataclass")
+            raise TypeError(f"{self._rows[name].path}: 'config' must be annotated with a dataclass")
         return cast(type[Any], annotation)
 
     def parse(self, spec: str) -> tuple[str, dict[str, str]]:
