@@ -28,7 +28,7 @@ from evaluation.base import Protocol, Truth
 from evaluation.rows import QueryRow, Row
 from extractors import registry as extractor_registry
 from indexing import registry as index_registry
-from indexing.artefacts import extractor_folder, index_folder
+from indexing.artefacts import extractor_folder, index_folder, index_version
 from indexing.build import record
 from indexing.engine import MAX_K, QueryDescriptor, SearchEngine
 from indexing.imported import describe_query, is_imported
@@ -237,7 +237,7 @@ class _Task:
             "vectors": version,
             "query_vectors": vectors["files"].get("queries.npy", {}).get("sha256", ""),
             "index": index,
-            "index_sha256": built["files"]["index.faiss"]["sha256"],
+            "index_sha256": index_version(built),
             "exact": exact is not None and exact["vectors_sha256"] == version,
             "k": self.k,
         }

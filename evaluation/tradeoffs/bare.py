@@ -23,7 +23,6 @@ from evaluation.tradeoffs.padding import VectorSet
 from evaluation.tradeoffs.run import exact_truth
 from indexing import registry as index_registry
 from indexing.base import Floats
-from indexing.faiss_index import FaissIndex
 from indexing.faiss_settings import coarse_points, faiss
 
 K = 10
@@ -69,19 +68,18 @@ def compare(vectors: VectorSet, specs: Sequence[str], rounds: int = ROUNDS) -> l
             )
         kind, _ = index_registry.parse_index_spec(build.spec)
         built = kind.build(vectors.vectors, build.plan)
-        assert isinstance(built, FaissIndex)
         subject = measure.Subject(build, built, 0.0, 0.0, 0.0, 0, 0, "")
         plain = plain_index(build.spec, dict(build.plan.build), vectors.vectors)
         set_parameters(plain, search)
         found = measure.answers(subject, search, asked, K)
         recall = measure.recall_at(K, found, vectors.vectors, asked.vectors, truth)
-        made = built.search_object(search)
+        ask = built.searcher(search)
         ours, theirs = [], []
         effort = Effort(samples=2 * len(asked), seconds=2.0)
         for number in range(rounds):
             if number % 2:
                 theirs.append(plain_latency(plain, asked.vectors, effort.samples))
-            one = measure.single_queries(built.faiss_index, asked.vectors, K, made, 1, effort)
+            one = measure.single_queries(ask, asked.vectors, K, 1, effort)
             ours.append(float(np.median(one)))
             if number % 2 == 0:
                 theirs.append(plain_latency(plain, asked.vectors, effort.samples))
@@ -107,7 +105,11 @@ def _setting(spec: str, search: dict[str, int]) -> str:
 
 
 def plain_index(spec: str, build: dict[str, Any], vectors: Floats) -> Any:
-    """A trained and filled index, by FAISS's own constructors."""
+    """A trained and filled index, by FAISS's own constructors.
+
+    Raises:
+        PlaygroundError: FAISS has no such index.
+    """
     d = vectors.shape[1]
     xb = np.ascontiguousarray(vectors)
     kind = spec.partition(":")[0]
@@ -124,11 +126,16 @@ def plain_index(spec: str, build: dict[str, Any], vectors: Floats) -> Any:
     elif kind == "pq":
         index = faiss.IndexPQ(d, build["m"], build["nbits"])
         index.do_polysemous_training = False
-    else:
+    elif kind == "factory":
         index = faiss.index_factory(d, build["factory"])
         if (ivf := faiss.try_extract_index_ivf(index)) is not None:
             ivf.cp.max_points_per_centroid = coarse_points(ivf.nlist)
         faiss.omp_set_num_threads(1)  # so does a graph
+    else:
+        raise PlaygroundError(
+            f"There are no plain FAISS calls to compare {spec} with: it is another library's. "
+            f"Legal: flat, ivf, lsh, pq, and factory: with a string."
+        )
     index.train(xb)
     index.add(xb)
     faiss.omp_set_num_threads(measure.all_threads())

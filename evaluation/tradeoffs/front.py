@@ -164,7 +164,7 @@ class Crossing:
     """From which size on a kind of index is faster than exact search.
 
     Attributes:
-        family: see ``rows.family_of``.
+        family: see ``Point.family``.
         speedup: n -> latency of ``flat`` / that of the family's fastest setting with enough recall.
         size: where the speed-up passes 1, between two measured sizes by interpolation of its
             logarithm; the smallest measured size where it is above 1 from there on; None where it
