@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -70,7 +70,7 @@ def test_offsets_must_fit() -> None:
             vote(flat(ROWS), column(1), np.array(offsets))
 
 
-def test_equals_plain_loops_and_is_fast() -> None:
+def test_equals_plain_loops_with_one_search() -> None:
     rng = np.random.default_rng(0)
     sizes = rng.integers(0, 60, 300)
     offsets = np.concatenate([[0], np.cumsum(sizes)])
@@ -90,7 +90,7 @@ def test_equals_plain_loops_and_is_fast() -> None:
     for photo in order[:20]:
         assert result.tentatives(photo).query_rows.tolist() == sorted(wanted[photo])
 
-    start = time.perf_counter()
-    again = vote(built, queries, offsets, neighbours=60)
-    assert time.perf_counter() - start < 2
+    with mock.patch.object(built, "search", wraps=built.search) as search:
+        again = vote(built, queries, offsets, neighbours=60)
+    assert search.call_count == 1  # all queries in one batch
     assert np.array_equal(again.photos, result.photos)
