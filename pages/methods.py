@@ -115,7 +115,7 @@ def _choose(names: list[str], key: str) -> str:
         names,
         default=names[0],
         required=True,
-        format_func=lambda name: backend.title(name) if name != "factory" else "Factory",
+        format_func=backend.title,
         key=key,
         bind="query-params",
         label_visibility="collapsed",

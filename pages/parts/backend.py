@@ -21,7 +21,9 @@ from data import photos as photo_files
 from data.base import Photo
 from data.errors import PlaygroundError
 from data.paths import check_name, collections_root, vectors_root
+from extractors import registry as extractor_registry
 from extractors.base import RGB
+from indexing import registry as index_registry
 from pages.parts.text import plain
 
 if TYPE_CHECKING:
@@ -33,21 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("playground")
 
-TITLES = {
-    "hog": "HOG",
-    "bovw": "BoVW",
-    "resnet50": "ResNet50",
-    "gem-siamese": "GeM Siamese",
-    "delf": "DELF",
-    "vgg16": "VGG16",
-    "flat": "Flat",
-    "ivf": "IVF",
-    "lsh": "LSH",
-    "pq": "PQ",
-}
-"""Short names for pages; asking the cards would import torch before the first page appears."""
-
-BASIC_INDEXES = ("flat", "ivf", "lsh", "pq")
 UPLOAD_SIDE = 2000  # px; a larger upload is shrunk, so that a session stays small
 GRID_SIDE = 160  # px, thumbnails in results
 
@@ -74,9 +61,10 @@ def guard(what: str = "show this") -> Iterator[None]:
 def title(name: str) -> str:
     """How an extractor or index is called on a page; a spec keeps its parameters."""
     base, colon, rest = name.partition(":")
-    if base == "factory" and rest:
+    if base == index_registry.FREE_TEXT and rest:
         return rest
-    return f"{TITLES.get(base, base)}{' ' + rest if colon else ''}"
+    row = extractor_registry.ROWS.get(base) or index_registry.TYPES.get(base)
+    return f"{row.title if row else base}{' ' + rest if colon else ''}"
 
 
 @st.cache_resource(show_spinner=False)
@@ -211,28 +199,25 @@ def cancel(job_id: str) -> None:
 
 @st.cache_resource(show_spinner=False)
 def index_card(name: str) -> Any:
-    from indexing import registry
-
-    return registry.card(name)
+    return index_registry.card(name)
 
 
 @st.cache_resource(show_spinner=False)
 def extractor_card(name: str) -> Any:
-    from extractors import registry
-
-    return registry.card(name.partition(":")[0])
+    return extractor_registry.card(name.partition(":")[0])
 
 
 def extractor_names() -> list[str]:
-    from extractors import registry
-
-    return registry.names()
+    return extractor_registry.names()
 
 
 def index_names() -> list[str]:
-    from indexing import registry
+    return index_registry.names()
 
-    return list(registry.names())
+
+def basic_indexes() -> list[str]:
+    """What "all" builds: the index types that need nothing but their name."""
+    return index_registry.basic()
 
 
 def thumbnail_url(members: Collection, photo: Photo) -> str:

@@ -53,7 +53,7 @@ def methods(
     )
     _notes(found, ready, extractors)
     built = dict.fromkeys(index for indexes in ready.values() for index in indexes)
-    order = [one for one in backend.BASIC_INDEXES if one in built]
+    order = [one for one in backend.basic_indexes() if one in built]
     order += [one for one in built if one not in order]
     indexes = _pills(
         "Index types",

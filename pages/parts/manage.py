@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from data import download, store
+from extractors import registry
 from pages.parts import backend, building, choices, details, fetching, importing, state
 from pages.parts.compare import size
 from pages.parts.gallery import gallery
@@ -214,7 +215,7 @@ def _built(seen: building.Look) -> None:
 
 def _build_form(name: str, found: Sequence[ExtractorStatus], running: bool) -> None:
     # Imported descriptors are no extractor of the registry; they need indexes all the same.
-    own = [one.extractor for one in found if one.extractor.startswith("imported:")]
+    own = [one.extractor for one in found if registry.is_imported(one.extractor)]
     every = [*backend.extractor_names(), *own]
     lacking = [
         one.extractor
@@ -229,10 +230,10 @@ def _build_form(name: str, found: Sequence[ExtractorStatus], running: bool) -> N
         format_func=backend.title,
         key="b_extractors",
     )
-    state.seed("b_indexes", list(backend.BASIC_INDEXES))
+    state.seed("b_indexes", backend.basic_indexes())
     indexes = st.pills(
         "Index types",
-        list(backend.BASIC_INDEXES),
+        backend.basic_indexes(),
         selection_mode="multi",
         format_func=backend.title,
         key="b_indexes",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from data.base import Box
+from indexing import registry
 from pages.parts import backend, compare, region, tradeoffs_data
 from pages.parts.compare import UNTRAINED, milliseconds
 from pages.parts.tradeoffs_data import Scale
@@ -194,7 +195,7 @@ def _charts(
             mine = [p for p in points if p.family == family]
             found.append(
                 blocks.Series(
-                    tradeoffs_data.family_title(family),
+                    registry.family_title(family),
                     [p.value(cost) for p in mine],
                     [p.value(measure) for p in mine],
                     colours[family],
@@ -215,7 +216,7 @@ def _charts(
             mine = [step for step in steps if step.family == family]
             lines.append(
                 blocks.Series(
-                    tradeoffs_data.family_title(family),
+                    registry.family_title(family),
                     [step.n for step in mine],
                     [step.latency for step in mine],
                     colours[family],

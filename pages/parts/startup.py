@@ -70,7 +70,7 @@ def _lacks_something() -> bool:
         if one is None or one.state in ("missing", "stale"):
             return True
         built = {index.index for index in one.indexes if index.state == "ready"}
-        if not set(backend.BASIC_INDEXES) <= built:
+        if not set(backend.basic_indexes()) <= built:
             return True
     return False
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from indexing import registry
+
 if TYPE_CHECKING:
     from evaluation.tradeoffs.rows import Point
 
 SIMULATED = "simulated"
-_FAMILIES = {"flat": "Flat", "ivf": "IVF", "lsh": "LSH", "pq": "PQ", "hnsw": "HNSW", "sq": "SQ"}
 _OTHER = re.compile(r"vectors of the collection (\S+)$")
 
 
@@ -87,14 +88,9 @@ def short(count: int) -> str:
     return f"{count:,}"
 
 
-def family_title(family: str) -> str:
-    """``ivf+pq+refine`` to ``IVF + PQ + refine``."""
-    return " + ".join(_FAMILIES.get(part, part) for part in family.split("+"))
-
-
 def families(points: Iterable[Point]) -> list[str]:
-    """The kinds of index there are, the basic ones first."""
-    order = list(_FAMILIES)
+    """The kinds of index there are, those with a row of their own first."""
+    order = registry.names()
     found = {point.family for point in points}
     return sorted(found, key=lambda one: (order.index(one) if one in order else 99, one))
 
