@@ -27,6 +27,11 @@ def vectors_root(collection: str) -> Path:
     return artifacts_root() / "vectors" / check_name(collection, "collection")
 
 
+def rerank_root(collection: str) -> Path:
+    """What re-ranking needs of a collection's photos, whatever extractor it follows."""
+    return artifacts_root() / "rerank" / check_name(collection, "collection")
+
+
 def evaluations_root(collection: str) -> Path:
     """Judged rankings of a collection: one sub-folder per extractor."""
     return artifacts_root() / "evaluations" / check_name(collection, "collection")

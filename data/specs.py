@@ -40,12 +40,12 @@ class Methods(Generic[Method]):
 
     Args:
         kind: what one is called in sentences, such as "extractor".
-        rows: by name. A module is imported at its first use, so that one method's missing package
-            leaves the others.
+        rows: name -> ``module:Class``, alone or in a ``Row``. A module is imported at its first
+            use, so that one method's missing package leaves the others.
         legal: names what may be chosen, for sentences.
     """
 
-    def __init__(self, kind: str, rows: Mapping[str, Row], legal: Callable[[], str]) -> None:
+    def __init__(self, kind: str, rows: Mapping[str, str | Row], legal: Callable[[], str]) -> None:
         self._kind, self._rows, self._legal = kind, rows, legal
         self.type_of = functools.cache(self._type_of)
         self.config_of = functools.cache(self._config_of)
@@ -55,9 +55,13 @@ class Methods(Generic[Method]):
         if name not in self._rows:
             raise PlaygroundError(f"There is no {self._kind} '{name}'. Legal: {self._legal()}.")
 
+    def _path(self, name: str) -> str:
+        row = self._rows[name]
+        return row if isinstance(row, str) else row.path
+
     def _type_of(self, name: str) -> type[Method]:
         self.check(name)
-        module, _, attribute = self._rows[name].path.partition(":")
+        module, _, attribute = self._path(name).partition(":")
         try:
             return cast(type[Method], getattr(importlib.import_module(module), attribute))
         except ModuleNotFoundError as error:
@@ -73,7 +77,7 @@ class Methods(Generic[Method]):
     def _config_of(self, name: str) -> type[Any]:
         annotation = typing.get_type_hints(self.type_of(name).__init__)["config"]
         if not dataclasses.is_dataclass(annotation):
-            raise TypeError(f"{self._rows[name].path}: 'config' must be annotated with a dataclass")
+            raise TypeError(f"{self._path(name)}: 'config' must be annotated with a dataclass")
         return cast(type[Any], annotation)
 
     def parse(self, spec: str) -> tuple[str, dict[str, str]]:

@@ -496,7 +496,8 @@ def delete(name: str) -> None:
         # Without its manifest it is no collection any more, whatever happens next.
         (folder / artefact.MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(vectors, ignore_errors=True)
-        shutil.rmtree(paths.evaluations_root(name), ignore_errors=True)
+        for root in (paths.evaluations_root, paths.rerank_root):
+            shutil.rmtree(root(name), ignore_errors=True)
         _clear(folder)
 
 

@@ -172,7 +172,7 @@ def _table(rows: Sequence[Row], protocol: Protocol, best: Row) -> str:
         ("search ms", lambda row: _number_cell(row.search_ms, "{:,.3f}"), True),
     ]
     if any(row.rerank != "none" for row in rows):
-        columns.append(("verify ms", lambda row: _number_cell(row.verify_ms, "{:,.1f}"), True))
+        columns.append(("re-rank ms", lambda row: _number_cell(row.rerank_ms, "{:,.1f}"), True))
     columns += [
         ("bytes/vector", lambda row: _number_cell(row.bytes_per_vector, "{:,.0f}"), True),
         ("build s", lambda row: _number_cell(row.build_s, "{:,.2f}"), True),

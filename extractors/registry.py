@@ -74,6 +74,11 @@ def card(name: str) -> Card:
     return _METHODS.type_of(name).card
 
 
+def is_local(spec: str) -> bool:
+    """Whether it makes many vectors per photo."""
+    return _METHODS.type_of(parse_spec(spec)[0]).local
+
+
 def create(spec: str, weights: str = "auto") -> Extractor:
     """The extractor of a spec.
 

@@ -3,12 +3,12 @@
     python -m scripts.evaluate --collection demo --extractors all --indexes flat \\
         --protocol auto --json results.json --html report.html
 
-Each row (extractor x index) has: collection, protocol, extractor, weights, index, rerank, queries,
-map, map_ci (95 %), mp@1, mp@5, mp@10, recall@k_vs_exact, extract_ms and search_ms (medians, warm),
-bytes_per_vector, build_s; besides them k, partial, and what the protocol has more (easy, medium
-and hard; n-s). What is not known is null. Rows that were evaluated before are used again as long
-as photos, descriptors, index, ground truth and k are the same. Stop it at any moment and start it
-again: it goes on where it was.
+Each row (extractor x index x chain of re-rankers) has: collection, protocol, extractor, weights,
+index, rerank, queries, map, map_ci (95 %), mp@1, mp@5, mp@10, recall@k_vs_exact, extract_ms and
+search_ms (medians, warm), bytes_per_vector, build_s; besides them k, partial, rerank_ms where there
+is a chain, and what the protocol has more (easy, medium and hard; n-s). What is not known is null.
+Rows that were evaluated before are used again as long as photos, descriptors, index, re-rankers,
+ground truth and k are the same. Stop it at any moment and start it again: it goes on where it was.
 """
 
 from __future__ import annotations
@@ -33,8 +33,6 @@ from indexing.progress import Clock, Stage
 from indexing.status import collection_status
 from scripts import console
 
-RERANK = ("none",)
-
 
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
@@ -52,7 +50,12 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--protocol", default="auto", help=f"auto (the collection's), {', '.join(registry.names())}"
     )
-    result.add_argument("--rerank", default="none", choices=RERANK, help="nothing else yet")
+    result.add_argument(
+        "--rerank",
+        action="append",
+        help="a chain such as aqe:k=5,sift, or none; may be repeated. Without: what each extractor "
+        "prescribes",
+    )
     result.add_argument("--k", type=int, default=K, help="of recall@k and of the timed searches")
     result.add_argument(
         "--json", nargs="?", const="-", metavar="OUT", help="write the rows; - or nothing: stdout"
@@ -72,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _as_job(arguments)
     name = arguments.collection
     groups = chosen(name, arguments.extractors, arguments.indexes)
+    reranks = arguments.rerank or [None]
     if arguments.extractors.strip() == "all":
         for status in collection_status(name):
             if status.state == "stale":
@@ -87,6 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 progress,
                 arguments.force,
                 k=arguments.k,
+                reranks=reranks,
             )
     result = [row.as_json() for row in rows]
     if arguments.json == "-":
@@ -128,7 +133,8 @@ def _stage(
     stage.state = "running"
     tell(0, 1)
     protocol, force, k = arguments.protocol, arguments.force, arguments.k
-    evaluate(arguments.collection, [spec], indexes, protocol, tell, force, k=k)
+    reranks = arguments.rerank or [None]
+    evaluate(arguments.collection, [spec], indexes, protocol, tell, force, k=k, reranks=reranks)
     stage.state = "done"
     tell(1, 1)
 
@@ -176,7 +182,7 @@ def print_rows(rows: Sequence[Row]) -> None:
     header = ["extractor", "weights", "index", "rerank", "queries"]
     header += [f"mAP {s}" for s in settings] if len(settings) > 1 else ["mAP"]
     header += ["95 %", "mP@1", "mP@5", "mP@10", f"recall@{rows[0].k}"]
-    header += ["extract ms", "search ms", "bytes/vector", "build s"]
+    header += ["extract ms", "search ms", "re-rank ms", "bytes/vector", "build s"]
     scored = rows[0].judged_by.headline != "ap"
     if scored:
         header.insert(5, rows[0].judged_by.headline.upper())
@@ -190,8 +196,8 @@ def print_rows(rows: Sequence[Row]) -> None:
         line += [f"{row.means[setting]['ap']:.3f}" for setting in settings]
         line.append(f"{ci[0]:.3f}-{ci[1]:.3f}" if ci else "-")
         line += [f"{main[f'p@{k}']:.3f}" for k in (1, 5, 10)]
-        line += [f"{row.recall:.3f}", row.extract_ms, row.search_ms, row.bytes_per_vector]
-        lines.append([*line, row.build_s])
+        line += [f"{row.recall:.3f}", row.extract_ms, row.search_ms, row.rerank_ms]
+        lines.append([*line, row.bytes_per_vector, row.build_s])
     console.print_table(header, lines)
     if any(row.partial for row in rows):
         print("partial: photos of this data set were missing when it was imported.")

@@ -39,10 +39,10 @@ from indexing.base import (
     check_size,
 )
 from indexing.build import build
-from indexing.engine import SearchEngine
 from indexing.registry import IndexRow
 from indexing.status import collection_status
 from pages.parts import backend
+from retrieval.engine import SearchEngine
 
 PREFIX, COLOUR = "prefix", "#123456"
 DIM = 3_780  # of HOG

@@ -146,7 +146,7 @@ def record(
     line["extract_ms"] = _known(row.extract_ms)
     line["search_ms"] = _known(row.search_ms)
     if row.rerank != "none":
-        line["verify_ms"] = _known(row.verify_ms)
+        line["rerank_ms"] = _known(row.rerank_ms)
     line["bytes_per_vector"] = row.bytes_per_vector
     line["build_s"] = row.build_s
     line["queries"] = len(row.queries)

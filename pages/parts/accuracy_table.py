@@ -154,7 +154,7 @@ def _columns(rows: Sequence[Row], shown: pd.DataFrame) -> dict[str, Any]:
         ),
         "extract_ms": number("Extract ms", format="%.1f", width=84, help="Median, warm"),
         "search_ms": number("Search ms", format="%.2f", width=84, help="Median, the index alone"),
-        "verify_ms": number("Verify ms", format="%.1f", width=84, help="Median, RANSAC"),
+        "rerank_ms": number("Re-rank ms", format="%.1f", width=92, help="Median"),
         "bytes_per_vector": number("Bytes / vector", format="%.0f", width=100),
         "build_s": number("Build s", format="%.2f", width=76, help="Building the index"),
         "queries": number("Queries", format="%d", width=70),

@@ -29,9 +29,9 @@ from pages.parts.text import plain
 if TYPE_CHECKING:
     from data.store import Collection
     from evaluation.rows import Row
-    from indexing.engine import IndexStats, SearchEngine
     from indexing.jobs import Job
     from indexing.status import ExtractorStatus
+    from retrieval.engine import IndexStats, SearchEngine
 
 log = logging.getLogger("playground")
 
@@ -70,7 +70,7 @@ def title(name: str) -> str:
 @st.cache_resource(show_spinner=False)
 def engine() -> SearchEngine:
     """The one search engine of the process."""
-    from indexing.engine import SearchEngine
+    from retrieval.engine import SearchEngine
 
     return SearchEngine()
 

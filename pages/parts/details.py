@@ -17,7 +17,7 @@ from pages.parts.text import plain
 
 if TYPE_CHECKING:
     from data.store import Collection
-    from indexing.engine import Hit
+    from retrieval.ranking import Hit
 
 
 @dataclasses.dataclass(frozen=True)

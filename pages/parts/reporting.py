@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pages.parts.tradeoffs_answer import Asked
 
 _FIGURES = ("precision", "AP", "overlap")
-_COLUMNS = ("total_ms", "preprocess_ms", "extract_ms", "search_ms", "verify_ms", "start")
+_COLUMNS = ("total_ms", "preprocess_ms", "extract_ms", "search_ms", "rerank_ms", "start")
 
 
 def of_search(
@@ -35,7 +35,16 @@ def of_search(
     for one in records:
         one["weights"] = source_words(one["weights"])
     known = [f"{name}@{k}" for name in _FIGURES]
-    columns = ["extractor", "index", *_COLUMNS, *known, "bytes_per_vector", "build_s", "weights"]
+    columns = [
+        "extractor",
+        "index",
+        "rerank",
+        *_COLUMNS,
+        *known,
+        "bytes_per_vector",
+        "build_s",
+        "weights",
+    ]
     random = [backend.title(r.extractor) for r in rows if r.result.weights == "untrained"]
     saved = session.Session(
         title=f"Search in {collection.title}",
@@ -70,7 +79,8 @@ def crop_of(query: Query, box: Box | None) -> RGB:
 
 
 def _name(row: compare.Row) -> str:
-    return f"{backend.title(row.extractor)} · {backend.title(row.index)}"
+    parts = (row.extractor, row.index, *row.result.recipe.rerank)
+    return " · ".join(map(backend.title, parts))
 
 
 def _of_row(collection: Collection, row: compare.Row) -> Strip:

@@ -23,14 +23,14 @@ class Judged:
 
     protocol: str
     title: str
-    values: Mapping[tuple[str, str], float]
+    values: Mapping[tuple[str, str, str], float]
 
 
 def frame(rows: Sequence[Row], k: int, judged: Judged | None = None) -> pd.DataFrame:
     """The table as a frame, columns as in ``compare.record``, with ``AP_<protocol>`` if known."""
     found = pd.DataFrame(compare.records(rows, k))
     if judged is not None:
-        values = [judged.values.get((row.extractor, row.index)) for row in rows]
+        values = [judged.values.get((row.extractor, row.index, row.chain)) for row in rows]
         place = list(found.columns).index(f"AP@{k}") + 1
         found.insert(place, f"AP_{judged.protocol}", pd.Series(values, dtype="float64"))
     return found
@@ -70,6 +70,7 @@ def show(
     shown["index"] = [backend.title(name) for name in shown["index"]]
     shown["weights"] = [source_words(source) for source in shown["weights"]]
     known = any(row.truth is not None for row in rows)
+    chained = any(row.result.recipe.rerank for row in rows)
     st.dataframe(
         shown,
         hide_index=True,
@@ -83,6 +84,8 @@ def show(
             for name in shown.columns
             if name not in ("decode_ms", "crop_ms")
             and (known or name not in (f"precision@{k}", f"AP@{k}"))
+            and (chained or name not in ("rerank", "rerank_ms", "gain"))
+            and (name != "gain" or shown["gain"].notna().any())
         ],
         key="comparison",
     )
@@ -124,7 +127,8 @@ def _columns(k: int, judged: Judged | None = None) -> dict[str, Any]:
         "preprocess_ms": ms("Prepare ms", "Resizing the crop to what the extractor wants"),
         "extract_ms": ms("Extract ms", "From pixels to the descriptor"),
         "search_ms": ms("Search ms", "FAISS alone"),
-        "verify_ms": ms("Verify ms", "RANSAC on local features; 0 where there are none"),
+        "rerank": st.column_config.TextColumn("Re-rank", width=90),
+        "rerank_ms": ms("Re-rank ms", "All re-ranking stages; 0 without one"),
         "start": st.column_config.TextColumn(
             "Start", width=64, help="cold: the model had to be loaded for this query"
         ),
@@ -151,6 +155,12 @@ def _columns(k: int, judged: Judged | None = None) -> dict[str, Any]:
             format="%.2f",
             width=110,
             help="Photos shared with exact search (Flat) of the same extractor",
+        ),
+        "gain": number(
+            "Gain",
+            format="%+.2f",
+            width=70,
+            help=f"AP@{k} against the same row without this re-ranking",
         ),
         "bytes_per_vector": number("Bytes / vector", format="%.0f", width=100),
         "build_s": number("Build s", format="%.2f", width=76, help="Building the index"),
