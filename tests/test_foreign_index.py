@@ -43,6 +43,7 @@ from indexing.registry import IndexRow
 from indexing.status import collection_status
 from pages.parts import backend
 from retrieval.engine import SearchEngine
+from retrieval.ranking import Query, Recipe
 
 PREFIX, COLOUR = "prefix", "#123456"
 DIM = 3_780  # of HOG
@@ -180,19 +181,17 @@ def test_all_builds_it_and_the_file_is_its_own() -> None:
 
 def test_a_search_finds_what_flat_finds() -> None:
     engine, collection = SearchEngine(), store.load(NAME)
-    query = collection.queries[0]
-    described = engine.describe(NAME, "hog", collection.read(query), query.box)
-    mine = engine.search(NAME, "hog", PREFIX, described, 5)
-    flat = engine.search(NAME, "hog", "flat", described, 5)
+    query = Query.of_photo(collection, collection.queries[0])
+    mine = engine.search(NAME, Recipe.of("hog", PREFIX), query, 5)
+    flat = engine.search(NAME, Recipe.of("hog", "flat"), query, 5)
     assert [hit.id for hit in mine.hits] == [hit.id for hit in flat.hits]
     distances = [hit.distance for hit in flat.hits]
     assert [hit.distance for hit in mine.hits] == pytest.approx(distances, abs=1e-5)
     # One number only: the photos in the order of how near their first numbers are.
     first = np.asarray(engine.vectors(NAME, "hog").vectors)[:, 0]
-    order = np.argsort(np.abs(first - described.features.vectors[0, 0]), kind="stable")
-    one = engine.search(NAME, "hog", f"{PREFIX}:dims=1", described, 12)
-    squares = [(first[row] - described.features.vectors[0, 0]) ** 2 for row in order]
-    assert [hit.distance for hit in one.hits] == pytest.approx(squares, abs=1e-7)
+    mine = engine.search(NAME, Recipe.of("hog", f"{PREFIX}:dims=1"), query, PHOTOS)
+    squares = (first - engine.describe(NAME, "hog", query).features.vectors[0, 0]) ** 2
+    assert [hit.distance for hit in mine.hits] == pytest.approx(sorted(squares), abs=1e-7)
 
 
 def test_it_is_evaluated() -> None:
