@@ -19,6 +19,8 @@ from indexing import registry as index_registry
 from indexing.base import Floats, Ints
 from retrieval.rerank import registry as rerank_registry
 
+USUAL = "usual"
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
@@ -42,13 +44,14 @@ class Recipe:
 
         Args:
             rerank: a chain such as ``aqe:k=5+sift``, or its parts; "none" or nothing in it: no
-                re-ranking; None: ``usual_chain``.
+                re-ranking; "usual" or None: ``usual_chain``.
 
         Raises:
             PlaygroundError: an unknown name or value, or a chain that cannot follow the extractor.
         """
         spec = extractor_registry.canonical(extractor)
-        chain = usual_chain(spec) if rerank is None else rerank_registry.chain(rerank)
+        usual = rerank is None or rerank == USUAL
+        chain = usual_chain(spec) if usual else rerank_registry.chain(rerank or ())
         recipe = cls(spec, index_registry.canonical(index), chain)
         for one in chain:
             rerank_registry.create(one).check(recipe)

@@ -17,11 +17,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from data import artefact
 from data.base import Box
 from data.errors import PlaygroundError
 from data.names import printable
 from data.photos import decode
 from retrieval.engine import SearchEngine
+from retrieval.export import matches_npz
 from retrieval.ranking import Query, Recipe, SearchResult
 from scripts.console import print_json, print_table, run
 
@@ -66,6 +68,17 @@ def photos_of(folder: Path) -> list[Path]:
     return found
 
 
+def write_matches(path: Path, result: SearchResult) -> None:
+    """Save the verified matches, see ``retrieval.export.matches_npz``."""
+    if not result.matches:
+        raise PlaygroundError(
+            "This search verified no matches. They come with a re-ranker that looks at geometry: "
+            "--rerank sift, or the extractor delf."
+        )
+    with artefact.explain_os_errors(f"Writing {path}"):
+        artefact.write_atomically(path, matches_npz(result))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.search",
@@ -84,10 +97,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--right", action="append", default=[], metavar="ID", help="a right photo")
     parser.add_argument("--wrong", action="append", default=[], metavar="ID", help="a wrong photo")
     parser.add_argument("--param", action="append", default=[], help="such as nprobe=4")
+    parser.add_argument("--matches", type=Path, metavar="FILE.npz", help="verified matches, px")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args(argv)
     if arguments.image is not None and not arguments.image.is_file():
         raise PlaygroundError(f"There is no photo {arguments.image}. Give the path of a file.")
+    if arguments.images is not None and arguments.matches is not None:
+        raise PlaygroundError("--matches is of one search. Give --image with it.")
     if arguments.images is not None and arguments.box is not None:
         raise PlaygroundError("--box is a region of one photo. Give --image with it.")
     engine = SearchEngine()
@@ -118,6 +134,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if arguments.images:
                 print(printable(path.name))
             _print(result)
+    if arguments.matches:
+        write_matches(arguments.matches, result)
     if arguments.json:
         print_json(answers if arguments.images else result.to_json())
     return 0

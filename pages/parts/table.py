@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -100,6 +101,15 @@ def show(
             "comparison.html",
             "Settings, query, results side by side and times in one file that opens offline",
         )
+        for row in rows:
+            if row.result.matches:
+                saving.button(
+                    f"{backend.title(row.extractor)} matches NPZ",
+                    functools.partial(_matches, row),
+                    "matches.npz",
+                    "Places that match, x and y in the query's photo and in the found ones",
+                    key=f"matches-{row.id}",
+                )
         if st.button(
             "Measure again",
             help="Extract and search once more with everything loaded: warm times",
@@ -111,6 +121,12 @@ def show(
         missing.append("Overlap needs the Flat index of the same extractor.")
     if missing:
         st.caption(" ".join(missing))
+
+
+def _matches(row: Row) -> bytes:
+    from retrieval.export import matches_npz
+
+    return matches_npz(row.result)
 
 
 def _columns(k: int, judged: Judged | None = None) -> dict[str, Any]:
