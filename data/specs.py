@@ -87,20 +87,9 @@ class Methods(Generic[Method]):
         """
         name, colon, rest = (part.strip() for part in spec.partition(":"))
         self.check(name)
-        overrides: dict[str, str] = {}
-        for part in rest.split(",") if colon else []:
-            field, equals, value = (piece.strip() for piece in part.partition("="))
-            if not equals or not field:
-                raise PlaygroundError(
-                    f"'{part.strip()}' in the {self._kind} '{spec}' is not field=value. Legal: a "
-                    f"name, or name:field=value,field=value with a field of {self._fields(name)}."
-                )
-            if field in overrides:
-                raise PlaygroundError(
-                    f"The {self._kind} '{spec}' sets {field} twice. Remove one of them."
-                )
-            overrides[field] = value
-        return name, overrides
+        if not colon:
+            return name, {}
+        return name, overrides_of(rest, f"{self._kind} '{spec}'", lambda: self._fields(name))
 
     def config(self, spec: str) -> Any:
         """The config of a spec, checked."""
@@ -139,6 +128,27 @@ class Methods(Generic[Method]):
 
     def _fields(self, name: str) -> str:
         return ", ".join(field.name for field in dataclasses.fields(self.config_of(name)))
+
+
+def overrides_of(text: str, what: str, legal: Callable[[], str]) -> dict[str, str]:
+    """The overrides ``field=value`` between commas.
+
+    Args:
+        what: whose they are, for sentences.
+        legal: names the fields, for sentences.
+    """
+    overrides: dict[str, str] = {}
+    for part in text.split(","):
+        field, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not field:
+            raise PlaygroundError(
+                f"'{part.strip()}' in the {what} is not field=value. Legal: a name, or "
+                f"name:field=value,field=value with a field of {legal()}."
+            )
+        if field in overrides:
+            raise PlaygroundError(f"The {what} sets {field} twice. Remove one of them.")
+        overrides[field] = value
+    return overrides
 
 
 def split_list(text: str) -> list[str]:

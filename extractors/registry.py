@@ -59,11 +59,6 @@ def names() -> list[str]:
     return list(METHODS)
 
 
-def further() -> list[str]:
-    """Methods used by name only: they need files that this project does not ship."""
-    return list(FURTHER)
-
-
 def is_imported(spec: str) -> bool:
     """Whether the vectors come from a file: nothing describes a new photo, or makes them again."""
     return parse_spec(spec)[0] in IMPORTED

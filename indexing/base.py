@@ -116,6 +116,8 @@ class BuiltIndex(abc.ABC):
     distance: str  # "l2": squared L2; "hamming": number of differing bits
     n: int
     d: int
+    code_size: int  # bytes per vector of the code alone: no centroids, ids, links or rotation
+    search_parameters: Mapping[str, SearchParameter]  # the legal keys of ``params``
     seconds: tuple[float, float] | None = None  # training and adding, where it was just built
 
     @abc.abstractmethod
@@ -146,19 +148,9 @@ class BuiltIndex(abc.ABC):
         """Bytes of the saved file."""
 
     @property
-    @abc.abstractmethod
-    def code_size(self) -> int:
-        """Bytes per vector of the code alone: no centroids, ids, links or rotation."""
-
-    @property
     def bytes_per_vector(self) -> float:
         """Bytes of the saved file per vector, with everything that is shared by them."""
         return self.size_bytes / self.n
-
-    @property
-    def search_parameters(self) -> dict[str, SearchParameter]:
-        """The legal keys of ``params`` with their ranges; empty where there is none."""
-        return {}
 
     def inspect(self) -> Any:
         """The library's own object, for ``indexing.inside`` to read and never to change.

@@ -188,7 +188,7 @@ class _ExtractorBuild:
         old = self._reusable()
         n = len(self.collection.photos)
         if old is not None and old.manifest["fingerprint"] == self.collection.fingerprint:
-            for stage in self._stages():
+            for stage in planned_stages([self.spec], []):
                 stage.done, stage.total, stage.state = n, n, "done"
                 self.progress.update(stage)
             shutil.rmtree(self.folder / "partial", ignore_errors=True)  # of a build killed late
@@ -213,10 +213,6 @@ class _ExtractorBuild:
         shutil.rmtree(self.folder / "partial", ignore_errors=True)
         action = "built" if old is None else "updated"
         return vectors, Outcome(self.spec, None, action, clock.seconds, n, self.described)
-
-    def _stages(self) -> list[Stage]:
-        names = ["fit", "extract"] if self.extractor.fit_sample else ["extract"]
-        return [Stage(self.spec, name) for name in names]
 
     def _reusable(self) -> Vectors | None:
         """What is there already, if this extractor made it; None to start afresh."""

@@ -59,8 +59,8 @@ class FaissIndex(BuiltIndex):
         self.n = int(index.ntotal)
         self.d = int(index.d)
         self._index = index
-        self._code_size = code_size
-        self._parameters = dict(parameters or {})
+        self.code_size = code_size
+        self.search_parameters = dict(parameters or {})
         self._make = make
         self._settle_ties = settle_ties
 
@@ -68,10 +68,6 @@ class FaissIndex(BuiltIndex):
         """The faiss.SearchParameters of a call; None where there are none."""
         values = self.choose(params)
         return self._make(values) if self._make else None
-
-    @property
-    def code_size(self) -> int:
-        return self._code_size
 
     def inspect(self) -> Any:
         return self._index
@@ -81,10 +77,6 @@ class FaissIndex(BuiltIndex):
     ) -> Callable[[Floats, int], tuple[Floats, Ints]]:
         # FAISS's own call, so that its time compares with anybody's script.
         return functools.partial(self._index.search, params=self._search_object(params))
-
-    @property
-    def search_parameters(self) -> dict[str, SearchParameter]:
-        return dict(self._parameters)
 
     def search(
         self, queries: Floats, k: int, params: Mapping[str, int] | None = None
@@ -145,7 +137,7 @@ class FaissIndex(BuiltIndex):
             faiss.write_index(self._index, writer)
 
     @functools.cached_property
-    def _size(self) -> int:
+    def size_bytes(self) -> int:
         total = 0
 
         def count(part: bytes) -> int:
@@ -155,10 +147,6 @@ class FaissIndex(BuiltIndex):
 
         faiss.write_index(self._index, faiss.PyCallbackIOWriter(count))
         return total
-
-    @property
-    def size_bytes(self) -> int:
-        return self._size
 
 
 class FaissType(IndexType):

@@ -83,12 +83,6 @@ def _made(cls: type[IndexType]) -> IndexType:
     return cls()
 
 
-def family(spec: str) -> str:
-    """What charts colour and compare as one kind, such as ``ivf`` or ``ivf+pq+refine``."""
-    kind, overrides = parse_index_spec(spec)
-    return kind.family(overrides)
-
-
 def family_title(text: str) -> str:
     """``ivf+pq+refine`` as IVF + PQ + refine."""
     titles = {part.lower(): part for part in index_type(FREE_TEXT).families}
@@ -148,7 +142,7 @@ def slug(spec: str) -> str:
 
 
 def _split(spec: str) -> tuple[str, dict[str, str]]:
-    name, colon, rest = (part.strip() for part in spec.partition(":"))
+    name, _, rest = (part.strip() for part in spec.partition(":"))
     _METHODS.check(name)
     overrides: dict[str, str] = {}
     if name == FREE_TEXT:
@@ -159,17 +153,11 @@ def _split(spec: str) -> tuple[str, dict[str, str]]:
                 f"The index '{spec}' has no factory string. Legal: factory: and a string, such as "
                 f"factory:PQ16x4fs,RFlat."
             )
-    for part in rest.split(",") if colon and rest.strip() else []:
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or not key or not value:
-            raise PlaygroundError(
-                f"'{part.strip()}' in the index '{spec}' is not parameter=value. Legal: a name, or "
-                f"name:parameter=value,parameter=value with a parameter of "
-                f"{', '.join(card(name).parameters) or 'none'}."
-            )
-        if key in overrides:
-            raise PlaygroundError(f"The index '{spec}' sets {key} twice. Remove one of them.")
-        overrides[key] = value
+    if rest.strip():
+        what = f"index '{spec}'"
+        overrides |= specs.overrides_of(rest, what, lambda: ", ".join(card(name).parameters))
+        if "" in overrides.values():
+            raise PlaygroundError(f"The {what} has an empty value. Legal: parameter=number.")
     return name, overrides
 
 

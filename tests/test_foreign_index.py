@@ -59,6 +59,9 @@ class PrefixIndex(BuiltIndex):
     def __init__(self, vectors: Floats, plan: Plan) -> None:
         self.vectors, self.plan = vectors, plan
         self.n, self.d = vectors.shape
+        self.code_size = 4 * self.d
+        numbers = SearchParameter(1, self.d, plan.search["dims"], "numbers compared")
+        self.search_parameters = {"dims": numbers}
 
     def search(
         self, queries: Floats, k: int, params: Mapping[str, int] | None = None
@@ -77,14 +80,6 @@ class PrefixIndex(BuiltIndex):
     @property
     def size_bytes(self) -> int:
         return 128 + self.vectors.nbytes
-
-    @property
-    def code_size(self) -> int:
-        return 4 * self.d
-
-    @property
-    def search_parameters(self) -> dict[str, SearchParameter]:
-        return {"dims": SearchParameter(1, self.d, self.plan.search["dims"], "numbers compared")}
 
 
 class Prefix(IndexType):

@@ -272,7 +272,8 @@ def test_the_default_grid_has_every_kind_and_is_legal() -> None:
     for n, dim in ((60, 16), (10_000, 512), (100_000, 3_780)):
         for quick in (True, False):
             builds, left_out = grid.builds(n, dim, None, quick)
-            families = {registry.family(build.spec) for build in builds}
+            specs = [registry.parse_index_spec(build.spec) for build in builds]
+            families = {kind.family(overrides) for kind, overrides in specs}
             assert {"flat", "ivf", "lsh", "pq", "hnsw", "pq+refine"} <= families
             assert left_out == []
 

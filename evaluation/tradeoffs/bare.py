@@ -1,7 +1,7 @@
 """The same figures from plain FAISS calls, as anybody would write them, to compare with ours.
 
 Nothing of ``indexing`` or ``measure`` is used for the plain half but FAISS itself with the
-process-wide settings of ``faiss_settings``: the index is made by its constructor, parameters are
+process-wide settings of ``faiss_settings``: the index is made by its factory, parameters are
 set on it, recall is the share of equal ids, and time is a loop around ``index.search``. Both
 halves take turns, query set by query set, so that a busy machine is busy for both.
 """
@@ -105,7 +105,7 @@ def _setting(spec: str, search: dict[str, int]) -> str:
 
 
 def plain_index(spec: str, build: dict[str, Any], vectors: Floats) -> Any:
-    """A trained and filled index, by FAISS's own constructors.
+    """A trained and filled index, by FAISS's own factory.
 
     Raises:
         PlaygroundError: FAISS has no such index.
@@ -113,29 +113,23 @@ def plain_index(spec: str, build: dict[str, Any], vectors: Floats) -> Any:
     d = vectors.shape[1]
     xb = np.ascontiguousarray(vectors)
     kind = spec.partition(":")[0]
-    faiss.omp_set_num_threads(measure.all_threads())
-    if kind == "flat":
-        index = faiss.IndexFlatL2(d)
-    elif kind == "ivf":
-        quantizer = faiss.IndexFlatL2(d)
-        index = faiss.IndexIVFFlat(quantizer, d, build["nlist"])
-        index.cp.max_points_per_centroid = coarse_points(build["nlist"])  # or the cells differ
-    elif kind == "lsh":
-        faiss.omp_set_num_threads(1)  # the rotation depends on it
-        index = faiss.IndexLSH(d, build["nbits"], True, bool(build["thresholds"]))
-    elif kind == "pq":
-        index = faiss.IndexPQ(d, build["m"], build["nbits"])
-        index.do_polysemous_training = False
-    elif kind == "factory":
-        index = faiss.index_factory(d, build["factory"])
-        if (ivf := faiss.try_extract_index_ivf(index)) is not None:
-            ivf.cp.max_points_per_centroid = coarse_points(ivf.nlist)
-        faiss.omp_set_num_threads(1)  # so does a graph
-    else:
+    texts = {
+        "flat": "Flat",
+        "ivf": "IVF{nlist},Flat",
+        "lsh": "LSH{nbits}r" + "t" * int(build.get("thresholds", 0)),
+        "pq": "PQ{m}x{nbits}np",  # no polysemous training
+        "factory": "{factory}",
+    }
+    if kind not in texts:
         raise PlaygroundError(
             f"There are no plain FAISS calls to compare {spec} with: it is another library's. "
-            f"Legal: flat, ivf, lsh, pq, and factory: with a string."
+            f"Legal: {', '.join(texts)}."
         )
+    # A rotation and a graph depend on the number of threads.
+    faiss.omp_set_num_threads(1 if kind in ("lsh", "factory") else measure.all_threads())
+    index = faiss.index_factory(d, texts[kind].format(**build))
+    if (ivf := faiss.try_extract_index_ivf(index)) is not None:
+        ivf.cp.max_points_per_centroid = coarse_points(ivf.nlist)  # or the cells differ
     index.train(xb)
     index.add(xb)
     faiss.omp_set_num_threads(measure.all_threads())

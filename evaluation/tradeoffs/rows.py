@@ -154,7 +154,8 @@ class Point:
     @property
     def family(self) -> str:
         """The kind of index for colours and legends, such as ``ivf`` or ``ivf+pq+refine``."""
-        return index_registry.family(self.index)
+        kind, overrides = index_registry.parse_index_spec(self.index)
+        return kind.family(overrides)
 
     @property
     def bytes_per_vector(self) -> float:

@@ -12,7 +12,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -207,29 +207,6 @@ def cancel(job_id: str) -> None:
     from indexing import jobs as module
 
     module.cancel(job_id)
-
-
-@st.cache_resource(show_spinner=False)
-def index_card(name: str) -> Any:
-    return index_registry.card(name)
-
-
-@st.cache_resource(show_spinner=False)
-def extractor_card(name: str) -> Any:
-    return extractor_registry.card(name.partition(":")[0])
-
-
-def extractor_names() -> list[str]:
-    return extractor_registry.names()
-
-
-def index_names() -> list[str]:
-    return index_registry.names()
-
-
-def basic_indexes() -> list[str]:
-    """What "all" builds: the index types that need nothing but their name."""
-    return index_registry.basic()
 
 
 def thumbnail_url(members: Collection, photo: Photo) -> str:

@@ -195,6 +195,7 @@ def _charts(
     points: Sequence[Point], everything: Sequence[Point], measure: str, least: float
 ) -> list[str]:
     from evaluation import blocks
+    from evaluation.tradeoffs.front import fastest
 
     families = tradeoffs_data.families(everything)
     colours = {f: blocks.COLOURS[i % len(blocks.COLOURS)] for i, f in enumerate(families)}
@@ -219,7 +220,7 @@ def _charts(
         drawn.append(
             blocks.plot(series(cost), across, measure, f"{measure} over {across}", log_x=True)
         )
-    steps = tradeoffs_data.fastest(everything, measure, least)
+    steps = fastest(everything, measure, least)
     if len({step.n for step in steps}) > 1:
         lines = []
         for family in dict.fromkeys(step.family for step in steps):
@@ -228,15 +229,15 @@ def _charts(
                 blocks.Series(
                     registry.family_title(family),
                     [step.n for step in mine],
-                    [step.latency for step in mine],
+                    [step.latency_ms for step in mine],
                     colours[family],
-                    [step.point.setting for step in mine],
+                    [step.setting for step in mine],
                     line=True,
-                    rings=any(step.point.simulated for step in mine),
+                    rings=any(step.simulated for step in mine),
                 )
             )
         words = f"Fastest with {measure} of at least {least:g}"
-        if any(step.point.simulated for step in steps):
+        if any(step.simulated for step in steps):
             words += ", larger sizes with simulated vectors"
         drawn.append(blocks.plot(lines, "vectors", "ms", words, log_x=True, log_y=True))
     return drawn

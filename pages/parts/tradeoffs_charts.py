@@ -12,7 +12,7 @@ import streamlit as st
 
 from indexing import registry
 from pages.parts import plots
-from pages.parts.tradeoffs_data import Scale, families, fastest, frame, short, tip
+from pages.parts.tradeoffs_data import Scale, families, frame, short, tip
 
 if TYPE_CHECKING:
     from evaluation.tradeoffs.rows import Point
@@ -143,6 +143,8 @@ def _styles(points: Sequence[Point]) -> dict[str, tuple[str, str]]:
 
 def growth(points: Sequence[Point], measure: str, least: float, key: str) -> None:
     """Latency over size: of each kind the fastest setting that reaches a recall."""
+    from evaluation.tradeoffs.front import fastest
+
     steps = fastest(points, measure, least)
     if not steps:
         st.caption(f"No measured setting has {measure} of at least {least:g}.")
@@ -155,27 +157,27 @@ def growth(points: Sequence[Point], measure: str, least: float, key: str) -> Non
         if not mine:
             continue
         # Hollow: with simulated vectors.
-        symbols = [symbol + ("-open" if step.point.simulated else "") for step in mine]
+        symbols = [symbol + ("-open" if step.simulated else "") for step in mine]
         made.add_trace(
             go.Scatter(
                 x=[step.n for step in mine],
-                y=[step.latency for step in mine],
+                y=[step.latency_ms for step in mine],
                 name=registry.family_title(family),
                 mode="lines+markers",
                 line={"color": colour, "width": 2},
                 marker={"size": 10, "color": colour, "symbol": symbols},
-                text=[tip(step.point) for step in mine],
+                text=[tip(step) for step in mine],
                 hovertemplate="%{text}<extra></extra>",
             )
         )
     _legend_below(made)
     sizes = sorted({step.n for step in steps})
     made.update_xaxes(tickvals=sizes, ticktext=[short(n) for n in sizes])
-    simulated = any(step.point.simulated for step in steps)
+    simulated = any(step.simulated for step in steps)
     _label_simulated(made, simulated)
     plots.figure_with_downloads(
         made,
-        frame([step.point for step in steps]),
+        frame(steps),
         f"{points[0].collection}-latency-size",
         key=key,
         alt="Latency over the number of vectors, a line per kind of index",

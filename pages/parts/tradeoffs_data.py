@@ -136,32 +136,3 @@ def tip(point: Point) -> str:
 def _share(point: Point, k: int) -> str:
     value = point.recall.get(k, math.nan)
     return "–" if math.isnan(value) else f"{value:.3f}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """The fastest setting of one kind of index at one size that reaches a recall."""
-
-    family: str
-    point: Point
-
-    @property
-    def n(self) -> int:
-        return self.point.n
-
-    @property
-    def latency(self) -> float:
-        return self.point.latency_ms
-
-
-def fastest(points: Sequence[Point], measure: str, least: float) -> list[Step]:
-    """Of each kind and size the fastest setting with at least this recall, by size."""
-    found: dict[tuple[str, int], Point] = {}
-    for point in points:
-        if not point.value(measure) >= least or math.isnan(point.latency_ms):
-            continue
-        place = (point.family, point.n)
-        if place not in found or point.latency_ms < found[place].latency_ms:
-            found[place] = point
-    steps = [Step(family, point) for (family, _), point in found.items()]
-    return sorted(steps, key=lambda step: (step.family, step.n))

@@ -35,7 +35,7 @@ Drawn = tuple["LiveIndex", dict[str, int], str, list[tuple[str, float]]]
 
 def show(case: Case, scale: Scale) -> None:
     """The section; it draws itself again when a slider moves, without the rest of the page."""
-    kinds = [name for name in backend.basic_indexes() if name != "flat"]  # the exact one
+    kinds = [name for name in registry.basic() if name != "flat"]  # the exact one
     kind = st.segmented_control(
         "Index",
         kinds,
@@ -124,7 +124,7 @@ def _other(kind: str, case: Case, vectors: VectorSet) -> Drawn:
     built = answers.build(vectors, kind, method.estimate_bytes(plan, vectors.n, vectors.dim))
     params = {
         name: st.slider(f"{name}: {one.meaning}", one.low, one.high, one.default, key=f"t_{name}")
-        for name, one in built.search_parameters.items()
+        for name, one in built.built.search_parameters.items()
         if one.low < one.high
     }
     return built, params, backend.title(kind), []
