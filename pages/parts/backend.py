@@ -23,13 +23,13 @@ from data.errors import PlaygroundError
 from data.paths import check_name, collections_root, vectors_root
 from extractors import registry as extractor_registry
 from extractors.base import RGB
+from indexing import jobs as background
 from indexing import registry as index_registry
 from pages.parts.text import plain
 
 if TYPE_CHECKING:
     from data.store import Collection
     from evaluation.rows import Row
-    from indexing.jobs import Job
     from indexing.status import ExtractorStatus
     from retrieval.engine import IndexStats, SearchEngine
 
@@ -129,51 +129,39 @@ def ready_indexes(found: Sequence[ExtractorStatus]) -> dict[str, list[str]]:
     return {name: indexes for name, indexes in ready.items() if indexes}
 
 
-def jobs(name: str | None = None) -> list[Job]:
-    from indexing import jobs as module
-
-    return list(module.jobs(name))
+def jobs(name: str | None = None) -> list[background.Job]:
+    return list(background.jobs(name))
 
 
-def running_job(name: str) -> Job | None:
+def running_job(name: str) -> background.Job | None:
     """The build of the collection that is under way, if any."""
     return next((job for job in jobs(name) if job.state == "running"), None)
 
 
 def start_build(
     name: str, extractors: list[str] | str, indexes: list[str] | str, force: bool = False
-) -> Job:
-    from indexing import jobs as module
-
-    return module.start_build(name, extractors, indexes, force=force)
+) -> background.Job:
+    return background.start_build(name, extractors, indexes, force=force)
 
 
-def start_download(what: str, arguments: Sequence[str]) -> Job:
+def start_download(what: str, arguments: Sequence[str]) -> background.Job:
     """Start ``python -m scripts.download glr21`` in a process of its own."""
-    from indexing import jobs as module
-
-    return module.start(what, "download", ["scripts.download", "glr21", *arguments])
+    return background.start(what, "download", ["scripts.download", "glr21", *arguments])
 
 
-def start_evaluation(what: str, arguments: Sequence[str]) -> Job:
+def start_evaluation(what: str, arguments: Sequence[str]) -> background.Job:
     """Start ``python -m scripts.evaluate`` in a process of its own."""
-    from indexing import jobs as module
-
-    return module.start(what, "evaluation", ["scripts.evaluate", *arguments])
+    return background.start(what, "evaluation", ["scripts.evaluate", *arguments])
 
 
-def start_map(name: str, arguments: Sequence[str]) -> Job:
+def start_map(name: str, arguments: Sequence[str]) -> background.Job:
     """Start ``python -m scripts.embedding`` in a process of its own."""
-    from indexing import jobs as module
-
-    return module.start(f"map:{name}", "map", ["scripts.embedding", *arguments])
+    return background.start(f"map:{name}", "map", ["scripts.embedding", *arguments])
 
 
-def start_tradeoffs(what: str, arguments: Sequence[str]) -> Job:
+def start_tradeoffs(what: str, arguments: Sequence[str]) -> background.Job:
     """Start ``python -m scripts.benchmark index`` in a process of its own."""
-    from indexing import jobs as module
-
-    return module.start(what, "measurement", ["scripts.benchmark", "index", *arguments])
+    return background.start(what, "measurement", ["scripts.benchmark", "index", *arguments])
 
 
 def evaluations(name: str) -> list[Row]:
@@ -204,9 +192,7 @@ def _evaluations(name: str, seen: str) -> list[Row]:
 
 
 def cancel(job_id: str) -> None:
-    from indexing import jobs as module
-
-    module.cancel(job_id)
+    background.cancel(job_id)
 
 
 def thumbnail_url(members: Collection, photo: Photo) -> str:
