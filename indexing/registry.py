@@ -20,18 +20,11 @@ from indexing.base import IndexCard, IndexType, Value
 
 @dataclasses.dataclass(frozen=True)
 class IndexRow(Row):
-    """What is known of a kind of index before its library is imported.
+    """What is known of a kind of index before its library is imported."""
 
-    Attributes:
-        colour: of its points in charts; empty: one that is free.
-        view: who draws it on the page Inside the index: ``pages/parts/inside_<view>.py``; empty:
-            it cannot be looked into.
-        basic: whether ``all`` stands for it, too, and the build form offers it.
-    """
-
-    colour: str = ""
-    view: str = ""
-    basic: bool = True
+    colour: str = ""  # of its points in charts; empty: a free one
+    view: str = ""  # pages/parts/inside_<view>.py draws it; empty: it cannot be looked into
+    basic: bool = True  # "all" stands for it, too, and the build form offers it
 
 
 TYPES: dict[str, IndexRow] = {

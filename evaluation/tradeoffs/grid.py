@@ -103,7 +103,7 @@ def sweep(plan: Plan, quick: bool) -> tuple[dict[str, int], ...]:
     values = QUICK if quick else FULL
     names = list(plan.search)
     swept = [name for name in names if len(names) == 1 or name not in _SETTLED]
-    highest = {"nprobe": int(plan.build.get("nlist", 0)) or _lists(plan)}
+    highest = {"nprobe": _lists(plan)}
     choices = []
     for name in names:
         if name in swept:
@@ -116,7 +116,9 @@ def sweep(plan: Plan, quick: bool) -> tuple[dict[str, int], ...]:
 
 
 def _lists(plan: Plan) -> int:
-    """The lists of a factory string."""
+    """The lists of an IVF, also of a factory string's; 0 without any."""
+    if "nlist" in plan.build:
+        return int(plan.build["nlist"])
     text = str(plan.build.get("factory", ""))
     digits = "".join(itertools.takewhile(str.isdigit, text.partition("IVF")[2]))
     return int(digits) if digits else 0
@@ -185,7 +187,7 @@ def _merged(found: Sequence[Build]) -> list[Build]:
 
 def training_bytes(build: Build, n: int, dim: int) -> int:
     """Bytes of the sample that k-means copies while training, where it does not take all."""
-    lists = int(build.plan.build.get("nlist", 0)) or _lists(build.plan)
+    lists = _lists(build.plan)
     coded = "PQ" in build.spec or build.spec.startswith("pq")
     sample = max(lists * coarse_points(lists), 256 * 256 if coded else 0)
     return 4 * dim * sample if n > sample else 0
