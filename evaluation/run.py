@@ -28,9 +28,8 @@ from evaluation.base import Protocol, Truth
 from evaluation.rows import QueryRow, Row
 from extractors import registry as extractor_registry
 from indexing import registry as index_registry
-from indexing.artefacts import extractor_folder, index_folder
+from indexing.artefacts import extractor_folder, index_folder, index_version
 from indexing.build import record
-from indexing.imported import is_imported
 from retrieval.compare import own_photos
 from retrieval.engine import MAX_K, SearchEngine
 from retrieval.ranking import Query, Recipe, usual_chain
@@ -252,7 +251,7 @@ class _Task:
             "vectors": version,
             "query_vectors": vectors["files"].get("queries.npy", {}).get("sha256", ""),
             "index": index,
-            "index_sha256": built["files"]["index.faiss"]["sha256"],
+            "index_sha256": index_version(built),
             "exact": exact is not None and exact["vectors_sha256"] == version,
             "k": self.k,
         }
@@ -360,7 +359,7 @@ class _Task:
             },
             positives={setting: len(truth.positives) for setting, truth in truths.items()},
             recall=recall,
-            extract_ms=math.nan if is_imported(recipe.extractor) else extract_ms,
+            extract_ms=math.nan if extractor_registry.is_imported(recipe.extractor) else extract_ms,
             search_ms=timed.timings_ms["search"],
             rerank_ms=timed.rerank_ms,
         )

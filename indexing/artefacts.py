@@ -39,8 +39,8 @@ def index_folder(collection: str, extractor: str, index: str) -> Path:
 
 def build_command(collection: str, extractor: str, index: str = "all") -> str:
     """The command that builds (again) what is missing or wrong."""
-    name, _, fields = extractor.partition(":name=")
-    if name == "imported" and index == "all":  # the vectors themselves
+    _, _, fields = extractor.partition(":name=")
+    if extractor_registry.is_imported(extractor) and index == "all":  # the vectors themselves
         return (
             f"python -m scripts.descriptors import --collection {collection} "
             f"--name '{fields or 'NAME'}' --file FILE"
@@ -193,6 +193,12 @@ class LoadedIndex:
     rows: NDArray[np.int64] | None
 
 
+def index_version(manifest: dict[str, Any]) -> str:
+    """Identifies the exact index of a manifest."""
+    kind, _ = index_registry.parse_index_spec(manifest["index"])
+    return str(manifest["files"][kind.file]["sha256"])
+
+
 def load_index(collection: str, extractor: str, index: str, vectors: Vectors) -> LoadedIndex:
     """Load and verify an index over exactly these vectors."""
     folder = index_folder(collection, extractor, index)
@@ -208,8 +214,7 @@ def load_index(collection: str, extractor: str, index: str, vectors: Vectors) ->
             f"those that are there now. Run: {mend}"
         )
     kind, _ = index_registry.parse_index_spec(index)
-    path = artefact.file_path(folder, manifest, "index.faiss", mend)
-    built = kind.load(path, manifest)
+    built = kind.load(artefact.file_path(folder, manifest, kind.file, mend), manifest)
     rows = None
     if "rows.npy" in manifest["files"]:
         rows = np.load(artefact.file_path(folder, manifest, "rows.npy", mend), allow_pickle=False)

@@ -52,10 +52,6 @@ def spec_of(name: str) -> str:
     return extractor_registry.canonical(f"imported:name={check_name(name, 'descriptor')}")
 
 
-def is_imported(spec: str) -> bool:
-    return extractor_registry.parse_spec(spec)[0] == "imported"
-
-
 def import_descriptors(
     collection_name: str,
     name: str,

@@ -39,7 +39,7 @@ from indexing.artefacts import (
     load_index,
     load_vectors,
 )
-from indexing.imported import is_imported, stored_queries
+from indexing.imported import stored_queries
 from retrieval.cache import Cache
 from retrieval.ranking import STAGES, Described, Hit, Query, Ranking, Recipe, SearchResult
 from retrieval.rerank import registry as rerank_registry
@@ -245,7 +245,7 @@ class SearchEngine:
         memo = (loaded.members.name, loaded.spec, loaded.vectors.version)
         found = query.described.get(memo)
         if found is None:
-            if is_imported(loaded.spec) and query.id is not None:
+            if extractor_registry.is_imported(loaded.spec) and query.id is not None:
                 found = _imported(loaded, query)
             else:
                 made: list[Described] = []
@@ -418,10 +418,8 @@ def _timed(work: Callable[[], Value]) -> tuple[Value, float]:
 def _describe(loaded: Loaded, query: Query) -> Described:
     photo, box, extractor = query.pixels(), query.box, loaded.extractor
     loading = time.perf_counter()
-    network = getattr(extractor, "load", None)
-    cold = network is not None and not getattr(extractor, "loaded", True)
-    if network is not None:
-        network()
+    cold = not extractor.loaded
+    extractor.load()
     start = time.perf_counter()
     crop(photo, box)
     cropped = time.perf_counter()

@@ -513,16 +513,9 @@ def test_demo_exception(home: Path, tmp_path: Path) -> None:
 
 
 def test_registry() -> None:
-    assert set(registry.SOURCES) - set(registry.BENCHMARKS) == {
-        "demo",
-        "folder",
-        "glr21",
-        "upload",
-        "zip",
-    }
-    assert registry.source_class("folder") is FolderSource
-    with pytest.raises(PlaygroundError, match=r"'ftp' is no source.*Legal: demo, folder"):
-        registry.source_class("ftp")
+    for name, source in registry.BENCHMARKS.items():
+        assert source.kind == name
+    assert {"roxford5k", "rparis6k", "holidays"} <= set(registry.BENCHMARKS)
 
 
 def test_folder_leaves_the_judgement_of_content_to_the_import(home: Path, tmp_path: Path) -> None:

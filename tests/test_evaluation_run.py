@@ -16,6 +16,7 @@ import pytest
 from data import artefact, store
 from data.demo import DemoSource
 from data.errors import PlaygroundError
+from data.specs import Row
 from evaluation import rows as stored
 from evaluation import run
 from evaluation.run import evaluate, load_rows
@@ -343,7 +344,7 @@ class Grid(Extractor):
 def test_local_descriptors_are_verified(
     toy_collection: store.Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(extractor_registry.METHODS, "grid", f"{__name__}:Grid")
+    monkeypatch.setitem(extractor_registry.METHODS, "grid", Row(f"{__name__}:Grid", "grid"))
     build("toy", ["grid"], ["flat", "pq"])
     exact, coarse = evaluate("toy", ["grid"], ["flat", "pq"], k=5)
     for row in (exact, coarse):

@@ -143,7 +143,7 @@ def test_nprobe_goes_with_the_search(home: Path) -> None:
     recall = next(label for label in after if label.startswith("Recall@"))
     assert float(before[recall]) < float(after[recall]) == 1.0
     assert after["Photos compared"] == "12 of 12"
-    raw = backend.engine().opened(NAME, "hog", SPECS[1])[1].built.faiss_index
+    raw = backend.engine().opened(NAME, "hog", SPECS[1])[1].built.inspect()
     assert raw.nprobe == 1  # FAISS's own default: the shared index was not touched
 
 

@@ -17,7 +17,7 @@ import datetime
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data import artefact
@@ -26,7 +26,7 @@ from evaluation.tradeoffs import grid, measure, padding, questions, rows
 from evaluation.tradeoffs.grid import Build
 from evaluation.tradeoffs.live import TIE, nearest
 from evaluation.tradeoffs.measure import Effort, Quality, Subject, Times, Truth
-from evaluation.tradeoffs.padding import VectorSet
+from evaluation.tradeoffs.padding import Progress, VectorSet
 from evaluation.tradeoffs.questions import Questions
 from evaluation.tradeoffs.rows import Point
 from extractors import registry as extractor_registry
@@ -36,7 +36,6 @@ REPEATS, QUICK_REPEATS = 5, 3
 BUILD_LIMIT = 300.0  # seconds
 _TOGETHER = 3_000_000_000  # bytes of indexes that are timed in turns
 _SHOWN = ("faiss-cpu", "numpy")
-Progress = Callable[[int, int, str], None]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from data import download, store
+from extractors import registry as extractor_registry
+from indexing import registry as index_registry
 from pages.parts import backend, building, choices, details, fetching, importing, state
 from pages.parts.compare import size
 from pages.parts.gallery import gallery
@@ -214,8 +216,8 @@ def _built(seen: building.Look) -> None:
 
 def _build_form(name: str, found: Sequence[ExtractorStatus], running: bool) -> None:
     # Imported descriptors are no extractor of the registry; they need indexes all the same.
-    own = [one.extractor for one in found if one.extractor.startswith("imported:")]
-    every = [*backend.extractor_names(), *own]
+    own = [one.extractor for one in found if extractor_registry.is_imported(one.extractor)]
+    every = [*extractor_registry.names(), *own]
     lacking = [
         one.extractor
         for one in found
@@ -229,10 +231,10 @@ def _build_form(name: str, found: Sequence[ExtractorStatus], running: bool) -> N
         format_func=backend.title,
         key="b_extractors",
     )
-    state.seed("b_indexes", list(backend.BASIC_INDEXES))
+    state.seed("b_indexes", index_registry.basic())
     indexes = st.pills(
         "Index types",
-        list(backend.BASIC_INDEXES),
+        index_registry.basic(),
         selection_mode="multi",
         format_func=backend.title,
         key="b_indexes",
