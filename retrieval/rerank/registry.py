@@ -16,6 +16,7 @@ from retrieval.rerank.base import RerankCard, Reranker
 RERANKERS: dict[str, str] = {
     "aqe": "retrieval.rerank.aqe:Aqe",
     "alpha-qe": "retrieval.rerank.alpha_qe:AlphaQe",
+    "dba": "retrieval.rerank.dba:Dba",
     "ransac": "retrieval.rerank.ransac:Ransac",
 }
 NONE = "none"
