@@ -17,6 +17,7 @@ RERANKERS: dict[str, str] = {
     "aqe": "retrieval.rerank.aqe:Aqe",
     "alpha-qe": "retrieval.rerank.alpha_qe:AlphaQe",
     "dba": "retrieval.rerank.dba:Dba",
+    "diffusion": "retrieval.rerank.diffusion:Diffusion",
     "ransac": "retrieval.rerank.ransac:Ransac",
 }
 NONE = "none"
