@@ -18,6 +18,7 @@ RERANKERS: dict[str, str] = {
     "alpha-qe": "retrieval.rerank.alpha_qe:AlphaQe",
     "dba": "retrieval.rerank.dba:Dba",
     "diffusion": "retrieval.rerank.diffusion:Diffusion",
+    "qge": "retrieval.rerank.qge:Qge",
     "ransac": "retrieval.rerank.ransac:Ransac",
 }
 NONE = "none"
