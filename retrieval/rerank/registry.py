@@ -19,6 +19,7 @@ RERANKERS: dict[str, str] = {
     "dba": "retrieval.rerank.dba:Dba",
     "diffusion": "retrieval.rerank.diffusion:Diffusion",
     "qge": "retrieval.rerank.qge:Qge",
+    "superglobal": "retrieval.rerank.superglobal:SuperGlobal",
     "ransac": "retrieval.rerank.ransac:Ransac",
 }
 NONE = "none"
