@@ -186,7 +186,6 @@ class Ranking:
         new = dataclasses.replace(self, scores=merged, columns={**self.columns, **added})
         return new.take(order)
 
-
     def led_by(self, rows: Ints, scores: NDArray[Any]) -> Ranking:
         """These photos first, in this order, then the others as they were; as long as before.
 
