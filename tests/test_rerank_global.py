@@ -16,6 +16,7 @@ from retrieval import graph, prepare
 from retrieval.engine import SearchEngine
 from retrieval.ranking import Query, Recipe
 from retrieval.rerank import registry
+from retrieval.rerank.diffusion import Diffusion
 from scripts import build as build_script
 from scripts.console import call
 
@@ -131,6 +132,18 @@ def test_in_a_search(built: store.Collection, name: str) -> None:
     assert own.id not in {hit.id for hit in found.hits}
     assert found.timings_ms[name] > 0
     assert found.to_json()["rerank"] == [name]
+
+
+def test_a_search_makes_only_what_is_needed(
+    built: store.Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+    monkeypatch.setattr(Diffusion, "prepare", lambda self, view: called.append(self.offline))
+    for offline in ("needed", "optional"):
+        monkeypatch.setattr(Diffusion, "offline", offline)
+        query = Query.of_photo(built, built.queries[0])
+        SearchEngine().search("toy", Recipe.of("hog", "flat", "diffusion"), query, 5)
+    assert called == ["needed"]
 
 
 def test_prepared_once_and_read_again(built: store.Collection) -> None:
