@@ -39,7 +39,8 @@ class Diffusion(Reranker):
         r"A_{ij} = \max(0, x_i^\top x_j)^\gamma\ [i, j \text{ mutual neighbours}]",
         parameters={
             "kq": "first answers that the query's similarity is put on, 1 or more",
-            "kd": "neighbours of a photo, 1 or more; an edge needs both sides",
+            "kd": "neighbours of a photo, 1 or more; an edge needs both sides. 50, kq 10 and "
+            "truncation 1000 are those of the authors' code, for thousands of photos",
             "truncation": "photos around a photo that its similarity can reach, 1 or more",
             "gamma": "power of the cosine, above 0; a large one keeps strong edges only",
             "alpha": "share that goes on at each step, between 0 and 1; 0.99 walks far",
@@ -49,7 +50,8 @@ class Diffusion(Reranker):
         "most 20 steps), 8 bytes per photo and reached photo on disk; online the sum of kq rows. "
         "Leaving the query's own photo out solves kq systems anew",
         hurts="where the first answers are wrong, or the graph joins landmarks: similarity then "
-        "flows into the wrong one, and photos in dense clusters gain",
+        "flows into the wrong one, and photos in dense clusters gain. With kd far above the "
+        "photos of a landmark it does: on a sample with 27 each, kd 10 raised mAP, 50 lowered it",
     )
 
     def __init__(self, config: DiffusionConfig) -> None:

@@ -44,16 +44,17 @@ class Qge(Reranker):
         parameters={
             "k": "answers that are added to the query, 1 or more",
             "kq": "first answers of the expanded query that diffusion starts from, 1 or more",
-            "kd": "neighbours of a photo, 1 or more",
+            "kd": "neighbours of a photo, 1 or more. All four defaults are the thesis's, for a "
+            "large collection",
             "truncation": "photos around a photo that its similarity can reach, 1 or more",
         },
         score="similarity that arrives; photos that none reaches stand behind by the cosine with "
         "the expanded query",
         cost="one more search and the sum of kq rows; offline as for diffusion. From 120,000 "
         "photos on, the thesis leaves diffusion out",
-        hurts="where rank 1 is wrong: it has nearly the query's own weight, and diffusion walks "
-        "on from there. The thesis had its queries in the collection; here the query itself is "
-        "added, with weight 1",
+        hurts="where rank 1 is wrong: it has the query's own weight, and diffusion walks on from "
+        "there. On collections with tens of photos per landmark a kd of 200 joins them all. The "
+        "thesis had its queries in the collection; here the query itself is added, with weight 1",
     )
 
     def __init__(self, config: QgeConfig) -> None:

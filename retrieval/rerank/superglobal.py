@@ -37,7 +37,8 @@ class SuperGlobal(Reranker):
         r"{1 + \beta \sum_{j \in N_K(i)} x_i^\top x_j}, \quad "
         r"s_i = \tfrac{1}{2}\left(q^\top x_i' + \max_{j \le K + 1} (x_{(j)}')^\top x_i'\right)",
         parameters={
-            "depth": "photos of the shortlist that are re-ranked (M), 1 or more",
+            "depth": "photos of the shortlist that are re-ranked (M), 1 or more; the defaults are "
+            "the authors'",
             "k": "nearest photos that refine one (K), 0 or more; 0 leaves photos as they are",
             "beta": "weight of their cosines, 0 or more; 0 leaves photos as they are",
         },
