@@ -118,13 +118,7 @@ class Methods(Generic[Method]):
         name, overrides = self.parse(spec)
         if not overrides:
             return name
-        config, default = self.config(spec), self.config_of(name)()
-        changed = [
-            f"{field}={_text(getattr(config, field))}"
-            for field in sorted(overrides)
-            if getattr(config, field) != getattr(default, field)
-        ]
-        return f"{name}:{','.join(changed)}" if changed else name
+        return spec_of(name, self.config(spec))
 
     def _fields(self, name: str) -> str:
         return ", ".join(field.name for field in dataclasses.fields(self.config_of(name)))
@@ -149,6 +143,17 @@ def overrides_of(text: str, what: str, legal: Callable[[], str]) -> dict[str, st
             raise PlaygroundError(f"The {what} sets {field} twice. Remove one of them.")
         overrides[field] = value
     return overrides
+
+
+def spec_of(name: str, config: Any) -> str:
+    """The canonical spec of a method with this config."""
+    default = type(config)()
+    changed = [
+        f"{field}={_text(getattr(config, field))}"
+        for field in sorted(one.name for one in dataclasses.fields(config))
+        if getattr(config, field) != getattr(default, field)
+    ]
+    return f"{name}:{','.join(changed)}" if changed else name
 
 
 def split_list(text: str) -> list[str]:

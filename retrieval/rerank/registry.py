@@ -16,6 +16,11 @@ from retrieval.rerank.base import RerankCard, Reranker
 RERANKERS: dict[str, str] = {
     "aqe": "retrieval.rerank.aqe:Aqe",
     "rocchio": "retrieval.rerank.rocchio:Rocchio",
+    "alpha-qe": "retrieval.rerank.alpha_qe:AlphaQe",
+    "dba": "retrieval.rerank.dba:Dba",
+    "diffusion": "retrieval.rerank.diffusion:Diffusion",
+    "qge": "retrieval.rerank.qge:Qge",
+    "superglobal": "retrieval.rerank.superglobal:SuperGlobal",
     "ransac": "retrieval.rerank.ransac:Ransac",
 }
 NONE = "none"
