@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.io
+from indexing.engine import SearchEngine
 
 from data import descriptors, distractors, photos, store
 from data.base import Candidate
@@ -25,7 +26,6 @@ from evaluation import registry as protocols
 from extractors import registry as extractors
 from indexing import artefacts, imported, status
 from indexing.build import build
-from indexing.engine import SearchEngine
 from scripts import console
 from scripts import descriptors as cli
 

@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from indexing.engine import STAGES, SearchEngine
 
 from data import store
 from data.errors import PlaygroundError
 from extractors import registry
 from extractors.bovw import Bovw
 from indexing.build import build
-from indexing.engine import STAGES, SearchEngine
 from scripts import search as search_script
 from scripts.console import call
 from tests.conftest import TOY_VIEWS

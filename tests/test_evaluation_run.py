@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from indexing.engine import SearchEngine
 
 from data import artefact, store
 from data.demo import DemoSource
@@ -22,7 +23,6 @@ from evaluation.run import evaluate, load_rows
 from extractors import registry as extractor_registry
 from extractors.base import Extractor, Features, Prepared, crop_and_shrink, l2_normalise
 from indexing.build import build
-from indexing.engine import SearchEngine
 from indexing.imported import import_descriptors
 from indexing.status import ExtractorStatus, collection_status
 from scripts import evaluate as script

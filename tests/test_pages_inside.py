@@ -13,13 +13,13 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import pytest
+from indexing.engine import SearchEngine
 from streamlit.testing.v1 import AppTest
 from ui_fakes import NAME, ToySource
 
 from data import store
 from data.paths import PROJECT_ROOT
 from indexing.build import build
-from indexing.engine import SearchEngine
 from pages.parts import backend, plots
 
 SPECS = ["flat", "ivf:nlist=3", "lsh", "pq:m=4,nbits=2"]

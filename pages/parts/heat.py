@@ -1,0 +1,140 @@
+"""Pictures that show where a score comes from: cells in colour, visual words as circles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from extractors.base import RGB, Floats
+from retrieval.explain.base import Grid, Word
+
+SIDE = 720  # px, longer side of a picture
+# Light grows with the value in both, and orange and blue stay apart for colour-blind eyes.
+WARM = ((122, 54, 2), (217, 104, 12), (255, 176, 46), (255, 246, 168))
+COLD = ((24, 44, 120), (44, 98, 190), (96, 164, 236), (206, 234, 255))
+# Okabe and Ito's colours, for eyes of all kinds.
+PALETTE = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+    (255, 255, 255),
+)
+_OPAQUE = 0.82  # of the strongest cell
+_INK, _PAPER = (20, 24, 36), (255, 255, 255)
+
+
+def cells(
+    photo: RGB, grid: Grid, peak: float, labels: Sequence[tuple[tuple[int, int], str]], sharp: bool
+) -> RGB:
+    """The grid's part of a photo with its cells over it.
+
+    Args:
+        photo: (H, W, 3), the whole photo.
+        peak: the value that gets the strongest colour.
+        labels: cells (row, column) to outline, with what to write there.
+        sharp: squares; else the colours run into one another.
+    """
+    x0, y0, x1, y1 = grid.box
+    left, top = round(x0), round(y0)
+    picture = _fitted(photo[top : max(top + 1, round(y1)), left : max(left + 1, round(x1))])
+    height, width = picture.shape[:2]
+    how = cv2.INTER_NEAREST if sharp else cv2.INTER_LINEAR
+    level = cv2.resize(grid.values.astype(np.float32), (width, height), interpolation=how)
+    level = np.clip(level / max(peak, 1e-12), -1, 1)
+    strength = np.abs(level)[:, :, None]
+    colour = np.where(level[:, :, None] >= 0, _ramp(WARM, strength), _ramp(COLD, strength))
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[:, :, None].astype(np.float32)
+    faint = 0.35 * picture + 0.65 * (0.75 * grey + 35)  # so that the photo's colours say nothing
+    opaque = _OPAQUE * strength**0.6
+    canvas = np.ascontiguousarray(np.clip((1 - opaque) * faint + opaque * colour, 0, 255), np.uint8)
+    rows, columns = grid.values.shape
+    if sharp:
+        for row in range(1, rows):
+            y = round(row * height / rows)
+            canvas[y : y + 1] = canvas[y : y + 1] // 2 + 90
+        for column in range(1, columns):
+            x = round(column * width / columns)
+            canvas[:, x : x + 1] = canvas[:, x : x + 1] // 2 + 90
+    corners = []
+    for (row, column), text in labels:
+        start = (round(column * width / columns), round(row * height / rows))
+        end = (round((column + 1) * width / columns) - 1, round((row + 1) * height / rows) - 1)
+        cv2.rectangle(canvas, start, end, _INK, 4)
+        cv2.rectangle(canvas, start, end, _PAPER, 2)
+        corners.append((text, start, end))
+    for text, start, end in corners:
+        middle = ((start[0] + end[0]) // 2, (start[1] + end[1]) // 2)
+        _write(canvas, text, middle)
+    return canvas
+
+
+def words(photo: RGB, box: tuple[int, int, int, int], shown: Sequence[Word], query: bool) -> RGB:
+    """A region of a photo with the places of visual words: the first ones in colour, numbered.
+
+    Args:
+        query: draw the words' places in the query, else those in the photo.
+    """
+    x0, y0, x1, y1 = box
+    region = photo[y0:y1, x0:x1]
+    picture = _fitted(region)
+    scale = picture.shape[1] / region.shape[1]
+    canvas = np.ascontiguousarray(0.6 * picture + 0.4 * 128, np.uint8)
+    placed: list[tuple[int, Floats]] = [
+        (rank, one.query if query else one.photo) for rank, one in enumerate(shown)
+    ]
+    for rank, places in reversed(placed):  # the best on top
+        colour = PALETTE[rank] if rank < len(PALETTE) else None
+        for x, y, size in places:
+            centre = (round(((x - x0) + 0.5) * scale - 0.5), round(((y - y0) + 0.5) * scale - 0.5))
+            radius = max(5, round(size * scale / 2))
+            if colour is None:
+                cv2.circle(canvas, centre, radius, (236, 236, 236), 1, cv2.LINE_AA)
+                continue
+            cv2.circle(canvas, centre, max(8, radius), _INK, 5, cv2.LINE_AA)
+            cv2.circle(canvas, centre, max(8, radius), colour, 3, cv2.LINE_AA)
+    for rank, places in reversed(placed[: len(PALETTE)]):
+        for x, y, size in places:
+            reach = max(8, round(size * scale / 2)) * 0.75 + 12
+            centre = ((x - x0 + 0.5) * scale, (y - y0 + 0.5) * scale)
+            at = (round(centre[0] + reach), round(centre[1] - reach))
+            _write(canvas, str(rank + 1), at, PALETTE[rank])
+    return canvas
+
+
+def legend_colours(ramp: Sequence[tuple[int, int, int]]) -> str:
+    """A ramp as CSS colours between commas, weak to strong."""
+    return ", ".join("#{:02x}{:02x}{:02x}".format(*colour) for colour in ramp)
+
+
+def _fitted(pixels: RGB) -> RGB:
+    """At ``SIDE``, up or down."""
+    factor = SIDE / max(pixels.shape[:2])
+    size = (max(8, round(pixels.shape[1] * factor)), max(8, round(pixels.shape[0] * factor)))
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(pixels, size, interpolation=how), np.uint8)
+
+
+def _ramp(stops: Sequence[tuple[int, int, int]], level: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(h, w, 3) colours of levels (h, w, 1) from 0 to 1."""
+    at = np.linspace(0, 1, len(stops))
+    channels = [np.interp(level[:, :, 0], at, [stop[c] for stop in stops]) for c in range(3)]
+    return np.stack(channels, axis=2).astype(np.float32)
+
+
+def _write(
+    canvas: RGB, text: str, middle: tuple[int, int], colour: tuple[int, int, int] = _PAPER
+) -> None:
+    """Text around a place, moved so that all of it is in the picture."""
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.72
+    (width, height), base = cv2.getTextSize(text, font, size, 2)
+    x = int(np.clip(middle[0] - width // 2, 3, max(3, canvas.shape[1] - width - 3)))
+    y = int(np.clip(middle[1] + height // 2, height + 3, canvas.shape[0] - base))
+    cv2.rectangle(canvas, (x - 3, y - height - 4), (x + width + 3, y + base), _INK, -1)
+    cv2.putText(canvas, text, (x, y), font, size, colour, 2, cv2.LINE_AA)
