@@ -58,11 +58,12 @@ def _body(
                 _place(hit, where, verdict)
             _facts(members, photo)
             clicked = _use_button(members, photo)
+            below = st.container()
         with left:
             view = why.choose(reason, photo) if reason is not None and explained else why.PHOTO
             if reason is not None and hit is not None and view != why.PHOTO:
                 with backend.guard("explain this hit"):
-                    why.show(reason, view, photo, pixels, hit)
+                    why.show(reason, view, photo, pixels, hit, below)
             else:
                 height, width = pixels.shape[:2]
                 # The dialog is 1,200 px wide at most; a tall photo should not fill two screens.
@@ -93,7 +94,8 @@ def _use_button(members: Collection, photo: Photo) -> bool:
 def _place(hit: Hit, where: str, verdict: bool | None) -> None:
     with st.container(horizontal=True, gap="small"):
         st.badge(f"rank {hit.rank} in {where}", color="blue")
-        st.badge(f"score {hit.score:.4f}", color="gray")
+        whole = float(hit.score).is_integer()
+        st.badge(f"score {hit.score:,.0f}" if whole else f"score {hit.score:.4f}", color="gray")
         st.badge(f"distance {hit.distance:.4f}", color="gray")
         if hit.votes is not None:
             st.badge(f"{hit.votes:g} votes", color="violet")

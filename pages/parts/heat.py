@@ -51,8 +51,9 @@ def cells(
     strength = np.abs(level)[:, :, None]
     colour = np.where(level[:, :, None] >= 0, _ramp(WARM, strength), _ramp(COLD, strength))
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[:, :, None].astype(np.float32)
-    faint = 0.35 * picture + 0.65 * (0.75 * grey + 35)  # so that the photo's colours say nothing
-    opaque = _OPAQUE * strength**0.6
+    faint = 0.2 * picture + 0.8 * (0.7 * grey + 40)  # so that the photo's colours say nothing
+    # Where colours run into one another, weak ones are lifted: few cells are near the strongest.
+    opaque = _OPAQUE * strength ** (1.0 if sharp else 0.6)
     canvas = np.ascontiguousarray(np.clip((1 - opaque) * faint + opaque * colour, 0, 255), np.uint8)
     rows, columns = grid.values.shape
     if sharp:
@@ -69,9 +70,14 @@ def cells(
         cv2.rectangle(canvas, start, end, _INK, 4)
         cv2.rectangle(canvas, start, end, _PAPER, 2)
         corners.append((text, start, end))
+    taken: list[tuple[int, int]] = []
     for text, start, end in corners:
-        middle = ((start[0] + end[0]) // 2, (start[1] + end[1]) // 2)
-        _write(canvas, text, middle)
+        x, y = (start[0] + end[0]) // 2, (start[1] + end[1]) // 2
+        # Of neighbours the later ones move out of the way.
+        tries = ((x, y), (x, y - 34), (x, y + 34), (x, y - 68), (x, y + 68))
+        free = [at for at in tries if all(_apart(at, other) for other in taken)]
+        taken.append((free or [(x, y)])[0])
+        _write(canvas, text, taken[-1])
     return canvas
 
 
@@ -126,6 +132,11 @@ def _ramp(stops: Sequence[tuple[int, int, int]], level: NDArray[np.float32]) -> 
     at = np.linspace(0, 1, len(stops))
     channels = [np.interp(level[:, :, 0], at, [stop[c] for stop in stops]) for c in range(3)]
     return np.stack(channels, axis=2).astype(np.float32)
+
+
+def _apart(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two labels do not cover one another."""
+    return abs(one[0] - other[0]) > 86 or abs(one[1] - other[1]) > 30
 
 
 def _write(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from data.base import Box, Photo
 from extractors.base import RGB
@@ -62,8 +63,8 @@ def choose(why: Why, photo: Photo) -> str:
     return chosen
 
 
-def show(why: Why, view: str, photo: Photo, pixels: RGB, hit: Hit) -> None:
-    """Draw a view other than ``PHOTO``."""
+def show(why: Why, view: str, photo: Photo, pixels: RGB, hit: Hit, beside: DeltaGenerator) -> None:
+    """Draw a view other than ``PHOTO``; what score and distance are goes ``beside``."""
     from retrieval.explain import registry
     from retrieval.explain.base import Alignment, Heat, UnexplainedError, Words
 
@@ -87,7 +88,8 @@ def show(why: Why, view: str, photo: Photo, pixels: RGB, hit: Hit) -> None:
     else:
         _beside(_region(why), pixels)
         st.info(plain(said))
-    _sentences(why, hit, cosine)
+    with beside:
+        _sentences(why, hit, cosine)
 
 
 def _pair(why: Why, photo: Photo) -> Pair:
@@ -127,9 +129,11 @@ def _beside(query: RGB, photo: RGB) -> None:
     ):
         height, width = picture.shape[:2]
         with place:
+            # A tall picture is kept from filling the screen.
+            tall = height > 1.1 * width
             st.image(
                 backend.picture_url(picture, 900),
-                width=max(80, round(min(440.0, _LONGEST * width / height))),
+                width=max(80, round(_LONGEST * width / height)) if tall else "stretch",
                 caption=name,
                 alt=name,
             )
@@ -152,7 +156,7 @@ def _heat(why: Why, found: Heat, pixels: RGB) -> None:
     for grid, whose in ((found.query, "the query"), (found.photo, "this photo")):
         top = [float(grid.values[cell]) for cell in grid.strongest(_TOP)]
         said.append(
-            sentences.of_cells(top, grid.values.size, found.score, grid.rest, whose)
+            sentences.of_cells(top, grid, found.score, whose)
             if not found.aligned or grid is found.query
             else ""
         )
@@ -178,10 +182,10 @@ def _legend(found: Heat) -> None:
     if against:
         low = " | ".join(part(-_peak(grid), found.score) for grid in grids)
         stops = f"{heat.legend_colours(heat.COLD[::-1])}, #8b94a3, {stops}"
-        ends = f"<span>{low}</span>%s<span>{top}</span>"
+        first = low
     else:
         stops = f"#8b94a3, {stops}"
-        ends = f"<span>0</span>%s<span>{top}</span>"
+        first = "0"
     bar = (
         f"<i style='flex:0 1 200px;height:.8rem;border-radius:.3rem;"
         f"background:linear-gradient(90deg,{stops})'></i>"
@@ -192,7 +196,8 @@ def _legend(found: Heat) -> None:
     st.html(
         "<div style='display:flex;flex-wrap:wrap;gap:.2rem .6rem;align-items:center;"
         "font-size:.85rem;font-variant-numeric:tabular-nums'>"
-        f"{ends % bar}<span style='opacity:.75'>{what}</span></div>"
+        f"<span>{first}</span>{bar}<span>{top}</span>"
+        f"<span style='opacity:.75'>{what}</span></div>"
     )
 
 
@@ -297,4 +302,4 @@ def _sentences(why: Why, hit: Hit, cosine: float | None) -> None:
         sentences.of_score(why.result, hit, cosine),
         sentences.of_distance(why.result, hit),
     )
-    st.caption("  \n".join(map(plain, said)))
+    st.caption("\n\n".join(map(plain, said)))

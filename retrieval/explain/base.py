@@ -81,6 +81,11 @@ class Grid:
     def total(self) -> float:
         return float(self.values.sum()) + self.rest
 
+    def half(self) -> int:
+        """How many of the strongest cells give half of what all cells give."""
+        given = np.cumsum(-np.sort(-self.values, axis=None))
+        return int(np.argmax(given >= given[-1] / 2)) + 1
+
     def strongest(self, count: int) -> list[tuple[int, int]]:
         """Row and column of the cells that give most, best first."""
         order = np.argsort(-self.values, axis=None, kind="stable")[:count]

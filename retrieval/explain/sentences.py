@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from extractors import registry as extractor_registry
+from retrieval.explain.base import Grid
 from retrieval.ranking import Hit, SearchResult
 from retrieval.rerank import registry as rerank_registry
 
@@ -12,8 +13,10 @@ _EXACT = 5e-4  # a score this near to the cosine is the cosine
 
 
 def of_score(result: SearchResult, hit: Hit, cosine: float | None = None) -> str:
-    """Args:
-    cosine: of the two descriptors, where it is known; None for local features.
+    """What the score is.
+
+    Args:
+        cosine: of the two descriptors, where it is known; None for local features.
     """
     said = f"The score {hit.score:.4g} is"
     if result.recipe.rerank:
@@ -31,6 +34,7 @@ def of_score(result: SearchResult, hit: Hit, cosine: float | None = None) -> str
 
 
 def of_distance(result: SearchResult, hit: Hit) -> str:
+    """What the distance is."""
     if math.isnan(hit.distance):
         return "It has no distance: the index did not return this photo, re-ranking found it."
     said = f"The distance {hit.distance:.4g} is"
@@ -49,20 +53,22 @@ def part(value: float, score: float) -> str:
     return f"{100 * value / score:.1f} %" if score > 0.01 else f"{value:.4f}"
 
 
-def of_cells(values: list[float], cells: int, score: float, rest: float, whose: str) -> str:
+def of_cells(values: list[float], grid: Grid, score: float, whose: str) -> str:
     """What the strongest cells of a picture give, and what no cell gives.
 
     Args:
         values: of the strongest cells.
-        cells: how many there are.
         whose: "the query" or "this photo".
     """
     if not values:
         return f"No cell of {whose} adds to the score."
-    makes = f"The {len(values)} strongest of {cells:,} cells of {whose} make"
-    text = f"{makes} {part(sum(values), score)} of the score"
+    cells = grid.values.size
+    several = f"{len(values)} strongest of {cells:,} cells of {whose} make"
     if score <= 0.01:
-        text = f"{makes} {sum(values):.4f} of the cosine {score:.4f}"
-    if abs(rest) > 1e-3:
-        text += f"; {part(rest, score)} belong to no place (the bias of the whitening)"
+        return f"The {several} {sum(values):.4f} of the cosine {score:.4f}."
+    text = (
+        f"The {several} {part(sum(values), score)} of the score, the {grid.half()} strongest half"
+    )
+    if abs(grid.rest) > 1e-3:
+        text += f"; {part(grid.rest, score)} has no place: it is the bias of the whitening"
     return text + "."
