@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -94,9 +95,9 @@ def _use_button(members: Collection, photo: Photo) -> bool:
 def _place(hit: Hit, where: str, verdict: bool | None) -> None:
     with st.container(horizontal=True, gap="small"):
         st.badge(f"rank {hit.rank} in {where}", color="blue")
-        whole = float(hit.score).is_integer()
-        st.badge(f"score {hit.score:,.0f}" if whole else f"score {hit.score:.4f}", color="gray")
-        st.badge(f"distance {hit.distance:.4f}", color="gray")
+        st.badge(f"score {_number(hit.score)}", color="gray")
+        if not math.isnan(hit.distance):
+            st.badge(f"distance {_number(hit.distance)}", color="gray")
         if hit.votes is not None:
             st.badge(f"{hit.votes:g} votes", color="violet")
         if hit.inliers is not None:
@@ -106,6 +107,11 @@ def _place(hit: Hit, where: str, verdict: bool | None) -> None:
                 "right landmark" if verdict else "another landmark",
                 color="green" if verdict else "red",
             )
+
+
+def _number(value: float) -> str:
+    """Votes and bits are whole numbers, cosines and distances are not."""
+    return f"{value:,.0f}" if float(value).is_integer() and value > 1 else f"{value:.4f}"
 
 
 def _facts(members: Collection, photo: Photo) -> None:

@@ -26,6 +26,7 @@ PALETTE = (
     (204, 121, 167),
     (255, 255, 255),
 )
+_WORDS = 60  # drawn; more hide the photo
 _OPAQUE = 0.82  # of the strongest cell
 _INK, _PAPER = (20, 24, 36), (255, 255, 255)
 
@@ -93,25 +94,50 @@ def words(photo: RGB, box: tuple[int, int, int, int], shown: Sequence[Word], que
     scale = picture.shape[1] / region.shape[1]
     canvas = np.ascontiguousarray(0.6 * picture + 0.4 * 128, np.uint8)
     placed: list[tuple[int, Floats]] = [
-        (rank, one.query if query else one.photo) for rank, one in enumerate(shown)
+        (rank, one.query if query else one.photo) for rank, one in enumerate(shown[:_WORDS])
     ]
-    for rank, places in reversed(placed):  # the best on top
-        colour = PALETTE[rank] if rank < len(PALETTE) else None
-        for x, y, size in places:
-            centre = (round(((x - x0) + 0.5) * scale - 0.5), round(((y - y0) + 0.5) * scale - 0.5))
-            radius = max(5, round(size * scale / 2))
-            if colour is None:
-                cv2.circle(canvas, centre, radius, (236, 236, 236), 1, cv2.LINE_AA)
-                continue
-            cv2.circle(canvas, centre, max(8, radius), _INK, 5, cv2.LINE_AA)
-            cv2.circle(canvas, centre, max(8, radius), colour, 3, cv2.LINE_AA)
-    for rank, places in reversed(placed[: len(PALETTE)]):
-        for x, y, size in places:
-            reach = max(8, round(size * scale / 2)) * 0.75 + 12
-            centre = ((x - x0 + 0.5) * scale, (y - y0 + 0.5) * scale)
-            at = (round(centre[0] + reach), round(centre[1] - reach))
-            _write(canvas, str(rank + 1), at, PALETTE[rank])
+    faint = canvas.copy()
+    for rank, x, y, size in _in_picture(placed, (x0, y0), scale):
+        if rank >= len(PALETTE):
+            cv2.circle(faint, (round(x), round(y)), max(4, round(size / 2)), _PAPER, 1, cv2.LINE_AA)
+    canvas = np.ascontiguousarray(0.5 * canvas + 0.5 * faint, np.uint8)
+    for rank, x, y, size in _in_picture(placed[: len(PALETTE)], (x0, y0), scale):
+        centre, radius = (round(x), round(y)), max(8, round(size / 2))
+        cv2.circle(canvas, centre, radius, _INK, 5, cv2.LINE_AA)
+        cv2.circle(canvas, centre, radius, PALETTE[rank], 3, cv2.LINE_AA)
+    taken: list[tuple[int, int]] = []
+    for rank, places in placed[: len(PALETTE)]:
+        # One number per word, where there is room for it.
+        spots = [
+            (round(x + 22), round(y - 22))
+            for _, x, y, _ in _in_picture([(rank, places)], (x0, y0), scale)
+        ]
+        free = [at for at in spots if all(_apart(at, other, 30) for other in taken)]
+        taken.append((free or spots)[0])
+        _write(canvas, str(rank + 1), taken[-1], PALETTE[rank])
     return canvas
+
+
+def css(rank: int) -> str:
+    """A table cell in a word's colour."""
+    red, green, blue = PALETTE[rank]
+    return f"background-color: #{red:02x}{green:02x}{blue:02x}; color: #141824"
+
+
+def _in_picture(
+    placed: Sequence[tuple[int, Floats]], origin: tuple[int, int], scale: float
+) -> list[tuple[int, float, float, float]]:
+    """Rank, x, y and diameter in px of the picture; the best word last, so that it is on top."""
+    return [
+        (
+            rank,
+            (x - origin[0] + 0.5) * scale - 0.5,
+            (y - origin[1] + 0.5) * scale - 0.5,
+            size * scale,
+        )
+        for rank, places in reversed(placed)
+        for x, y, size in places
+    ]
 
 
 def legend_colours(ramp: Sequence[tuple[int, int, int]]) -> str:
@@ -134,9 +160,9 @@ def _ramp(stops: Sequence[tuple[int, int, int]], level: NDArray[np.float32]) -> 
     return np.stack(channels, axis=2).astype(np.float32)
 
 
-def _apart(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether two labels do not cover one another."""
-    return abs(one[0] - other[0]) > 86 or abs(one[1] - other[1]) > 30
+def _apart(one: tuple[int, int], other: tuple[int, int], width: int = 86) -> bool:
+    """Whether two labels of ``width`` px do not cover one another."""
+    return abs(one[0] - other[0]) > width or abs(one[1] - other[1]) > 30
 
 
 def _write(

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 WHY, MATCHES, OVERLAY, PHOTO = "Why this hit", "Matches", "Overlay", "Photo"
 _TOP = 3  # cells that are outlined and named
 _ROWS = 8  # words in the table, each with its colour
-_LONGEST = 400  # px, the tallest that two pictures side by side are drawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,23 +120,15 @@ def _region(why: Why) -> RGB:
 
 
 def _beside(query: RGB, photo: RGB) -> None:
-    """The two pictures, each as large as its column and ``_LONGEST`` allow."""
-    for place, picture, name in zip(
-        st.columns(2, gap="small"),
-        (query, photo),
-        ("The query's region", "This photo"),
-        strict=True,
-    ):
-        height, width = picture.shape[:2]
-        with place:
-            # A tall picture is kept from filling the screen.
-            tall = height > 1.1 * width
-            st.image(
-                backend.picture_url(picture, 900),
-                width=max(80, round(_LONGEST * width / height)) if tall else "stretch",
-                caption=name,
-                alt=name,
-            )
+    _pictures((query, "The query's region"), (photo, "This photo"))
+
+
+def _pictures(*named: tuple[RGB, str]) -> None:
+    """Pictures in a row, below one another on a phone; the style keeps tall ones small."""
+    with st.container(key="why_pictures"):
+        for place, (picture, name) in zip(st.columns(len(named), gap="small"), named, strict=True):
+            url = backend.picture_url(picture, 900 if len(named) > 1 else 1400)
+            place.image(url, width="stretch", caption=name, alt=name)
 
 
 def _heat(why: Why, found: Heat, pixels: RGB) -> None:
@@ -219,33 +211,29 @@ def _words(why: Why, found: Words, pixels: RGB) -> None:
         plain(
             f"{len(found.words):,} visual words are in both ({found.found[0]:,} keypoints in the "
             f"query, {found.found[1]:,} in the photo). The {len(top)} strongest make {share} of "
-            f"the score; they are numbered, the others are thin circles."
+            f"the score: they are coloured and numbered, the next ones are thin circles."
         )
     )
-    st.dataframe(
-        [
-            {
-                "": rank,
-                "word": one.number,
-                "part of score": part(one.value, found.score),
-                "idf weight": round(one.idf, 2),
-                "in query": len(one.query),
-                "in photo": len(one.photo),
-            }
-            for rank, one in enumerate(top, 1)
-        ],
-        hide_index=True,
-        height="content",
+    rows = [
+        {
+            "": str(rank),
+            "part of score": part(one.value, found.score),
+            "in query": len(one.query),
+            "in photo": len(one.photo),
+            "idf weight": f"{one.idf:.2f}",
+            "word": str(one.number),
+        }
+        for rank, one in enumerate(top, 1)
+    ]
+    table = pd.DataFrame(rows).style.apply(
+        lambda column: [heat.css(rank) for rank in range(len(column))], subset=[""]
     )
+    st.dataframe(table, hide_index=True, height="content")
 
 
 def _matches(why: Why, found: Alignment, pixels: RGB) -> None:
     drawn = matches.draw(why.query.pixels, pixels, found.matches)
-    st.image(
-        backend.picture_url(drawn, 1400),
-        width="stretch",
-        alt="Matching places of the query and this photo",
-    )
+    _pictures((drawn, "The query at the left, this photo at the right"))
     _strength(found)
 
 
@@ -266,12 +254,7 @@ def _overlay(why: Why, found: Alignment, pixels: RGB) -> None:
         )
         photo, moved, mask = overlay(why.query.pixels, pixels, found)
         drawn = blend(photo, moved, mask, share)
-        height, width = drawn.shape[:2]
-        st.image(
-            backend.picture_url(drawn, 900),
-            width=round(min(760.0, _LONGEST * width / height)),
-            alt="The query laid over this photo",
-        )
+        _pictures((_region(why), "The query's region"), (drawn, "Laid over this photo"))
     _strength(found)
 
 

@@ -50,7 +50,8 @@ def of_distance(result: SearchResult, hit: Hit) -> str:
 
 def part(value: float, score: float) -> str:
     """A part of a score, in percent where that means something."""
-    return f"{100 * value / score:.1f} %" if score > 0.01 else f"{value:.4f}"
+    text = f"{100 * value / score:.1f} %" if score > 0.01 else f"{value:.4f}"
+    return text.replace("-", "−")
 
 
 def of_cells(values: list[float], grid: Grid, score: float, whose: str) -> str:
@@ -62,13 +63,10 @@ def of_cells(values: list[float], grid: Grid, score: float, whose: str) -> str:
     """
     if not values:
         return f"No cell of {whose} adds to the score."
-    cells = grid.values.size
-    several = f"{len(values)} strongest of {cells:,} cells of {whose} make"
+    several = f"{len(values)} of the {grid.values.size:,} cells of {whose} (outlined) make"
     if score <= 0.01:
-        return f"The {several} {sum(values):.4f} of the cosine {score:.4f}."
-    text = (
-        f"The {several} {part(sum(values), score)} of the score, the {grid.half()} strongest half"
-    )
+        return f"{several} {sum(values):.4f} of the cosine {score:.4f}."
+    text = f"{several} {part(sum(values), score)} of the score; {grid.half()} make half of it"
     if abs(grid.rest) > 1e-3:
-        text += f"; {part(grid.rest, score)} has no place: it is the bias of the whitening"
+        text += f"; {part(grid.rest, score)} has no place, it is the bias of the whitening"
     return text + "."
