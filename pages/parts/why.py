@@ -254,7 +254,7 @@ def _overlay(why: Why, found: Alignment, pixels: RGB) -> None:
         )
         photo, moved, mask = overlay(why.query.pixels, pixels, found)
         drawn = blend(photo, moved, mask, share)
-        _pictures((_region(why), "The query's region"), (drawn, "Laid over this photo"))
+        _pictures((drawn, "Laid over this photo"), (_region(why), "The query's region"))
     _strength(found)
 
 
