@@ -33,7 +33,7 @@ from indexing.build import record
 from indexing.imported import is_imported
 from retrieval.compare import own_photos
 from retrieval.engine import MAX_K, SearchEngine
-from retrieval.ranking import Query, Recipe
+from retrieval.ranking import Query, Recipe, usual_chain
 from retrieval.rerank import registry as rerank_registry
 
 __all__ = ["QueryRow", "Row", "evaluate", "load_rows"]
@@ -156,7 +156,7 @@ def _listed(words: Sequence[str]) -> str:
 
 def _usual(recipe: Recipe) -> bool:
     """Whether the chain is the one that the extractor's method prescribes."""
-    return recipe.rerank == extractor_registry.default_rerank(recipe.extractor)
+    return recipe.rerank == usual_chain(recipe.extractor)
 
 
 class _Steps:
@@ -310,10 +310,9 @@ class _Task:
             query = Query.of_photo(self.members, photo)
             if not warm:
                 # The first time includes loading, and caches that are still cold.
-                first = Query.of_photo(self.members, photo)
+                first = Query.of_photo(self.members, photo, key="warm-up")
                 for recipe in pending:
                     engine.search(name, recipe, first, self.k)
-                engine = engine.forgetting_queries()
                 warm = True
             exact = None
             if any(pending[one]["exact"] and one.index != EXACT for one in missing):

@@ -90,7 +90,6 @@ class Extractor(abc.ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1  # raised when the same config gives other vectors
     local: ClassVar[bool] = False  # many vectors per photo
-    default_rerank: ClassVar[tuple[str, ...]] = ()  # what its paper does after the index
     fit_sample: ClassVar[int] = 0  # photos that ``fit`` wants to see; 0 = nothing to learn
     metric: ClassVar[str] = "l2"  # distance, smaller is better; unit vectors: 2 - 2 cos
     normalised: ClassVar[bool] = True

@@ -121,7 +121,6 @@ class Delf(NetworkExtractor):
     version = 2
     usual_size = 448
     local = True
-    default_rerank = ("ransac",)
     fit_sample = 64
     card = Card(
         title="DELF",

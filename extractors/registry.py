@@ -73,11 +73,6 @@ def is_local(spec: str) -> bool:
     return _METHODS.type_of(parse_spec(spec)[0]).local
 
 
-def default_rerank(spec: str) -> tuple[str, ...]:
-    """The re-ranking that the method prescribes, as specs of ``retrieval.rerank.registry``."""
-    return _METHODS.type_of(parse_spec(spec)[0]).default_rerank
-
-
 def create(spec: str, weights: str = "auto") -> Extractor:
     """The extractor of a spec.
 

@@ -20,6 +20,7 @@ from pages.parts import (
     cropper,
     details,
     entry,
+    feedback,
     looks,
     query,
     region,
@@ -75,7 +76,10 @@ def main() -> None:
         collection, chosen, box, extractors, indexes, ready, found, k, chains
     )
     for failure in failures:
-        st.error(f"{failure.where}: {failure.message}")
+        if failure.impossible:
+            st.caption(plain(f"{failure.where}: {failure.message}"))
+        else:
+            st.error(plain(f"{failure.where}: {failure.message}"))
     if rows:
         judged = searching.judged(collection, chosen, box)
         _results(collection, chosen, box, rows, k, judged)
@@ -131,6 +135,7 @@ def _results(
     report = functools.partial(reporting.of_search, collection, chosen, box, rows, k)
     table.show(rows, k, dataclasses.asdict(state.current()), report, judged)
     st.header("Results", anchor=False)
+    feedback.strip(collection)
     untrained = list(
         dict.fromkeys(
             backend.title(row.extractor) for row in rows if row.result.weights == "untrained"
@@ -146,7 +151,11 @@ def _results(
     photos = {one: collection.photo(one) for one in ids}
     thumbnails = {one: backend.thumbnail_url(collection, photo) for one, photo in photos.items()}
     labels = {one: backend.caption(collection, photo) for one, photo in photos.items()}
-    titles = {name: backend.title(name) for row in rows for name in (row.extractor, row.index)}
+    titles = {
+        name: backend.title(name)
+        for row in rows
+        for name in (row.extractor, row.index, *row.result.recipe.rerank)
+    }
     data = compare.payload(rows, thumbnails, labels, titles)
     data["key"] = _digest(data["rows"], collection.fingerprint)
     opened = results.results_grid(data, key="grid")

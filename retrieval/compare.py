@@ -51,7 +51,8 @@ def truth_of(collection: Collection, query: Photo | None, label: str | None) -> 
             return Truth(positives, junk, by_label=query.relevant is None)
     if label is None:
         return None
-    return Truth(frozenset(collection.relevant(label)), by_label=True)
+    there = label in collection.labels
+    return Truth(frozenset(collection.relevant(label) if there else ()), by_label=True)
 
 
 def own_photos(collection: Collection, photo: Photo) -> frozenset[str]:

@@ -11,10 +11,12 @@ go with the call.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
+import threading
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from collections.abc import Collection as Ids
 from typing import Any, TypeVar, cast
 
@@ -72,6 +74,25 @@ class IndexStats:
         return self.bytes_per_vector * self.n / max(1, self.photos)
 
 
+class _Activity:
+    """How many searches began, and how many run now."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self.begun = self.running = 0
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        with self._guard:
+            self.begun += 1
+            self.running += 1
+        try:
+            yield
+        finally:
+            with self._guard:
+                self.running -= 1
+
+
 class SearchEngine:
     """Loads what a search needs at its first use and keeps it.
 
@@ -97,6 +118,7 @@ class SearchEngine:
         self._indexes: Cache[LoadedIndex] = Cache(max_indexes)
         self._queries: Cache[Described] = Cache(max_queries)
         self._kept: Cache[Any] = Cache(max_kept)
+        self._activity = _Activity()
 
     # -- loading -------------------------------------------------------------------------------
 
@@ -197,11 +219,15 @@ class SearchEngine:
         """Something derived from what was loaded; see ``View.kept``."""
         return cast(Value, self._kept.get(key, make))
 
-    def forgetting_queries(self) -> SearchEngine:
-        """The same with all that is loaded, but no query described: to time describing anew."""
+    def without_queries(self) -> SearchEngine:
+        """The same engine with nothing described yet: what it describes is measured anew."""
         fresh = copy.copy(self)
         fresh._queries = Cache(1)
         return fresh
+
+    def activity(self) -> tuple[int, int]:
+        """Searches that ever began, in all threads, and that run now."""
+        return self._activity.begun, self._activity.running
 
     # -- queries -------------------------------------------------------------------------------
 
@@ -219,7 +245,7 @@ class SearchEngine:
         memo = (loaded.members.name, loaded.spec, loaded.vectors.version)
         found = query.described.get(memo)
         if found is None:
-            if is_imported(loaded.spec):
+            if is_imported(loaded.spec) and query.id is not None:
                 found = _imported(loaded, query)
             else:
                 made: list[Described] = []
@@ -259,6 +285,18 @@ class SearchEngine:
         """
         if not 1 <= k <= self._max_k:
             raise PlaygroundError(f"k = {k} is not possible. Legal: 1 to {self._max_k}.")
+        with self._activity.one():
+            return self._search(collection, recipe, query, k, params, exclude)
+
+    def _search(
+        self,
+        collection: str,
+        recipe: Recipe,
+        query: Query,
+        k: int,
+        params: Mapping[str, int] | None,
+        exclude: Ids[str],
+    ) -> SearchResult:
         rerankers = [rerank_registry.create(spec) for spec in recipe.rerank]
         for one in rerankers:
             one.check(recipe)
@@ -405,11 +443,11 @@ def _imported(loaded: Loaded, query: Query) -> Described:
     """A query whose descriptor came with the collection's."""
     name, spec = loaded.members.name, loaded.spec
     stored = stored_queries(name, spec)
-    row = stored.rows.get(query.id or "")
+    row = stored.rows.get(str(query.id))
     if row is None:
         raise PlaygroundError(
-            f"{spec} has no descriptor of the query {query.id or '(a photo of yours)'} of {name}; "
-            f"it has {len(stored.rows):,}. Import the queries' descriptors too: "
+            f"{spec} has no descriptor of the query {query.id} of {name}; it "
+            f"has {len(stored.rows):,}. Import the queries' descriptors too: "
             f"{build_command(name, spec)} --queries FILE"
         )
     times = dict.fromkeys((*STAGES[:-1], "load"), 0.0)

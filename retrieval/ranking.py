@@ -19,6 +19,8 @@ from indexing import registry as index_registry
 from indexing.base import Floats, Ints
 from retrieval.rerank import registry as rerank_registry
 
+USUAL = "usual"
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
@@ -42,16 +44,14 @@ class Recipe:
 
         Args:
             rerank: a chain such as ``aqe:k=5+sift``, or its parts; "none" or nothing in it: no
-                re-ranking; None: what the extractor's method prescribes (DELF: RANSAC).
+                re-ranking; "usual" or None: ``usual_chain``.
 
         Raises:
             PlaygroundError: an unknown name or value, or a chain that cannot follow the extractor.
         """
         spec = extractor_registry.canonical(extractor)
-        if rerank is None:
-            chain = extractor_registry.default_rerank(spec)
-        else:
-            chain = rerank_registry.chain(rerank)
+        usual = rerank is None or rerank == USUAL
+        chain = usual_chain(spec) if usual else rerank_registry.chain(rerank or ())
         recipe = cls(spec, index_registry.canonical(index), chain)
         for one in chain:
             rerank_registry.create(one).check(recipe)
@@ -68,6 +68,11 @@ class Recipe:
         return dataclasses.replace(self, rerank=())
 
 
+def usual_chain(extractor: str) -> tuple[str, ...]:
+    """What follows the index unless something else is chosen: RANSAC for local features."""
+    return ("ransac",) if extractor_registry.is_local(extractor) else ()
+
+
 class Query:
     """A photo and a region of it. Pickles as the photo's place, not as what was made of it.
 
@@ -76,6 +81,7 @@ class Query:
         key: equal for equal photos.
         id: of a query or photo of the collection; what was imported for it is found by it.
         decode_ms: what decoding took, for the timing record.
+        right, wrong: ids of photos that a person marked, for relevance feedback.
 
     Raises:
         PlaygroundError: the box does not lie inside the photo.
@@ -90,6 +96,8 @@ class Query:
         id: str | None = None,
         decode_ms: float = 0.0,
         source: tuple[Collection, Photo] | None = None,
+        right: Sequence[str] = (),
+        wrong: Sequence[str] = (),
     ) -> None:
         if pixels is None and source is None:
             raise ValueError("a query needs pixels or a photo to read")
@@ -101,15 +109,19 @@ class Query:
             width, height = source[1].width, source[1].height
         self.box: Box = box if box is not None else (0, 0, width, height)
         self.id = id
+        self.right, self.wrong = tuple(right), tuple(wrong)
         self.decode_ms = decode_ms
         self.described: dict[Hashable, Described] = {}  # by whoever described it, see the engine
         self._pixels, self._source, self._key = pixels, source, key
 
     @classmethod
-    def of_photo(cls, collection: Collection, photo: Photo, box: Box | None = None) -> Query:
+    def of_photo(
+        cls, collection: Collection, photo: Photo, box: Box | None = None, key: str | None = None
+    ) -> Query:
         """A query or photo of a collection, by its own box unless another is given."""
         box = box if box is not None else photo.box
-        return cls(None, box, key=photo.sha256, id=photo.id, source=(collection, photo))
+        key = key or photo.sha256
+        return cls(None, box, key=key, id=photo.id, source=(collection, photo))
 
     @property
     def key(self) -> str:

@@ -24,13 +24,14 @@ from typing import Any
 from data import artefact, store
 from data.demo import ensure_demo
 from data.errors import PlaygroundError
-from evaluation import registry, report
+from evaluation import pictures, registry, report
 from evaluation.run import K, Row, evaluate
 from extractors import registry as extractor_registry
 from indexing import registry as index_registry
 from indexing.jobs import JobProgress
 from indexing.progress import Clock, Stage
 from indexing.status import collection_status
+from retrieval.ranking import USUAL, Recipe
 from scripts import console
 
 
@@ -53,14 +54,17 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--rerank",
         action="append",
-        help="a chain such as aqe:k=5,sift, or none; may be repeated. Without: what each extractor "
-        "prescribes",
+        help="a chain such as aqe:k=5,sift, none, or usual (ransac after local features, else "
+        "none); may be repeated; usual without it",
     )
     result.add_argument("--k", type=int, default=K, help="of recall@k and of the timed searches")
     result.add_argument(
         "--json", nargs="?", const="-", metavar="OUT", help="write the rows; - or nothing: stdout"
     )
     result.add_argument("--html", metavar="OUT", help="write the report: one file, opens offline")
+    result.add_argument(
+        "--pictures", metavar="DIR", help="draw every query's first ranks, a PNG each"
+    )
     result.add_argument("--force", action="store_true", help="evaluate again what is up to date")
     result.add_argument("--quiet", action="store_true", help="no progress bar")
     result.add_argument("--job", help=argparse.SUPPRESS)  # used by the pages
@@ -75,14 +79,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _as_job(arguments)
     name = arguments.collection
     groups = chosen(name, arguments.extractors, arguments.indexes)
-    reranks = arguments.rerank or [None]
     if arguments.extractors.strip() == "all":
         for status in collection_status(name):
             if status.state == "stale":
                 print(f"left out: {status.message}", file=sys.stderr)
     rows: list[Row] = []
     with console.Progress("search step", quiet=arguments.quiet) as progress:
-        for extractors, indexes in groups:
+        for extractors, indexes, reranks in _by_chains(groups, arguments.rerank):
             rows += evaluate(
                 name,
                 extractors,
@@ -104,6 +107,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.html:
         report.write(Path(arguments.html), rows, store.load(name))
         print(f"report: {arguments.html}", file=sys.stderr)
+    if arguments.pictures:
+        count = pictures.write(store.load(name), rows, Path(arguments.pictures))
+        print(f"{count:,} rankings: {arguments.pictures}", file=sys.stderr)
     return 0
 
 
@@ -112,16 +118,21 @@ def _as_job(arguments: argparse.Namespace) -> int:
     name = arguments.collection
     with console.page_job(JobProgress(arguments.job, f"evaluate:{name}", [])) as job:
         groups = chosen(name, arguments.extractors, arguments.indexes)
-        pairs = [(spec, indexes) for specs, indexes in groups for spec in specs]
-        stages = [Stage(spec, "evaluate") for spec, _ in pairs]
+        pairs = _by_chains(groups, arguments.rerank)
+        stages = [Stage(specs[0], "evaluate") for specs, _, _ in pairs]
         job.plan(stages)
-        for stage, (spec, indexes) in zip(stages, pairs, strict=True):
-            _stage(job, stage, arguments, spec, indexes)
+        for stage, (specs, indexes, reranks) in zip(stages, pairs, strict=True):
+            _stage(job, stage, arguments, specs[0], indexes, reranks)
     return 0
 
 
 def _stage(
-    job: JobProgress, stage: Stage, arguments: argparse.Namespace, spec: str, indexes: list[str]
+    job: JobProgress,
+    stage: Stage,
+    arguments: argparse.Namespace,
+    spec: str,
+    indexes: list[str],
+    reranks: list[str],
 ) -> None:
     """One extractor with its indexes."""
     clock = Clock()
@@ -133,10 +144,35 @@ def _stage(
     stage.state = "running"
     tell(0, 1)
     protocol, force, k = arguments.protocol, arguments.force, arguments.k
-    reranks = arguments.rerank or [None]
     evaluate(arguments.collection, [spec], indexes, protocol, tell, force, k=k, reranks=reranks)
     stage.state = "done"
     tell(1, 1)
+
+
+def _by_chains(
+    groups: list[tuple[list[str], list[str]]], wanted: Sequence[str] | None
+) -> list[tuple[list[str], list[str], list[str]]]:
+    """Each extractor with its indexes and the chains that can follow it.
+
+    What cannot is told and left out, unless nothing would be left of the command.
+    """
+    refused: list[PlaygroundError] = []
+    found = []
+    for spec, indexes in [(spec, indexes) for specs, indexes in groups for spec in specs]:
+        chains = []
+        for chain in wanted or [USUAL]:
+            try:
+                Recipe.of(spec, indexes[0], chain)
+                chains.append(chain)
+            except PlaygroundError as error:
+                refused.append(error)
+        if chains:
+            found.append(([spec], indexes, chains))
+    if refused and not found:
+        raise refused[0]
+    for one in dict.fromkeys(map(str, refused)):
+        print(f"left out: {one}", file=sys.stderr)
+    return found
 
 
 def chosen(collection: str, extractors: str, indexes: str) -> list[tuple[list[str], list[str]]]:

@@ -5,7 +5,8 @@
     python -m scripts.search --extractor gem-siamese --rerank aqe:k=5,sift --images FOLDER
 
 Re-rankers are applied in the order in which they are named; ``none`` leaves out what a method
-prescribes (DELF: ransac). With them the JSON of a hit has its rank before, too.
+prescribes (DELF: ransac). With them the JSON of a hit has its rank before, too. Photos that are
+marked with --right and --wrong move the query: --rerank rocchio.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from data import artefact
 from data.base import Box
 from data.errors import PlaygroundError
 from data.names import printable
 from data.photos import decode
 from retrieval.engine import SearchEngine
+from retrieval.export import matches_npz
 from retrieval.ranking import Query, Recipe, SearchResult
 from scripts.console import print_json, print_table, run
 
@@ -65,6 +68,17 @@ def photos_of(folder: Path) -> list[Path]:
     return found
 
 
+def write_matches(path: Path, result: SearchResult) -> None:
+    """Save the verified matches, see ``retrieval.export.matches_npz``."""
+    if not result.matches:
+        raise PlaygroundError(
+            "This search verified no matches. They come with a re-ranker that looks at geometry: "
+            "--rerank sift, or the extractor delf."
+        )
+    with artefact.explain_os_errors(f"Writing {path}"):
+        artefact.write_atomically(path, matches_npz(result))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.search",
@@ -80,11 +94,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--box", type=parse_box, help="X0,Y0,X1,Y1 in px; the whole photo without")
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--rerank", help="such as aqe:k=5,sift; none: not even what is usual")
+    parser.add_argument("--right", action="append", default=[], metavar="ID", help="a right photo")
+    parser.add_argument("--wrong", action="append", default=[], metavar="ID", help="a wrong photo")
     parser.add_argument("--param", action="append", default=[], help="such as nprobe=4")
+    parser.add_argument("--matches", type=Path, metavar="FILE.npz", help="verified matches, px")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args(argv)
     if arguments.image is not None and not arguments.image.is_file():
         raise PlaygroundError(f"There is no photo {arguments.image}. Give the path of a file.")
+    if arguments.images is not None and arguments.matches is not None:
+        raise PlaygroundError("--matches is of one search. Give --image with it.")
     if arguments.images is not None and arguments.box is not None:
         raise PlaygroundError("--box is a region of one photo. Give --image with it.")
     engine = SearchEngine()
@@ -102,13 +121,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{printable(path.name)} is left out: {error}", file=sys.stderr)
             continue
         decode_ms = 1e3 * (time.perf_counter() - start)
-        query = Query(photo, arguments.box, decode_ms=decode_ms)
+        query = Query(
+            photo,
+            arguments.box,
+            decode_ms=decode_ms,
+            right=arguments.right,
+            wrong=arguments.wrong,
+        )
         result = engine.search(arguments.collection, recipe, query, arguments.k, params=params)
         answers.append({"image": str(path), **result.to_json()})
         if not arguments.json:
             if arguments.images:
                 print(printable(path.name))
             _print(result)
+    if arguments.matches:
+        write_matches(arguments.matches, result)
     if arguments.json:
         print_json(answers if arguments.images else result.to_json())
     return 0

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.io
-from indexing.engine import SearchEngine
 
 from data import descriptors, distractors, photos, store
 from data.base import Candidate
@@ -26,6 +25,8 @@ from evaluation import registry as protocols
 from extractors import registry as extractors
 from indexing import artefacts, imported, status
 from indexing.build import build
+from retrieval.engine import SearchEngine
+from retrieval.ranking import Query, Recipe
 from scripts import console
 from scripts import descriptors as cli
 
@@ -355,13 +356,15 @@ def test_published_features_are_evaluated_without_photos(
     assert protocol.name == "revisited"
     names = list_of(rox)
     for query in rox.queries:
-        described = imported.describe_query(engine, "rox", SPEC, query)
-        assert described.box == query.box
-        found = [hit.id for hit in engine.search("rox", SPEC, "flat", described, k=N).hits]
+        described = Query.of_photo(rox, query)
+        assert engine.search("rox", Recipe.of(SPEC), described, k=1).box == query.box
+        found = [
+            hit.id for hit in engine.search("rox", Recipe.of(SPEC, "flat"), described, k=N).hits
+        ]
         expected = plain_ranking(x, q[query.extra["row"]], names)
         assert found == expected
         assert protocol.judge_all(rox, query, found) == protocol.judge_all(rox, query, expected)
-    assert len(engine.search("rox", SPEC, "lsh", described, k=5).hits) == 5
+    assert len(engine.search("rox", Recipe.of(SPEC, "lsh"), described, k=5).hits) == 5
 
     vectors, extractor = artefacts.load_vectors(rox, SPEC)
     assert vectors.ids == rox.ids
@@ -376,7 +379,7 @@ def test_new_photos_cannot_be_described(rox: store.Collection, tmp_path: Path) -
     imported.import_descriptors("rox", "R101-GeM", path)
     build("rox", [SPEC], ["flat"])
     with pytest.raises(PlaygroundError, match="cannot describe new photos"):
-        SearchEngine().describe("rox", SPEC, np.zeros((30, 40, 3), np.uint8))
+        SearchEngine().describe("rox", SPEC, Query(np.zeros((30, 40, 3), np.uint8)))
     assert "imported" not in extractors.names()
     assert "imported" not in extractors.expand("all")
     made = extractors.create(SPEC)
@@ -420,8 +423,10 @@ def test_an_import_replaces_the_one_before(rox: store.Collection, tmp_path: Path
         build("rox", [SPEC], ["flat"])
         query = rox.queries[0]
         engine = SearchEngine()
-        described = imported.describe_query(engine, "rox", SPEC, query)
-        found = [hit.id for hit in engine.search("rox", SPEC, "flat", described, k=N).hits]
+        described = Query.of_photo(rox, query)
+        found = [
+            hit.id for hit in engine.search("rox", Recipe.of(SPEC, "flat"), described, k=N).hits
+        ]
         assert found == plain_ranking(x, q[query.extra["row"]], list_of(rox))
 
 
@@ -478,7 +483,7 @@ def test_without_descriptors_of_queries(rox: store.Collection, tmp_path: Path) -
     assert report.queries == 0
     assert "No descriptors of the 3 queries" in report.notes[0]
     with pytest.raises(PlaygroundError, match=r"no descriptor of the query query_a.*--queries"):
-        imported.describe_query(SearchEngine(), "rox", SPEC, rox.query("query_a"))
+        SearchEngine().describe("rox", SPEC, Query.of_photo(rox, rox.query("query_a")))
 
 
 def test_queries_that_are_photos_use_their_vectors(home: Path, tmp_path: Path) -> None:
@@ -492,8 +497,8 @@ def test_queries_that_are_photos_use_their_vectors(home: Path, tmp_path: Path) -
     report = imported.import_descriptors("holidays", "R101-GeM", tmp_path / "x.npy")
     assert report.queries == 2
     assert "use their vectors" in report.notes[0]
-    described = imported.describe_query(
-        SearchEngine(), "holidays", SPEC, collection.query("q100100")
+    described = SearchEngine().describe(
+        "holidays", SPEC, Query.of_photo(collection, collection.query("q100100"))
     )
     np.testing.assert_allclose(described.features.vectors[0], unit(rows)[2], atol=2e-6)
 
@@ -546,8 +551,8 @@ def test_photos_on_disk_can_have_imported_descriptors_too(home: Path, tmp_path: 
     collection, engine = store.load("rox"), SearchEngine()
     query = collection.query("query_a")
     for spec in (SPEC, "hog"):  # described here, and stored
-        described = imported.describe_query(engine, "rox", spec, query)
-        assert len(engine.search("rox", spec, "flat", described, k=5).hits) == 5
+        described = Query.of_photo(collection, query)
+        assert len(engine.search("rox", Recipe.of(spec, "flat"), described, k=5).hits) == 5
 
 
 def test_damaged_queries_are_found(rox: store.Collection, tmp_path: Path) -> None:

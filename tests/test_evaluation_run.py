@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from indexing.engine import SearchEngine
 
 from data import artefact, store
 from data.demo import DemoSource
@@ -25,6 +24,9 @@ from extractors.base import Extractor, Features, Prepared, crop_and_shrink, l2_n
 from indexing.build import build
 from indexing.imported import import_descriptors
 from indexing.status import ExtractorStatus, collection_status
+from retrieval import engine as retrieval_engine
+from retrieval.engine import SearchEngine
+from retrieval.ranking import Query, Recipe
 from scripts import evaluate as script
 from scripts.console import call
 from tests.conftest import TOY_VIEWS, write_toy
@@ -86,13 +88,14 @@ class Count:
 def described(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ids of the queries that were described, warm-ups not counted."""
     seen: list[str] = []
-    real = run.describe_query
+    real = retrieval_engine._describe
 
-    def counting(engine: Any, collection: str, spec: str, query: Any) -> Any:
-        seen.append(query.id)
-        return real(engine, collection, spec, query)
+    def counting(loaded: Any, query: Query) -> Any:
+        if query.key != "warm-up":
+            seen.append(str(query.id))
+        return real(loaded, query)
 
-    monkeypatch.setattr(run, "describe_query", counting)
+    monkeypatch.setattr(retrieval_engine, "_describe", counting)
     return seen
 
 
@@ -121,7 +124,7 @@ def test_the_exact_row_equals_brute_force(built: store.Collection) -> None:
         assert query.ap == {"all": pytest.approx(ap)}
         assert query.ranks["all"] == tuple(i for i in range(30) if hits[i])
         assert query.positives == {"all": TOY_VIEWS}
-        assert query.extract_ms > 0 and query.search_ms > 0 and query.verify_ms == 0
+        assert query.extract_ms > 0 and query.search_ms > 0 and query.rerank_ms == 0
     assert row.map == pytest.approx(sum(q.ap["all"] for q in row.queries) / 5)
     assert row.map > 0.3
     assert row.recall == 1.0
@@ -177,9 +180,9 @@ def test_whole_collections_are_ranked_however_large(
     assert all(query.ranked == 30 for query in row.queries)
     engine = SearchEngine(max_k=3)
     query = built.queries[0]
-    descriptor = engine.describe("toy", "hog", built.read(query), query.box)
+    asked = Query.of_photo(built, query)
     with pytest.raises(PlaygroundError, match="Legal: 1 to 3"):
-        engine.search("toy", "hog", "flat", descriptor, 4)
+        engine.search("toy", Recipe.of("hog", "flat"), asked, 4)
 
 
 def test_without_the_exact_index_recall_is_not_known(toy_collection: store.Collection) -> None:
@@ -345,7 +348,7 @@ def test_local_descriptors_are_verified(
     exact, coarse = evaluate("toy", ["grid"], ["flat", "pq"], k=5)
     for row in (exact, coarse):
         assert row.rerank == "ransac"
-        assert row.verify_ms > 0 and row.as_json()["verify_ms"] == row.verify_ms
+        assert row.rerank_ms > 0 and row.as_json()["rerank_ms"] == row.rerank_ms
         assert row.map > 0
     assert exact.recall == 1.0
     assert 0 < coarse.recall < 1  # of the neighbours of each of the query's descriptors

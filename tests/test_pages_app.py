@@ -97,7 +97,7 @@ def test_whole_photo_and_reset(fake: Any) -> None:
     engine, _ = fake
     test = fine(app(extractors="hog"))
     fine(test.button(key="whole").click().run())
-    assert engine.described[-1][1] is None
+    assert engine.described[-1][1] == (0, 0, 360, 260)
     assert test.query_params["box"] == "whole"
     fine(test.button(key="reset").click().run())
     assert test.query_params["box"] == "40,20,300,220"

@@ -56,7 +56,7 @@ def _fits(collection: Collection, name: str) -> bool:
 
 
 def one_per_pair(rows: Sequence[Row]) -> list[Row]:
-    """One row per extractor and index: that of the usual ``k``, else the first; current ones first.
+    """One row per recipe: that of the usual ``k``, else the first; current ones first.
 
     ``k`` decides recall and times alone, so rows of several are the same in accuracy.
     """
@@ -70,7 +70,9 @@ def one_per_pair(rows: Sequence[Row]) -> list[Row]:
 
 def missing(rows: Sequence[Row], ready: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
     """Built pairs of extractor and index without a row that is up to date."""
-    done = {(row.extractor, row.index) for row in rows if not row.stale}
+    # Local features have the usual chain ransac, all others none.
+    usual = ("none", "ransac")
+    done = {(row.extractor, row.index) for row in rows if not row.stale and row.rerank in usual}
     pairs = [(extractor, index) for extractor, indexes in ready.items() for index in indexes]
     return [pair for pair in pairs if pair not in done]
 
@@ -132,6 +134,7 @@ def record(
     """
     protocol = row.judged_by
     line: dict[str, Any] = {"extractor": title(row.extractor), "index": title(row.index)}
+    line["rerank"] = "" if row.rerank == "none" else row.rerank
     several = len(protocol.settings) > 1
     for name in protocol.settings:
         words = f" {name}" if several else ""
@@ -252,6 +255,11 @@ def glossary(protocol: Protocol, k: int) -> list[tuple[str, str]]:
             "Extract, search",
             "Median milliseconds per query with everything loaded: from the decoded photo to its "
             f"descriptor, and the index alone for {k} results.",
+        ),
+        (
+            "Re-rank",
+            "What happens to the index's answer before it is shown, and its median milliseconds "
+            "for the same number of results. The query's own photo has no part in it.",
         ),
         (
             "Bytes / vector, build",

@@ -80,7 +80,8 @@ def show(collection: Collection, rows: Sequence[Row], setting: str) -> None:
         column_order=[
             name
             for name in shown.columns
-            if not (name == "state" and not any(shown["state"]))
+            if not (name == "rerank" and not any(shown["rerank"]))
+            and not (name == "state" and not any(shown["state"]))
             and not (name in ("difference", "p") and len(shown) == 1)
         ],
         key="accuracy_table",
@@ -128,7 +129,7 @@ def _notes(rows: Sequence[Row], setting: str) -> None:
         )
     for reason in dict.fromkeys(row.stale for row in rows if row.stale):
         names = ", ".join(
-            f"{backend.title(row.extractor)} · {backend.title(row.index)}"
+            backend.row_title(row.extractor, row.index, row.rerank)
             for row in rows
             if row.stale == reason
         )
@@ -142,6 +143,7 @@ def _columns(rows: Sequence[Row], shown: pd.DataFrame) -> dict[str, Any]:
     columns: dict[str, Any] = {
         "extractor": text("Extractor", width=110, pinned=True),
         "index": text("Index", width=76, pinned=True),
+        "rerank": text("Re-rank", width=90, help="What follows the index; empty: nothing"),
         "weights": text("Weights", width=150, help="untrained: random, a baseline only"),
         "difference": number(
             "Difference", format="%+.3f", width=88, help="Against the best row, same queries"

@@ -79,6 +79,18 @@ def title(name: str) -> str:
     return f"{TITLES.get(base, base)}{' ' + rest if colon else ''}"
 
 
+def chain_title(chain: str) -> str:
+    """A chain of re-rankers as it is called on a page; empty for none."""
+    from retrieval.rerank import registry
+
+    return " + ".join(map(title, registry.chain(chain)))
+
+
+def row_title(extractor: str, index: str, chain: str = "none") -> str:
+    """A recipe as it is called on a page: ``GeM-Siamese · Flat · aqe``."""
+    return " · ".join(filter(None, (title(extractor), title(index), chain_title(chain))))
+
+
 @st.cache_resource(show_spinner=False)
 def engine() -> SearchEngine:
     """The one search engine of the process."""
@@ -233,13 +245,6 @@ def index_names() -> list[str]:
     from indexing import registry
 
     return list(registry.names())
-
-
-def reranker_names() -> list[str]:
-    """What may follow the index: ``none``, which leaves out what a method prescribes, first."""
-    from retrieval.rerank import registry
-
-    return [registry.NONE, *registry.names()]
 
 
 def thumbnail_url(members: Collection, photo: Photo) -> str:

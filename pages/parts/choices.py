@@ -62,12 +62,31 @@ def methods(
         [one for one in _INDEXES_AT_FIRST if one in order],
         "w_indexes",
     )
-    chains = _pills("Re-rank", backend.reranker_names(), settings.rerank, [], "w_rerank")
+    chains = _chains(settings.rerank)
     state.seed("w_k", settings.k)
     k = int(st.slider("Results per row (K)", 1, MAX_K, key="w_k"))
     if k != settings.k:
         state.update(k=k)
     return extractors, indexes, chains, k
+
+
+def _chains(wanted: tuple[str, ...] | None) -> list[str]:
+    """What may follow the index: single re-rankers as pills, and chains that were typed."""
+    from retrieval.rerank import registry
+
+    typed = [one for one in wanted or () if one not in (registry.NONE, *registry.names())]
+    options = [*registry.names(), registry.NONE, *typed]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        chains = _pills("Re-rank", options, wanted, [], "w_rerank")
+        with st.popover("Chain …", help="Several re-rankers after each other, or other parameters"):
+            text = st.text_input("Chain", placeholder="aqe:k=5+sift", key="w_chain")
+            st.caption("Names between +, parameters behind a colon. The Methods page lists them.")
+            if st.button("Add a row", key="add_chain", disabled=not text):
+                with backend.guard("read this chain"):
+                    chain = registry.join(registry.chain(text))
+                    state.update(rerank=tuple(dict.fromkeys([*(wanted or ()), chain])))
+                    st.rerun()
+    return chains
 
 
 def _pills(

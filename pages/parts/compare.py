@@ -25,6 +25,7 @@ class Row:
     stats: IndexStats | None
     truth: Truth | None
     flat_ids: tuple[str, ...] | None  # what exact search returns, None where there is no Flat
+    base: Row | None = None  # the same without this chain, where it has one of its own
 
     @property
     def extractor(self) -> str:
@@ -56,6 +57,27 @@ class Row:
     def is_junk(self, hit: Hit) -> bool:
         """Whether a hit is left out of the figures: it is neither right nor wrong."""
         return self.truth is not None and hit.id in self.truth.junk
+
+    def moves(self) -> list[int | str | None]:
+        """Per hit the ranks it went up against ``base`` (negative: down), or "new"."""
+        if self.base is None:
+            return [None] * len(self.hits)
+        before = {hit.id: hit.rank for hit in self.base.hits}
+        return [before[hit.id] - hit.rank if hit.id in before else "new" for hit in self.hits]
+
+    def change(self) -> str:
+        """What re-ranking did to the shown hits, in words; empty without it."""
+        if self.base is None:
+            return ""
+        now, before = {hit.id for hit in self.hits}, {hit.id for hit in self.base.hits}
+        moved = sum(isinstance(move, int) and move != 0 for move in self.moves())
+        against = f"the row {'without it' if self.base.chain == 'none' else self.base.chain}"
+        if now == before and not moved:
+            return f"Nothing changed against {against}."
+        return (
+            f"Against {against}: {len(now - before)} came in, {len(before - now)} went "
+            f"out, {moved} changed places."
+        )
 
     def figures(self, k: int) -> dict[str, float | None]:
         """precision@K and AP@K (None where the landmark is unknown), overlap@K with Flat."""
@@ -94,6 +116,10 @@ def record(row: Row, k: int, titles: Callable[[str], str] = str) -> dict[str, An
     line["start"] = "cold" if row.result.cold else "warm"
     line[f"precision@{k}"] = figures["precision"]
     line[f"AP@{k}"] = figures["ap"]
+    if row.base is not None and figures["ap"] is not None:
+        line["gain"] = figures["ap"] - (row.base.figures(k)["ap"] or 0.0)
+    else:
+        line["gain"] = None
     line[f"overlap@{k}"] = figures["overlap"]
     line["bytes_per_vector"] = row.stats.bytes_per_vector if row.stats else None
     line["build_s"] = row.stats.build_s if row.stats else None
@@ -167,8 +193,8 @@ def payload(
 ) -> dict[str, Any]:
     """What the results grid draws; see ``results.py`` for the other end.
 
-    A hit is ``[id, score, verdict, odd, inliers]`` with verdict 1 right, 0 wrong, -1 unknown, -2
-    junk, and odd 1 where Flat does not return the photo.
+    A hit is ``[id, score, verdict, odd, inliers, moved]`` with verdict 1 right, 0 wrong, -1
+    unknown, -2 junk, odd 1 where Flat does not return the photo, and moved as in ``Row.moves``.
     """
     from extractors.weights import source_words
 
@@ -191,9 +217,11 @@ def payload(
             {
                 "id": row.id,
                 "title": titles.get(row.extractor, row.extractor),
-                "index": titles.get(row.index, row.index),
+                "index": " · ".join(
+                    titles.get(one, one) for one in (row.index, *row.result.recipe.rerank)
+                ),
                 "badges": badges,
-                "notes": [str(note) for note in row.result.notes],
+                "notes": [*filter(None, [row.change()]), *map(str, row.result.notes)],
                 "hits": [
                     [
                         hit.id,
@@ -201,8 +229,11 @@ def payload(
                         _mark(verdict, row.is_junk(hit)),
                         int(hit.id in odd),
                         hit.inliers,
+                        moved,
                     ]
-                    for hit, verdict in zip(row.hits, row.verdicts(), strict=True)
+                    for hit, verdict, moved in zip(
+                        row.hits, row.verdicts(), row.moves(), strict=True
+                    )
                 ],
             }
         )

@@ -12,7 +12,7 @@ import streamlit as st
 
 from data.base import Box
 from data.errors import PlaygroundError
-from pages.parts import backend
+from pages.parts import backend, state
 from pages.parts.compare import Row
 from pages.parts.query import Query
 from pages.parts.table import Judged
@@ -32,6 +32,7 @@ class Failure:
 
     where: str
     message: str
+    impossible: bool = False  # the chain cannot follow this extractor: nothing went wrong
 
 
 def search_all(
@@ -51,6 +52,9 @@ def search_all(
     """
     from retrieval.ranking import Recipe
 
+    marked = state.current()
+    if (marked.right or marked.wrong) and not any("rocchio" in chain for chain in chains):
+        chains = [*chains, "rocchio"]
     rows: list[Row] = []
     failures: list[Failure] = []
     truth = truth_of(collection, query.photo, query.label)
@@ -70,19 +74,27 @@ def search_all(
             if index not in has:
                 continue
             figures = backend.stats(collection.name, extractor, index)
-            done = set()
+            done: dict[Recipe, Row] = {}
             for chain in (None, *chains):
                 try:
                     recipe = Recipe.of(extractor, index, chain)
-                    if recipe in done:
-                        continue
-                    done.add(recipe)
+                except PlaygroundError as error:
+                    impossible = Failure(backend.title(extractor), str(error), impossible=True)
+                    if impossible not in failures:
+                        failures.append(impossible)
+                    continue
+                if recipe in done:
+                    continue
+                try:
                     result = search(recipe, stamp)
                 except PlaygroundError as error:
-                    parts = (backend.title(extractor), backend.title(index), chain)
-                    failures.append(Failure(" · ".join(filter(None, parts)), str(error)))
+                    parts = (extractor, index, *recipe.rerank)
+                    where = " · ".join(map(backend.title, parts))
+                    failures.append(Failure(where, str(error)))
                     continue
-                rows.append(Row(result, figures, truth, flat_ids))
+                base = next(iter(done.values()), None)
+                done[recipe] = Row(result, figures, truth, flat_ids, base)
+            rows += done.values()
     search.note.empty()
     return rows, failures
 
@@ -130,11 +142,14 @@ class _Searcher:
             key=f"{query.image_id}:{self.round}",
             id=query.photo.id if query.photo is not None and own_region else None,
             decode_ms=query.decode_ms,
+            right=state.current().right,
+            wrong=state.current().wrong,
         )
 
     def __call__(self, recipe: Recipe, stamp: Any) -> SearchResult:
         kept: OrderedDict[Any, SearchResult]
         kept = st.session_state.setdefault("kept_results", OrderedDict())
+        feedback = any(spec.startswith("rocchio") for spec in recipe.rerank)
         key = (
             self.collection.name,
             self.collection.fingerprint,
@@ -145,6 +160,7 @@ class _Searcher:
             self.searched.box,
             self.k,
             self.round,
+            (self.searched.right, self.searched.wrong) if feedback else (),
         )
         if key in kept:
             kept.move_to_end(key)

@@ -18,6 +18,7 @@ DEFAULT_K = 12
 class Settings:
     """Everything that decides what the Search page shows.
 
+    ``right`` and ``wrong`` are photos that were marked for relevance feedback.
     ``extractors`` and ``indexes`` are None until someone chooses: the page then picks for itself.
     ``box`` is None for the query's own region and ``"whole"`` for all of the photo.
     """
@@ -30,9 +31,13 @@ class Settings:
     indexes: tuple[str, ...] | None = None
     rerank: tuple[str, ...] | None = None
     k: int = DEFAULT_K
+    right: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
 
     def replace(self, **changes: object) -> Settings:
-        """A copy with some fields changed."""
+        """A copy with some fields changed; marks belong to one query and go with it."""
+        if changes.keys() & {"collection", "source", "query"}:
+            changes = {"right": (), "wrong": (), **changes}
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
 
@@ -74,6 +79,8 @@ def from_params(params: Mapping[str, Sequence[str]]) -> Settings:
         extractors=several("extractors"),
         indexes=several("indexes"),
         rerank=several("rerank"),
+        right=several("right") or (),
+        wrong=several("wrong") or (),
         k=min(MAX_K, max(1, k)),
     )
 
@@ -96,5 +103,8 @@ def to_params(settings: Settings) -> dict[str, str | list[str]]:
         params["indexes"] = list(settings.indexes)
     if settings.rerank:
         params["rerank"] = list(settings.rerank)
+    for name, marked in (("right", settings.right), ("wrong", settings.wrong)):
+        if marked:
+            params[name] = list(marked)
     params["k"] = str(settings.k)
     return params

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -70,6 +71,7 @@ def show(
     shown["index"] = [backend.title(name) for name in shown["index"]]
     shown["weights"] = [source_words(source) for source in shown["weights"]]
     known = any(row.truth is not None for row in rows)
+    chained = any(row.result.recipe.rerank for row in rows)
     st.dataframe(
         shown,
         hide_index=True,
@@ -83,6 +85,8 @@ def show(
             for name in shown.columns
             if name not in ("decode_ms", "crop_ms")
             and (known or name not in (f"precision@{k}", f"AP@{k}"))
+            and (chained or name not in ("rerank", "rerank_ms", "gain"))
+            and (name != "gain" or shown["gain"].notna().any())
         ],
         key="comparison",
     )
@@ -97,6 +101,15 @@ def show(
             "comparison.html",
             "Settings, query, results side by side and times in one file that opens offline",
         )
+        for row in rows:
+            if row.result.matches:
+                saving.button(
+                    f"{backend.title(row.extractor)} matches NPZ",
+                    functools.partial(_matches, row),
+                    "matches.npz",
+                    "Places that match, x and y in the query's photo and in the found ones",
+                    key=f"matches-{row.id}",
+                )
         if st.button(
             "Measure again",
             help="Extract and search once more with everything loaded: warm times",
@@ -108,6 +121,12 @@ def show(
         missing.append("Overlap needs the Flat index of the same extractor.")
     if missing:
         st.caption(" ".join(missing))
+
+
+def _matches(row: Row) -> bytes:
+    from retrieval.export import matches_npz
+
+    return matches_npz(row.result)
 
 
 def _columns(k: int, judged: Judged | None = None) -> dict[str, Any]:
@@ -152,6 +171,12 @@ def _columns(k: int, judged: Judged | None = None) -> dict[str, Any]:
             format="%.2f",
             width=110,
             help="Photos shared with exact search (Flat) of the same extractor",
+        ),
+        "gain": number(
+            "Gain",
+            format="%+.2f",
+            width=70,
+            help=f"AP@{k} against the same row without this re-ranking",
         ),
         "bytes_per_vector": number("Bytes / vector", format="%.0f", width=100),
         "build_s": number("Build s", format="%.2f", width=76, help="Building the index"),

@@ -15,6 +15,7 @@ from retrieval.rerank.base import RerankCard, Reranker
 
 RERANKERS: dict[str, str] = {
     "aqe": "retrieval.rerank.aqe:Aqe",
+    "rocchio": "retrieval.rerank.rocchio:Rocchio",
     "ransac": "retrieval.rerank.ransac:Ransac",
 }
 NONE = "none"
