@@ -93,6 +93,7 @@ class Extractor(abc.ABC):
     fit_sample: ClassVar[int] = 0  # photos that ``fit`` wants to see; 0 = nothing to learn
     metric: ClassVar[str] = "l2"  # distance, smaller is better; unit vectors: 2 - 2 cos
     normalised: ClassVar[bool] = True
+    evidence: str = ""  # row of ``retrieval.explain.registry`` that explains a hit; empty: none
     card: ClassVar[Card]
 
     def __init__(self, config: Any) -> None:
@@ -151,6 +152,17 @@ class Extractor(abc.ABC):
     @abc.abstractmethod
     def encode(self, raw: Raw) -> Features:
         """From ``describe``'s result to the final vectors."""
+
+    def unwrapped(self, prepared: Prepared, direction: Floats) -> tuple[Extractor, Floats]:
+        """The extractor underneath, and the direction d in its space.
+
+        ``vectors[0] @ direction`` of this one is ``vectors[0] @ d`` of that one, less what a mean
+        that is subtracted in between makes. What is not built on another extractor is itself.
+
+        Args:
+            direction: (D,), such as another photo's vector.
+        """
+        return self, direction
 
     def weights_identity(self) -> dict[str, str]:
         """``{"source": …, "sha256": …}`` of the network's weights; empty without a network."""

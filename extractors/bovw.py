@@ -79,6 +79,7 @@ class Bovw(Extractor):
     """
 
     name = "bovw"
+    evidence = "words"
     fit_sample = 2000
     card: ClassVar[Card] = Card(
         title="Bag of visual words (RootSIFT, tf-idf)",

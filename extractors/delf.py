@@ -117,6 +117,7 @@ class Delf(NetworkExtractor):
     """Up to ``max_features`` vectors of ``dim`` per photo, with x, y, scale and attention."""
 
     name = "delf"
+    evidence = "matches"
     version = 2
     usual_size = 448
     local = True

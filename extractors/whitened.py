@@ -22,7 +22,7 @@ from data.base import Box
 from data.errors import PlaygroundError
 from data.paths import check_name, weights_root
 from extractors import registry
-from extractors.base import RGB, Card, Extractor, Features, Prepared, Raw, l2_normalise
+from extractors.base import RGB, Card, Extractor, Features, Floats, Prepared, Raw, l2_normalise
 
 HEADER = "whitening"  # entry of the file's header, JSON
 KINDS = ("lw", "pca-w")
@@ -152,6 +152,16 @@ class Whitened(Extractor):
             )
         check_whitenable(base, str(about["extractor"]))
         return base
+
+    @property
+    def evidence(self) -> str:  # type: ignore[override]
+        return self._base.evidence
+
+    def unwrapped(self, prepared: Prepared, direction: Floats) -> tuple[Extractor, Floats]:
+        p = self._learned.P[: self.dim]
+        vector = self._base.encode(self._base.describe(prepared)).vectors[0]
+        length = np.linalg.norm((vector - self._learned.m) @ p.T) + 1e-6  # as ``l2_normalise``
+        return self._base.unwrapped(prepared, np.asarray(direction @ p / length, np.float32))
 
     @property
     def learned_from(self) -> frozenset[str]:

@@ -30,6 +30,7 @@ from pages.parts import (
     state,
     table,
     weights,
+    why,
 )
 from pages.parts.text import plain
 
@@ -159,7 +160,7 @@ def _results(
     data["key"] = _digest(data["rows"], collection.fingerprint)
     opened = results.results_grid(data, key="grid")
     if opened is not None:
-        _open(collection, chosen, rows, opened)
+        _open(collection, chosen, box, rows, opened)
 
 
 def _truth_sentence(row: compare.Row) -> str:
@@ -179,6 +180,7 @@ def _digest(rows: object, fingerprint: str) -> str:
 def _open(
     collection: Collection,
     chosen: query.Query,
+    box: Box | None,
     rows: Sequence[compare.Row],
     opened: Mapping[str, str],
 ) -> None:
@@ -189,14 +191,13 @@ def _open(
         if hit.id == opened.get("id"):
             parts = (row.extractor, row.index, *row.result.recipe.rerank)
             where = " · ".join(map(backend.title, parts))
-            places = row.result.matches.get(hit.id)
             details.show_photo(
                 collection,
                 collection.photo(hit.id),
                 hit,
                 where,
                 verdict,
-                matched=details.Matched(chosen.pixels, places) if places is not None else None,
+                reason=why.Why(row.result, chosen, box),
             )
             return
 
