@@ -26,6 +26,7 @@ from extractors.base import RGB
 from indexing import jobs as background
 from indexing import registry as index_registry
 from pages.parts.text import plain
+from retrieval.rerank import registry as rerank_registry
 
 if TYPE_CHECKING:
     from data.store import Collection
@@ -59,19 +60,18 @@ def guard(what: str = "show this") -> Iterator[None]:
 
 
 def title(name: str) -> str:
-    """How an extractor or index is called on a page; a spec keeps its parameters."""
+    """How an extractor, index or re-ranker is called on a page; a spec keeps its parameters."""
     base, colon, rest = name.partition(":")
     if base == index_registry.FREE_TEXT and rest:
         return rest
-    row = extractor_registry.ROWS.get(base) or index_registry.TYPES.get(base)
+    rows = (extractor_registry.ROWS, index_registry.TYPES, rerank_registry.RERANKERS)
+    row = next((found[base] for found in rows if base in found), None)
     return f"{row.title if row else base}{' ' + rest if colon else ''}"
 
 
 def chain_title(chain: str) -> str:
     """A chain of re-rankers as it is called on a page; empty for none."""
-    from retrieval.rerank import registry
-
-    return " + ".join(map(title, registry.chain(chain)))
+    return " + ".join(map(title, rerank_registry.chain(chain)))
 
 
 def row_title(extractor: str, index: str, chain: str = "none") -> str:
