@@ -44,7 +44,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from data import artefact, gldv2_lists, paths, photos, store
+from data import artefact, gldv2_lists, importing, paths, photos, store
 from data.errors import PlaygroundError
 from data.gldv2_http import (
     Cancel,
@@ -119,7 +119,7 @@ class Report:
     retries: int = 0
     bytes: int = 0
     seconds: float = 0.0
-    imported: store.Report | None = None
+    imported: importing.Report | None = None
     local: str = ""  # a copy on disk that was imported instead
 
     @property
@@ -208,7 +208,7 @@ def download(
     if progress:
         progress(0, 0, "importing")
     source = DownloadedSource(run.folder, wanted.split)
-    report.imported = store.import_collection(
+    report.imported = importing.import_collection(
         name, source, progress=progress, on_exists="refresh" if store.exists(name) else "refuse"
     )
     return report
@@ -310,7 +310,7 @@ def import_local(
         queries=wanted.with_queries and solution,
     )
     report = Report(source.root(), local=str(folder))
-    report.imported = store.import_collection(name, source, progress=progress)
+    report.imported = importing.import_collection(name, source, progress=progress)
     report.wanted = report.before = report.imported.added
     return report
 
@@ -967,8 +967,8 @@ def fit(content: bytes, longer_side: int | None) -> bytes:
     Raises:
         BadPhoto: it does not decode to the end.
     """
-    if len(content) > store.MAX_FILE_BYTES:
-        raise BadPhoto(f"it has {len(content):,} bytes, the limit is {store.MAX_FILE_BYTES:,}.")
+    if len(content) > importing.MAX_FILE_BYTES:
+        raise BadPhoto(f"it has {len(content):,} bytes, the limit is {importing.MAX_FILE_BYTES:,}.")
     header = photos.read_header(content)
     small = longer_side is None or max(header.width, header.height) <= longer_side
     if small and header.format in ("JPEG", "MPO"):

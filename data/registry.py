@@ -6,7 +6,7 @@ from data.archive import ZipSource
 from data.benchmark import Benchmark
 from data.demo import DemoSource
 from data.distractors import DistractorSource
-from data.errors import PlaygroundError
+from data.errors import Invalid
 from data.folder import FolderSource
 from data.glr21 import Glr21Source
 from data.holidays import Holidays
@@ -50,5 +50,5 @@ def source_class(kind: str) -> SourceClass:
         PlaygroundError: there is no such source.
     """
     if kind not in SOURCES:
-        raise PlaygroundError(f"{kind!r} is no source of photos. Legal: {', '.join(SOURCES)}.")
+        raise Invalid(f"{kind!r} is no source of photos. Legal: {', '.join(SOURCES)}.")
     return SOURCES[kind]

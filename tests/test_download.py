@@ -19,7 +19,7 @@ from typing import Any
 import gldv2_mirror as fake
 import pytest
 
-from data import download, gldv2_tar, paths, photos, store
+from data import changing, download, gldv2_tar, importing, paths, photos, store
 from data.download import Estimate, Report
 from data.errors import PlaygroundError
 from data.folder import FolderSource
@@ -374,7 +374,7 @@ def test_other_parameters_and_other_collections_are_refused(
         get(server, dataclasses.replace(INDEX, seed=1))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "a.jpg").write_bytes(fake.jpeg("0" * 16))
-    store.import_collection("mine", FolderSource(tmp_path / "mine"))
+    importing.import_collection("mine", FolderSource(tmp_path / "mine"))
     with pytest.raises(PlaygroundError, match="does not come from this download"):
         get(server, name="mine")
     with pytest.raises(PlaygroundError, match="not a legal collection name"):
@@ -561,7 +561,7 @@ def killed_and_resumed(server: fake.Server, home: Path, kills: int, whole: bool)
     assert console.call(cli.main, words) == 0
     uninterrupted, total = files_of(), len(server.log)
     shutil.rmtree(download.root())
-    store.delete("some")
+    changing.delete("some")
     server.log.clear()
     server.pause = 0.05
     command = [sys.executable, "-m", "scripts.download", *words]

@@ -13,7 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from ui_fakes import NAME, ToySource, faked, status_of
 
-from data import download, store
+from data import changing, download, importing, store
 from data.download import Estimate
 from data.errors import PlaygroundError
 from data.paths import PROJECT_ROOT
@@ -29,7 +29,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, 
     monkeypatch.setenv("PLAYGROUND_HOME", str(tmp_path / "home"))
     streamlit.cache_data.clear()
     streamlit.cache_resource.clear()
-    store.import_collection(NAME, ToySource(tmp_path / "photos"))
+    importing.import_collection(NAME, ToySource(tmp_path / "photos"))
     with faked([status_of("hog")]) as (_, calls):
         yield calls
 
@@ -148,7 +148,7 @@ def test_more_than_was_allowed_cannot_be_started(fake: dict[str, mock.Mock]) -> 
 
 def test_deleting_offers_the_downloaded_photos(fake: dict[str, mock.Mock], tmp_path: Path) -> None:
     folder = download.root() / "subsets" / "castles"
-    store.import_collection("castles", ToySource(folder))
+    importing.import_collection("castles", ToySource(folder))
     with pytest.raises(PlaygroundError, match="are those of the collection castles"):
         download.delete_downloaded("castles")
     test = page()
@@ -157,7 +157,7 @@ def test_deleting_offers_the_downloaded_photos(fake: dict[str, mock.Mock], tmp_p
     # A dialog is a fragment, of which AppTest draws the first run alone.
     assert test.checkbox(key="delete_downloaded").value is False
     assert str(folder) in " ".join(one.value for one in test.caption).replace("\\", "")
-    store.delete("castles")
+    changing.delete("castles")
     assert download.downloaded("castles") == folder
     download.delete_downloaded("castles")
     assert download.downloaded("castles") is None
@@ -189,7 +189,7 @@ def test_when_it_is_done_its_collection_is_shown(
     now = [job("running", done=1, total=2)]
     with having(now):
         test = page()
-        store.import_collection("castles", ToySource(tmp_path / "photos"))
+        importing.import_collection("castles", ToySource(tmp_path / "photos"))
         now[0] = job("done")
         test.run()
         assert not test.exception

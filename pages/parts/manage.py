@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from data import download, store
+from data import changing, download
 from pages.parts import backend, building, choices, details, fetching, importing, state
 from pages.parts.compare import size
 from pages.parts.gallery import gallery
@@ -288,7 +288,7 @@ def _confirm_remove(name: str, ids: list[str]) -> None:
     with st.container(horizontal=True):
         if st.button("Remove", type="primary", key="remove_sure"):
             with backend.guard("remove the photos"):
-                store.remove(name, ids)
+                changing.remove(name, ids)
                 importing.tell(
                     "ok", f"{count_of(len(ids))} removed. Build again to bring it up to date."
                 )
@@ -309,7 +309,7 @@ def _confirm_delete(name: str) -> None:
     with st.container(horizontal=True):
         if st.button("Delete", type="primary", key="delete_sure", disabled=typed != name):
             with backend.guard("delete the collection"):
-                store.delete(name)
+                changing.delete(name)
                 if photos_too:
                     download.delete_downloaded(name)
                 state.update(collection=None, query=None, box=None)
