@@ -37,6 +37,11 @@ def evaluations_root(collection: str) -> Path:
     return artifacts_root() / "evaluations" / check_name(collection, "collection")
 
 
+def downloads_root() -> Path:
+    """What was downloaded of Google Landmarks v2."""
+    return artifacts_root() / "downloads" / "gldv2"
+
+
 def weights_root() -> Path:
     return artifacts_root() / "weights"
 

@@ -13,9 +13,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from ui_fakes import NAME, ToySource, faked, status_of
 
-from data import changing, download, importing, store
-from data.download import Estimate
+from data import changing, importing, paths, store
 from data.errors import PlaygroundError
+from data.gldv2 import download
+from data.gldv2.estimate import Estimate, Question, keep_question, kept_question
 from data.paths import PROJECT_ROOT
 from indexing.jobs import Job
 from indexing.progress import Stage
@@ -105,7 +106,7 @@ def ask(step: Any, size: int = 812_000_000) -> None:
     how = "3,204 photos by byte range."
     estimate = Estimate(step, 3204, size, 19_000, 400_000_000, 700.0, how, 40, 9_800_000_000)
     arguments = ("--name", "castles", "--split", "train", "--up-to", "2.0")
-    download.keep_question(download.Question("castles", estimate, arguments))
+    keep_question(Question("castles", estimate, arguments))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_the_estimate_is_shown_and_asked(
     what, arguments = start.call_args.args
     assert what == "download:castles"
     assert arguments == ["--name", "castles", "--split", "train", "--up-to", "2.0", *more]
-    assert download.kept_question("castles") is None
+    assert kept_question("castles") is None
 
 
 def test_the_answer_may_be_no(fake: dict[str, mock.Mock]) -> None:
@@ -135,7 +136,7 @@ def test_the_answer_may_be_no(fake: dict[str, mock.Mock]) -> None:
     with having([job("done")]), mock.patch.object(backend, "start_download") as start:
         page().button(key="download_no").click().run()
     start.assert_not_called()
-    assert download.kept_question("castles") is None
+    assert kept_question("castles") is None
 
 
 def test_more_than_was_allowed_cannot_be_started(fake: dict[str, mock.Mock]) -> None:
@@ -147,7 +148,7 @@ def test_more_than_was_allowed_cannot_be_started(fake: dict[str, mock.Mock]) -> 
 
 
 def test_deleting_offers_the_downloaded_photos(fake: dict[str, mock.Mock], tmp_path: Path) -> None:
-    folder = download.root() / "subsets" / "castles"
+    folder = paths.downloads_root() / "subsets" / "castles"
     importing.import_collection("castles", ToySource(folder))
     with pytest.raises(PlaygroundError, match="are those of the collection castles"):
         download.delete_downloaded("castles")

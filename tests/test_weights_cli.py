@@ -24,7 +24,7 @@ from ui_fakes import NAME, FakeEngine, FakeJob, ToySource, faked, status_of
 
 from data import artefact, importing
 from data.errors import PlaygroundError
-from data.gldv2_http import Settings, Web
+from data.http import Settings, Web
 from data.paths import PROJECT_ROOT, weights_root
 from extractors import downloads, timm_names, weights
 from extractors.weights import TABLE, WeightFile

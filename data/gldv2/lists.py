@@ -13,22 +13,21 @@ import dataclasses
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 from data import artefact
 from data.errors import PlaygroundError
-from data.gldv2_http import ChangedError, Remote, RestartError, Web, WebError
 from data.glr21 import LABELS, PHOTO_ID, SOLUTION, Split, csv_rows, title_words
+from data.http import ChangedError, Remote, RestartError, Web, WebError
+from data.progress import Progress
 
 BASE_URL = "https://s3.amazonaws.com/google-landmark"
 SHARDS = {"train": 500, "index": 100, "test": 20}
 PHOTOS = {"train": 4_132_914, "index": 761_757, "test": 117_577}
 CLEAN = "train_clean.csv"
 ATTRIBUTION = "train_attribution.csv"
-Progress = Callable[[int, int, str], None]
-"""Called as (done, total, text); total 0 means unknown."""
 
 
 @dataclasses.dataclass(frozen=True)
