@@ -54,7 +54,7 @@ def import_collection(
 
     Args:
         name: the collection's name.
-        source: where the photos come from (see ``data.registry``).
+        source: where the photos come from (see ``data.base.Source``).
         title: words for people; the source's title or the name where omitted.
         progress: called for every photo.
         on_exists: what to do with a collection of this name. refuse: raise; add: keep its

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import importing, names, photos, registry, store
+from data import importing, names, photos, store
 from data.archive import Limits, ZipSource
 from data.base import Candidate, Skipped
 from data.demo import DemoSource, ensure_demo
@@ -512,19 +512,6 @@ def test_demo_exception(home: Path, tmp_path: Path) -> None:
 
 
 # Registry
-
-
-def test_registry() -> None:
-    assert set(registry.SOURCES) - set(registry.BENCHMARKS) == {
-        "demo",
-        "folder",
-        "glr21",
-        "upload",
-        "zip",
-    }
-    assert registry.source_class("folder") is FolderSource
-    with pytest.raises(PlaygroundError, match=r"'ftp' is no source.*Legal: demo, folder"):
-        registry.source_class("ftp")
 
 
 def test_folder_leaves_the_judgement_of_content_to_the_import(home: Path, tmp_path: Path) -> None:
