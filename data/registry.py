@@ -1,4 +1,4 @@
-"""The published data sets by name."""
+"""The benchmarks, by name. Each is a source of photos, see data.base."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data import artefact, store
-from data.errors import PlaygroundError
+from data.errors import Invalid, NotFound, PlaygroundError
 from data.paths import check_name, collections_root
 from data.store import Collection
 from extractors import registry as extractor_registry
@@ -284,7 +284,7 @@ class SearchEngine:
             PlaygroundError: nothing is built, or illegal values.
         """
         if not 1 <= k <= self._max_k:
-            raise PlaygroundError(f"k = {k} is not possible. Legal: 1 to {self._max_k}.")
+            raise Invalid(f"k = {k} is not possible. Legal: 1 to {self._max_k}.")
         with self._activity.one():
             return self._search(collection, recipe, query, k, params, exclude)
 
@@ -388,10 +388,10 @@ class SearchEngine:
         vectors = artefact.read_manifest(vectors_folder)
         built = artefact.read_manifest(folder)
         if vectors is None or built is None:
-            raise PlaygroundError(
-                f"The collection {collection} has no {index} index of {spec} yet. Run: "
-                f"python -m scripts.build --collection {collection} --extractors {spec} "
-                f"--indexes {index}"
+            raise NotFound(
+                f"The collection {collection} has no {index} index of {spec} yet.",
+                command=f"python -m scripts.build --collection {collection} --extractors {spec} "
+                f"--indexes {index}",
             )
         measured = artefact.read_record(vectors_folder)
         return IndexStats(
@@ -444,10 +444,10 @@ def _imported(loaded: Loaded, query: Query) -> Described:
     stored = stored_queries(name, spec)
     row = stored.rows.get(str(query.id))
     if row is None:
-        raise PlaygroundError(
+        raise NotFound(
             f"{spec} has no descriptor of the query {query.id} of {name}; it "
-            f"has {len(stored.rows):,}. Import the queries' descriptors too: "
-            f"{build_command(name, spec)} --queries FILE"
+            f"has {len(stored.rows):,}. Import the queries' descriptors too:",
+            command=f"{build_command(name, spec)} --queries FILE",
         )
     times = dict.fromkeys((*STAGES[:-1], "load"), 0.0)
     return Described(Features(stored.vectors[row : row + 1]), times, cold=False)

@@ -22,10 +22,10 @@ pytestmark = pytest.mark.browser
 IMPORT = """
 import sys
 from pathlib import Path
-from data import store
+from data import importing
 from data.demo import DemoSource
 for name in ("toy", "other"):
-    store.import_collection(name, DemoSource(Path(sys.argv[1])), title=name)
+    importing.import_collection(name, DemoSource(Path(sys.argv[1])), title=name)
 """
 
 

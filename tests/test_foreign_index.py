@@ -18,7 +18,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from ui_fakes import NAME, ToySource
 
-from data import artefact, store
+from data import artefact, importing, store
 from data.errors import PlaygroundError
 from data.paths import PROJECT_ROOT
 from evaluation.run import evaluate
@@ -122,7 +122,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("PLAYGROUND_HOME", str(folder / "home"))
         row = IndexRow(f"{__name__}:Prefix", "Prefix", COLOUR)
         patch.setitem(registry.TYPES, PREFIX, row)
-        store.import_collection(NAME, ToySource(folder / "photos"))
+        importing.import_collection(NAME, ToySource(folder / "photos"))
         build(NAME, ["hog"], ["flat", PREFIX])
         yield folder / "home"
 

@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from ui_fakes import NAME, FakeEngine, FakeJob, ToySource, draw, faked, index_of, status_of
 
-from data import store
+from data import changing, importing, store
 from data.errors import PlaygroundError
 from data.paths import PROJECT_ROOT
 from indexing.progress import Stage
@@ -33,7 +33,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PLAYGROUND_HOME", str(tmp_path / "home"))
     streamlit.cache_data.clear()
     streamlit.cache_resource.clear()
-    store.import_collection(NAME, ToySource(tmp_path / "photos"))
+    importing.import_collection(NAME, ToySource(tmp_path / "photos"))
     return tmp_path
 
 
@@ -283,7 +283,7 @@ def test_nothing_built(home: Path) -> None:
 
 
 def test_no_collection(home: Path) -> None:
-    store.delete(NAME)
+    changing.delete(NAME)
     with faked([]):
         for page in (None, "collections", "methods"):
             fine(app(page))

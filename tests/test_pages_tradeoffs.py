@@ -16,7 +16,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from ui_fakes import NAME, ToySource
 
-from data import store
+from data import importing, store
 from data.paths import PROJECT_ROOT
 from evaluation import session
 from evaluation.tradeoffs import front, live, padding, rows
@@ -40,7 +40,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tradeoffs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLAYGROUND_HOME", str(folder / "home"))
-        store.import_collection(NAME, ToySource(folder / "photos"))
+        importing.import_collection(NAME, ToySource(folder / "photos"))
         build(NAME, ["hog"], ["flat"])
         padding.open_set(NAME, "hog", PADDED)
     return folder / "home"

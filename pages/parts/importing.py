@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from data import store
+from data import importing
 from data.errors import PlaygroundError
 from indexing import registry as index_registry
 from pages.parts import backend, fetching, state
@@ -166,8 +166,8 @@ def _run_import(name: str, source: Any, title: str | None, add: bool) -> None:
         count = f"{done} of {total} photos" if total else f"{done} photos"
         bar.progress(min(1.0, done / total) if total else 0.0, text=f"{count}: {plain(text)}")
 
-    on_exists: store.OnExists = "add" if add else "refuse"
-    report = store.import_collection(
+    on_exists: importing.OnExists = "add" if add else "refuse"
+    report = importing.import_collection(
         name, source, title=title, progress=progress, on_exists=on_exists
     )
     bar.empty()

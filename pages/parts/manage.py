@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from data import download, store
+from data import changing
+from data.gldv2 import download
 from extractors import registry as extractor_registry
 from indexing import registry as index_registry
 from pages.parts import backend, building, choices, details, fetching, importing, state
@@ -290,7 +291,7 @@ def _confirm_remove(name: str, ids: list[str]) -> None:
     with st.container(horizontal=True):
         if st.button("Remove", type="primary", key="remove_sure"):
             with backend.guard("remove the photos"):
-                store.remove(name, ids)
+                changing.remove(name, ids)
                 importing.tell(
                     "ok", f"{count_of(len(ids))} removed. Build again to bring it up to date."
                 )
@@ -311,7 +312,7 @@ def _confirm_delete(name: str) -> None:
     with st.container(horizontal=True):
         if st.button("Delete", type="primary", key="delete_sure", disabled=typed != name):
             with backend.guard("delete the collection"):
-                store.delete(name)
+                changing.delete(name)
                 if photos_too:
                     download.delete_downloaded(name)
                 state.update(collection=None, query=None, box=None)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 from data import specs
 from data.base import Photo
 from data.errors import PlaygroundError
+from data.progress import Progress
 from extractors import registry as extractor_registry
 from extractors.base import RGB, Features
 from indexing.artefacts import Vectors
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from retrieval.ranking import Query, Ranking, Recipe
 
 Value = TypeVar("Value")
-Progress = Callable[[int, int, str], None]
-"""Called as (done, total, text)."""
 
 Needs = Literal["global", "local", "photos"]
 Offline = Literal["none", "needed", "optional"]
