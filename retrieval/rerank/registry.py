@@ -20,6 +20,7 @@ RERANKERS: dict[str, str] = {
     "diffusion": "retrieval.rerank.diffusion:Diffusion",
     "qge": "retrieval.rerank.qge:Qge",
     "superglobal": "retrieval.rerank.superglobal:SuperGlobal",
+    "k-reciprocal": "retrieval.rerank.k_reciprocal:KReciprocal",
     "ransac": "retrieval.rerank.ransac:Ransac",
 }
 NONE = "none"
