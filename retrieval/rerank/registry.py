@@ -21,6 +21,7 @@ RERANKERS: dict[str, Row] = {
     "diffusion": Row("retrieval.rerank.diffusion:Diffusion", "Diffusion"),
     "qge": Row("retrieval.rerank.qge:Qge", "QGE"),
     "superglobal": Row("retrieval.rerank.superglobal:SuperGlobal", "SuperGlobal"),
+    "k-reciprocal": Row("retrieval.rerank.k_reciprocal:KReciprocal", "k-reciprocal"),
     "ransac": Row("retrieval.rerank.ransac:Ransac", "RANSAC"),
 }
 NONE = "none"
