@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from data.errors import PlaygroundError
+from data.errors import Invalid
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -37,6 +37,11 @@ def evaluations_root(collection: str) -> Path:
     return artifacts_root() / "evaluations" / check_name(collection, "collection")
 
 
+def downloads_root() -> Path:
+    """What was downloaded of Google Landmarks v2."""
+    return artifacts_root() / "downloads" / "gldv2"
+
+
 def weights_root() -> Path:
     return artifacts_root() / "weights"
 
@@ -49,7 +54,7 @@ def jobs_root() -> Path:
 def check_name(name: str, what: str) -> str:
     """Refuse a name that could leave its folder; return it otherwise."""
     if not _NAME.fullmatch(name):
-        raise PlaygroundError(
+        raise Invalid(
             f"{name!r} is not a legal {what} name. Legal: 1 to 100 of the characters A-Z, a-z, "
             f"0-9, '.', '_', '-', the first one a letter or digit."
         )

@@ -27,17 +27,25 @@ _SLUG_LENGTH = 120  # characters; file systems allow 255 bytes, and other parts 
 _SLUG_SAFE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.,=+")
 
 
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A method's row in its registry: what is known of it before its module is imported."""
+
+    path: str  # module:Class
+    title: str  # short, for buttons and tables; the card has the long one
+
+
 class Methods(Generic[Method]):
     """The methods of one kind.
 
     Args:
         kind: what one is called in sentences, such as "extractor".
-        rows: name -> ``module:Class``. A module is imported at its first use, so that one
-            method's missing package leaves the others.
+        rows: name -> ``module:Class``, alone or in a ``Row``. A module is imported at its first
+            use, so that one method's missing package leaves the others.
         legal: names what may be chosen, for sentences.
     """
 
-    def __init__(self, kind: str, rows: Mapping[str, str], legal: Callable[[], str]) -> None:
+    def __init__(self, kind: str, rows: Mapping[str, str | Row], legal: Callable[[], str]) -> None:
         self._kind, self._rows, self._legal = kind, rows, legal
         self.type_of = functools.cache(self._type_of)
         self.config_of = functools.cache(self._config_of)
@@ -47,9 +55,13 @@ class Methods(Generic[Method]):
         if name not in self._rows:
             raise PlaygroundError(f"There is no {self._kind} '{name}'. Legal: {self._legal()}.")
 
+    def _path(self, name: str) -> str:
+        row = self._rows[name]
+        return row if isinstance(row, str) else row.path
+
     def _type_of(self, name: str) -> type[Method]:
         self.check(name)
-        module, _, attribute = self._rows[name].partition(":")
+        module, _, attribute = self._path(name).partition(":")
         try:
             return cast(type[Method], getattr(importlib.import_module(module), attribute))
         except ModuleNotFoundError as error:
@@ -65,7 +77,7 @@ class Methods(Generic[Method]):
     def _config_of(self, name: str) -> type[Any]:
         annotation = typing.get_type_hints(self.type_of(name).__init__)["config"]
         if not dataclasses.is_dataclass(annotation):
-            raise TypeError(f"{self._rows[name]}: 'config' must be annotated with a dataclass")
+            raise TypeError(f"{self._path(name)}: 'config' must be annotated with a dataclass")
         return cast(type[Any], annotation)
 
     def parse(self, spec: str) -> tuple[str, dict[str, str]]:
@@ -75,20 +87,9 @@ class Methods(Generic[Method]):
         """
         name, colon, rest = (part.strip() for part in spec.partition(":"))
         self.check(name)
-        overrides: dict[str, str] = {}
-        for part in rest.split(",") if colon else []:
-            field, equals, value = (piece.strip() for piece in part.partition("="))
-            if not equals or not field:
-                raise PlaygroundError(
-                    f"'{part.strip()}' in the {self._kind} '{spec}' is not field=value. Legal: a "
-                    f"name, or name:field=value,field=value with a field of {self._fields(name)}."
-                )
-            if field in overrides:
-                raise PlaygroundError(
-                    f"The {self._kind} '{spec}' sets {field} twice. Remove one of them."
-                )
-            overrides[field] = value
-        return name, overrides
+        if not colon:
+            return name, {}
+        return name, overrides_of(rest, f"{self._kind} '{spec}'", lambda: self._fields(name))
 
     def config(self, spec: str) -> Any:
         """The config of a spec, checked."""
@@ -117,16 +118,42 @@ class Methods(Generic[Method]):
         name, overrides = self.parse(spec)
         if not overrides:
             return name
-        config, default = self.config(spec), self.config_of(name)()
-        changed = [
-            f"{field}={_text(getattr(config, field))}"
-            for field in sorted(overrides)
-            if getattr(config, field) != getattr(default, field)
-        ]
-        return f"{name}:{','.join(changed)}" if changed else name
+        return spec_of(name, self.config(spec))
 
     def _fields(self, name: str) -> str:
         return ", ".join(field.name for field in dataclasses.fields(self.config_of(name)))
+
+
+def overrides_of(text: str, what: str, legal: Callable[[], str]) -> dict[str, str]:
+    """The overrides ``field=value`` between commas.
+
+    Args:
+        what: whose they are, for sentences.
+        legal: names the fields, for sentences.
+    """
+    overrides: dict[str, str] = {}
+    for part in text.split(","):
+        field, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not field:
+            raise PlaygroundError(
+                f"'{part.strip()}' in the {what} is not field=value. Legal: a name, or "
+                f"name:field=value,field=value with a field of {legal()}."
+            )
+        if field in overrides:
+            raise PlaygroundError(f"The {what} sets {field} twice. Remove one of them.")
+        overrides[field] = value
+    return overrides
+
+
+def spec_of(name: str, config: Any) -> str:
+    """The canonical spec of a method with this config."""
+    default = type(config)()
+    changed = [
+        f"{field}={_text(getattr(config, field))}"
+        for field in sorted(one.name for one in dataclasses.fields(config))
+        if getattr(config, field) != getattr(default, field)
+    ]
+    return f"{name}:{','.join(changed)}" if changed else name
 
 
 def split_list(text: str) -> list[str]:

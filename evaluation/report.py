@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from data import artefact
 from data.base import Photo
 from data.errors import PlaygroundError
 from data.store import Collection
@@ -24,6 +23,7 @@ from evaluation.blocks import (
     figure,
     json_text,
     page,
+    save,
     unit_axes,
     x_of,
     y_of,
@@ -50,14 +50,7 @@ def write(path: Path, rows: Sequence[Row], collection: Collection) -> None:
     """
     if not rows:
         raise PlaygroundError("There is nothing to report: not one row was evaluated.")
-    text = render(rows, collection)
-    try:
-        artefact.write_atomically(path, text)
-    except OSError as error:
-        raise PlaygroundError(
-            f"The report cannot be written to {path} ({error.strerror}). Give a path in a folder "
-            f"that is writable."
-        ) from error
+    save(path, render(rows, collection))
 
 
 def render(rows: Sequence[Row], collection: Collection) -> str:

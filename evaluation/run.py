@@ -15,22 +15,22 @@ import dataclasses
 import functools
 import math
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from data import artefact, store
 from data.base import Photo
-from data.errors import PlaygroundError
+from data.errors import NotFound, PlaygroundError
+from data.progress import Progress, Steps
 from data.store import Collection
 from evaluation import metrics, registry, rows, statistics
 from evaluation.base import Protocol, Truth
 from evaluation.rows import QueryRow, Row
 from extractors import registry as extractor_registry
 from indexing import registry as index_registry
-from indexing.artefacts import extractor_folder, index_folder
+from indexing.artefacts import extractor_folder, index_folder, index_version
 from indexing.build import record
-from indexing.imported import is_imported
 from retrieval.compare import own_photos
 from retrieval.engine import MAX_K, SearchEngine
 from retrieval.ranking import Query, Recipe, usual_chain
@@ -38,8 +38,6 @@ from retrieval.rerank import registry as rerank_registry
 
 __all__ = ["QueryRow", "Row", "evaluate", "load_rows"]
 
-Progress = Callable[[int, int, str], None]
-"""Called as (done, total, text); one step is one query in one index."""
 K = 10  # of recall@k and of the timed searches
 EXACT = "flat"
 Key = dict[str, Any]
@@ -93,7 +91,7 @@ def evaluate(
         kept = None if force else rows.load(task.folder(recipe))
         if kept is not None and kept[0] == keys[recipe]:
             found[recipe] = kept[1]
-    steps = _Steps(progress, len(task.queries) * (len(recipes) - len(found)))
+    steps = Steps(progress, len(task.queries) * (len(recipes) - len(found)))
     for spec in dict.fromkeys(one.extractor for one in recipes):
         pending = {r: keys[r] for r in recipes if r.extractor == spec and r not in found}
         if pending:
@@ -157,18 +155,6 @@ def _listed(words: Sequence[str]) -> str:
 def _usual(recipe: Recipe) -> bool:
     """Whether the chain is the one that the extractor's method prescribes."""
     return recipe.rerank == usual_chain(recipe.extractor)
-
-
-class _Steps:
-    """Counts steps for a progress callback."""
-
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress, self.done, self.total = progress, 0, total
-
-    def add(self, count: int, text: str) -> None:
-        self.done += count
-        if self._progress is not None:
-            self._progress(self.done, self.total, text)
 
 
 class _Task:
@@ -236,9 +222,9 @@ class _Task:
         built = artefact.read_manifest(index_folder(name, spec, index))
         if vectors is None or built is None:
             words = ["--collection", name, "--extractors", spec, "--indexes", index]
-            raise PlaygroundError(
-                f"The collection {name} has no {index} index of {spec} yet. Run: "
-                f"python -m scripts.build {shlex.join(words)}"
+            raise NotFound(
+                f"The collection {name} has no {index} index of {spec} yet.",
+                command=f"python -m scripts.build {shlex.join(words)}",
             )
         version = vectors["files"]["vectors.npy"]["sha256"]
         exact = artefact.read_manifest(index_folder(name, spec, EXACT))
@@ -252,7 +238,7 @@ class _Task:
             "vectors": version,
             "query_vectors": vectors["files"].get("queries.npy", {}).get("sha256", ""),
             "index": index,
-            "index_sha256": built["files"]["index.faiss"]["sha256"],
+            "index_sha256": index_version(built),
             "exact": exact is not None and exact["vectors_sha256"] == version,
             "k": self.k,
         }
@@ -264,7 +250,7 @@ class _Task:
     # -- one extractor -------------------------------------------------------------------------
 
     def evaluate(
-        self, spec: str, pending: dict[Recipe, Key], force: bool, steps: _Steps
+        self, spec: str, pending: dict[Recipe, Key], force: bool, steps: Steps
     ) -> dict[Recipe, Row]:
         """The rows of one extractor's recipes, saved."""
         lock = rows.folder_of(self.members.name) / extractor_registry.slug(spec)
@@ -279,7 +265,7 @@ class _Task:
                     rows.drop_partial(folder)
                 begun[recipe] = rows.Partial(folder, key)
                 stack.callback(begun[recipe].close)
-                steps.add(len(begun[recipe].queries), spec)
+                steps.add(spec, len(begun[recipe].queries))
             self._answer(spec, pending, begun, steps)
             finished = {}
             for recipe, key in pending.items():
@@ -298,7 +284,7 @@ class _Task:
         spec: str,
         pending: dict[Recipe, Key],
         begun: dict[Recipe, rows.Partial],
-        steps: _Steps,
+        steps: Steps,
     ) -> None:
         """Every query that is still missing, by every recipe."""
         engine = self._engine(max_indexes=len(pending) + 1)
@@ -319,7 +305,7 @@ class _Task:
                 exact = engine.neighbour_distances(name, spec, EXACT, query, self.k)
             for recipe in missing:
                 begun[recipe].add(self._search(engine, recipe, photo, query, exact))
-                steps.add(1, f"{spec} {photo.id}")
+                steps.add(f"{spec} {photo.id}")
 
     def _search(
         self, engine: SearchEngine, recipe: Recipe, photo: Photo, query: Query, exact: Any
@@ -360,7 +346,7 @@ class _Task:
             },
             positives={setting: len(truth.positives) for setting, truth in truths.items()},
             recall=recall,
-            extract_ms=math.nan if is_imported(recipe.extractor) else extract_ms,
+            extract_ms=math.nan if extractor_registry.is_imported(recipe.extractor) else extract_ms,
             search_ms=timed.timings_ms["search"],
             rerank_ms=timed.rerank_ms,
         )

@@ -110,6 +110,24 @@ class Extractor(abc.ABC):
         """Longer side in px that larger photos are shrunk to; None where it is not so simple."""
         return getattr(self.config, "image_size", None)
 
+    @property
+    def photo_bytes(self) -> int:
+        """Bytes of one photo's vectors, or more: what a build wants free on the disk."""
+        return 4 * 4096  # the longest global descriptor
+
+    def load(self, streams: int = 1) -> Any:
+        """The network, loading it if this is the first use (seconds); None without one.
+
+        Args:
+            streams: inferences at a time, see ``runtime.Network``; counts at the first use.
+        """
+        return None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether ``load`` has nothing left to do."""
+        return True
+
     @abc.abstractmethod
     def prepare(self, photo: RGB, box: Box | None = None) -> Prepared:
         """Crop ``box`` (px of the photo; None: all of it), then resize."""

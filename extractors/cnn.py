@@ -99,11 +99,6 @@ class NetworkExtractor(Extractor):
         return self.weights.identity
 
     def load(self, streams: int = 1) -> Network:
-        """The network, loading it if this is the first use (seconds; the "cold" start).
-
-        Args:
-            streams: of ``runtime.Network``; counts at the first use.
-        """
         with self._loading:
             if self._network is None:
                 self._network = Network(self.build_network(), streams, self.probes())

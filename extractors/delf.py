@@ -174,6 +174,10 @@ class Delf(NetworkExtractor):
         return int(self.config.dim)
 
     @property
+    def photo_bytes(self) -> int:
+        return 4 * int(self.config.max_features) * (self.dim + 4)  # vectors and geometry
+
+    @property
     def weights(self) -> Weights:  # type: ignore[override]
         return self._resolved()[0]
 

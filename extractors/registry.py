@@ -1,7 +1,7 @@
 """The extractors by name, and the specs that people type: ``resnet50:pooling=rmac,p=3``.
 
 A spec is a name, then optionally ``:`` and overrides ``field=value`` between commas; elements of
-a tuple stand between ``+`` (``scales=1+0.5``). To add a method, write its module and add its line
+a tuple stand between ``+`` (``scales=1+0.5``). To add a method, write its module and add its row
 to ``METHODS``, or to ``FURTHER`` where it needs files that others published. Its class takes
 ``(config)``, or ``(config, weights)`` where it sets ``uses_weights = True``; ``config`` is
 annotated with the method's frozen dataclass.
@@ -14,39 +14,40 @@ from collections.abc import Callable
 from typing import cast
 
 from data import specs
-from data.specs import Methods
+from data.specs import Methods, Row
 from extractors.base import Card, Extractor
 
 # Cheapest first. Modules are imported at the first use: hog and bovw work without torch.
-METHODS: dict[str, str] = {
-    "hog": "extractors.hog:Hog",
-    "gem-siamese": "extractors.gem_siamese:GemSiamese",
-    "resnet50": "extractors.resnet50:ResNet50",
-    "delf": "extractors.delf:Delf",
-    "bovw": "extractors.bovw:Bovw",
-    "vgg16": "extractors.vgg16:Vgg16",
+METHODS: dict[str, Row] = {
+    "hog": Row("extractors.hog:Hog", "HOG"),
+    "gem-siamese": Row("extractors.gem_siamese:GemSiamese", "GeM-Siamese"),
+    "resnet50": Row("extractors.resnet50:ResNet50", "ResNet50"),
+    "delf": Row("extractors.delf:Delf", "DELF"),
+    "bovw": Row("extractors.bovw:Bovw", "BoVW"),
+    "vgg16": Row("extractors.vgg16:Vgg16", "VGG16"),
 }
 # By name only, not in "all": published networks, whose checkpoints are downloaded or imported, and
 # others' vectors after a learned whitening.
-FURTHER: dict[str, str] = {
-    "neural-codes": "extractors.neural_codes:NeuralCodes",
-    "gem-vgg16": "extractors.cirtorch:GemVgg16",
-    "gem-resnet101": "extractors.cirtorch:GemResNet101",
-    "gem-tl-resnet50": "extractors.cirtorch:GemTlResNet50",
-    "gem-tl-resnet101": "extractors.cirtorch:GemTlResNet101",
-    "gem-tl-resnet152": "extractors.cirtorch:GemTlResNet152",
-    "solar": "extractors.solar:Solar",
-    "sir": "extractors.sir:Sir",
-    "megaloc": "extractors.megaloc:MegaLoc",
-    "timm": "extractors.timm_model:TimmModel",
-    "whitened": "extractors.whitened:Whitened",
+FURTHER: dict[str, Row] = {
+    "neural-codes": Row("extractors.neural_codes:NeuralCodes", "Neural codes"),
+    "gem-vgg16": Row("extractors.cirtorch:GemVgg16", "GeM VGG16"),
+    "gem-resnet101": Row("extractors.cirtorch:GemResNet101", "GeM ResNet101"),
+    "gem-tl-resnet50": Row("extractors.cirtorch:GemTlResNet50", "GeM-TL ResNet50"),
+    "gem-tl-resnet101": Row("extractors.cirtorch:GemTlResNet101", "GeM-TL ResNet101"),
+    "gem-tl-resnet152": Row("extractors.cirtorch:GemTlResNet152", "GeM-TL ResNet152"),
+    "solar": Row("extractors.solar:Solar", "SOLAR"),
+    "sir": Row("extractors.sir:Sir", "SIR"),
+    "megaloc": Row("extractors.megaloc:MegaLoc", "MegaLoc"),
+    "timm": Row("extractors.timm_model:TimmModel", "timm"),
+    "whitened": Row("extractors.whitened:Whitened", "Whitened"),
 }
 # No network: descriptors that scripts.descriptors imports; in no list of methods.
-IMPORTED: dict[str, str] = {"imported": "extractors.imported:Imported"}
+IMPORTED: dict[str, Row] = {"imported": Row("extractors.imported:Imported", "Imported")}
+ROWS = ChainMap(METHODS, FURTHER, IMPORTED)
 
 _METHODS: Methods[Extractor] = Methods(
     "extractor",
-    ChainMap(METHODS, FURTHER, IMPORTED),
+    ROWS,
     lambda: f"{', '.join(METHODS)}, or all for these; by name only: {', '.join(FURTHER)}",
 )
 parse_spec = _METHODS.parse
@@ -58,9 +59,9 @@ def names() -> list[str]:
     return list(METHODS)
 
 
-def further() -> list[str]:
-    """Methods used by name only: they need files that this project does not ship."""
-    return list(FURTHER)
+def is_imported(spec: str) -> bool:
+    """Whether the vectors come from a file: nothing describes a new photo, or makes them again."""
+    return parse_spec(spec)[0] in IMPORTED
 
 
 def card(name: str) -> Card:

@@ -23,8 +23,6 @@ from data.errors import PlaygroundError
 from data.paths import check_name, weights_root
 from extractors import registry
 from extractors.base import RGB, Card, Extractor, Features, Floats, Prepared, Raw, l2_normalise
-from extractors.cnn import NetworkExtractor
-from extractors.runtime import Network
 
 HEADER = "whitening"  # entry of the file's header, JSON
 KINDS = ("lw", "pca-w")
@@ -179,10 +177,12 @@ class Whitened(Extractor):
     def runtime(self) -> str:
         return self._base.runtime()
 
-    def load(self, streams: int = 1) -> Network | None:
-        """The network underneath, loading it; None where there is none."""
-        base = self._base
-        return base.load(streams) if isinstance(base, NetworkExtractor) else None
+    def load(self, streams: int = 1) -> Any:
+        return self._base.load(streams)
+
+    @property
+    def loaded(self) -> bool:
+        return self._base.loaded
 
     def prepare(self, photo: RGB, box: Box | None = None) -> Prepared:
         return self._base.prepare(photo, box)

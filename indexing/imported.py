@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from data import artefact, descriptors, store
 from data.descriptors import Layout, ListOrder, Matrix, Norms
 from data.distractors import DistractorSource, open_shards
-from data.errors import PlaygroundError
+from data.errors import Conflict, NotFound, PlaygroundError
 from data.paths import check_name
 from data.store import Collection
 from extractors import registry as extractor_registry
@@ -50,10 +50,6 @@ class Report:
 def spec_of(name: str) -> str:
     """The extractor spec of imported descriptors of this name."""
     return extractor_registry.canonical(f"imported:name={check_name(name, 'descriptor')}")
-
-
-def is_imported(spec: str) -> bool:
-    return extractor_registry.parse_spec(spec)[0] == "imported"
 
 
 def import_descriptors(
@@ -90,10 +86,10 @@ def import_descriptors(
     orders = descriptors.list_orders(collection)
     far = orders.get(DistractorSource.kind) if distractors is not None else None
     if distractors is not None and far is None:
-        raise PlaygroundError(
-            f"The collection {collection_name} has no listed distractors. Add them first: python "
-            f"-m scripts.collections add {collection_name} --source distractors --path FOLDER "
-            f"--no-photos"
+        raise NotFound(
+            f"The collection {collection_name} has no listed distractors. Add them first:",
+            command=f"python -m scripts.collections add {collection_name} --source distractors "
+            f"--path FOLDER --no-photos",
         )
     others = set(far.ids) if far is not None else set()
     members = [photo.id for photo in collection.photos if photo.id not in others]
@@ -195,9 +191,9 @@ def stored_queries(collection: str, spec: str) -> StoredQueries:
     folder = extractor_folder(collection, spec)
     manifest = artefact.read_manifest(folder)
     if manifest is None:
-        raise PlaygroundError(
-            f"The collection {collection} has no vectors of {spec} yet. Run: "
-            f"{build_command(collection, spec)}"
+        raise NotFound(
+            f"The collection {collection} has no vectors of {spec} yet.",
+            command=build_command(collection, spec),
         )
     return _stored(collection, spec, folder, artefact.canonical_json(manifest))
 
@@ -214,9 +210,10 @@ def _stored(collection: str, spec: str, folder: Path, manifest_text: str) -> Sto
     )
     vectors = np.load(artefact.file_path(folder, manifest, _QUERIES, mend), allow_pickle=False)
     if vectors.shape != (len(listed), manifest["dim"]) or vectors.dtype != np.float32:
-        raise PlaygroundError(
+        raise Conflict(
             f"{folder / _QUERIES} is {vectors.shape} {vectors.dtype}, expected are "
-            f"{(len(listed), manifest['dim'])} float32. Run: {mend}"
+            f"{(len(listed), manifest['dim'])} float32.",
+            command=mend,
         )
     return StoredQueries({one: row for row, one in enumerate(listed)}, vectors, version)
 

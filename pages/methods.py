@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from extractors import registry as extractors
+from indexing import registry as indexes
 from pages.parts import backend, choices, entry, looks, training, weights
 from pages.parts.compare import UNTRAINED, seconds, size
 from pages.parts.text import photos as count_of
@@ -45,8 +47,8 @@ def main() -> None:
 
 
 def _extractor(collection: str | None) -> None:
-    name = _choose(backend.extractor_names(), "m_extractor")
-    card = backend.extractor_card(name)
+    name = _choose(extractors.names(), "m_extractor")
+    card = extractors.card(name)
     facts, cost = _page(card, name)
     with facts:
         st.markdown(f"**Paper**  \n[{card.paper}]({card.url})")
@@ -80,8 +82,8 @@ def _extractor_cost(one: ExtractorStatus) -> None:
 
 
 def _index(collection: str | None) -> None:
-    name = _choose(backend.index_names(), "m_index")
-    card = backend.index_card(name)
+    name = _choose(indexes.names(), "m_index")
+    card = indexes.card(name)
     facts, cost = _page(card, name)
     with facts:
         st.markdown(f"**Paper**  \n[{card.paper}]({card.url})")
@@ -115,7 +117,7 @@ def _choose(names: list[str], key: str) -> str:
         names,
         default=names[0],
         required=True,
-        format_func=lambda name: backend.title(name) if name != "factory" else "Factory",
+        format_func=backend.title,
         key=key,
         bind="query-params",
         label_visibility="collapsed",

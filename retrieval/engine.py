@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data import artefact, store
-from data.errors import PlaygroundError
+from data.errors import Invalid, NotFound, PlaygroundError
 from data.paths import check_name, collections_root
 from data.store import Collection
 from extractors import registry as extractor_registry
@@ -39,7 +39,7 @@ from indexing.artefacts import (
     load_index,
     load_vectors,
 )
-from indexing.imported import is_imported, stored_queries
+from indexing.imported import stored_queries
 from retrieval.cache import Cache
 from retrieval.ranking import STAGES, Described, Hit, Query, Ranking, Recipe, SearchResult
 from retrieval.rerank import registry as rerank_registry
@@ -245,7 +245,7 @@ class SearchEngine:
         memo = (loaded.members.name, loaded.spec, loaded.vectors.version)
         found = query.described.get(memo)
         if found is None:
-            if is_imported(loaded.spec) and query.id is not None:
+            if extractor_registry.is_imported(loaded.spec) and query.id is not None:
                 found = _imported(loaded, query)
             else:
                 made: list[Described] = []
@@ -284,7 +284,7 @@ class SearchEngine:
             PlaygroundError: nothing is built, or illegal values.
         """
         if not 1 <= k <= self._max_k:
-            raise PlaygroundError(f"k = {k} is not possible. Legal: 1 to {self._max_k}.")
+            raise Invalid(f"k = {k} is not possible. Legal: 1 to {self._max_k}.")
         with self._activity.one():
             return self._search(collection, recipe, query, k, params, exclude)
 
@@ -318,7 +318,8 @@ class SearchEngine:
             before = {int(row): rank for rank, row in enumerate(ranking.rows, 1)}
         if len(ranking):
             for spec, one in zip(recipe.rerank, rerankers, strict=True):
-                one.prepare(state)
+                if one.offline == "needed":
+                    one.prepare(state)
                 given = ranking
                 ranking, timings[spec] = _timed(
                     lambda one=one, given=given: one.rerank(query, given, state)  # type: ignore[misc]
@@ -387,10 +388,10 @@ class SearchEngine:
         vectors = artefact.read_manifest(vectors_folder)
         built = artefact.read_manifest(folder)
         if vectors is None or built is None:
-            raise PlaygroundError(
-                f"The collection {collection} has no {index} index of {spec} yet. Run: "
-                f"python -m scripts.build --collection {collection} --extractors {spec} "
-                f"--indexes {index}"
+            raise NotFound(
+                f"The collection {collection} has no {index} index of {spec} yet.",
+                command=f"python -m scripts.build --collection {collection} --extractors {spec} "
+                f"--indexes {index}",
             )
         measured = artefact.read_record(vectors_folder)
         return IndexStats(
@@ -418,10 +419,8 @@ def _timed(work: Callable[[], Value]) -> tuple[Value, float]:
 def _describe(loaded: Loaded, query: Query) -> Described:
     photo, box, extractor = query.pixels(), query.box, loaded.extractor
     loading = time.perf_counter()
-    network = getattr(extractor, "load", None)
-    cold = network is not None and not getattr(extractor, "loaded", True)
-    if network is not None:
-        network()
+    cold = not extractor.loaded
+    extractor.load()
     start = time.perf_counter()
     crop(photo, box)
     cropped = time.perf_counter()
@@ -445,10 +444,10 @@ def _imported(loaded: Loaded, query: Query) -> Described:
     stored = stored_queries(name, spec)
     row = stored.rows.get(str(query.id))
     if row is None:
-        raise PlaygroundError(
+        raise NotFound(
             f"{spec} has no descriptor of the query {query.id} of {name}; it "
-            f"has {len(stored.rows):,}. Import the queries' descriptors too: "
-            f"{build_command(name, spec)} --queries FILE"
+            f"has {len(stored.rows):,}. Import the queries' descriptors too:",
+            command=f"{build_command(name, spec)} --queries FILE",
         )
     times = dict.fromkeys((*STAGES[:-1], "load"), 0.0)
     return Described(Features(stored.vectors[row : row + 1]), times, cold=False)

@@ -198,6 +198,27 @@ class Ranking:
         new = dataclasses.replace(self, scores=merged, columns={**self.columns, **added})
         return new.take(order)
 
+    def led_by(self, rows: Ints, scores: NDArray[Any]) -> Ranking:
+        """These photos first, in this order, then the others as they were; as long as before.
+
+        A photo that was not in the ranking has NaN in its columns.
+        """
+        place = {int(row): at for at, row in enumerate(self.rows)}
+        rows, scores = rows[: len(self)], scores[: len(self)]
+        old = np.array([place.get(int(row), -1) for row in rows], np.int64)
+        behind = np.setdiff1d(np.arange(len(self)), old)[: len(self) - len(rows)]
+        columns = {}
+        for name, values in self.columns.items():
+            first = np.full(len(rows), np.nan)
+            first[old >= 0] = values[old[old >= 0]]
+            columns[name] = np.concatenate([first, values[behind]])
+        return dataclasses.replace(
+            self,
+            rows=np.concatenate([rows, self.rows[behind]]).astype(np.int64),
+            scores=np.concatenate([scores, self.scores[behind]]).astype(np.float64),
+            columns=columns,
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Hit:

@@ -124,7 +124,8 @@ class Snapshot:
             doing = f"Preparing {name} of {self.name} for {self.extractor}"
             with artefact.explain_os_errors(doing), artefact.exclusive(folder, doing):
                 manifest = artefact.save(folder, meta, {name: make})
-        return artefact.file_path(folder, manifest, name, f"rm -r '{folder}' (it is made again)")
+        again = " (it is made again)"
+        return artefact.file_path(folder, manifest, name, f"rm -r '{folder}'", again)
 
     def kept(self, key: Hashable, make: Callable[[], Value]) -> Value:
         return self.engine.kept((self.name, self.extractor, self.loaded.version, key), make)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.io
 
-from data import descriptors, distractors, photos, store
+from data import changing, descriptors, distractors, importing, photos, store
 from data.base import Candidate
 from data.distractors import DistractorSource, open_shards
 from data.errors import PlaygroundError
@@ -326,7 +326,7 @@ def write_truth(root: Path) -> Path:
 @pytest.fixture
 def rox(home: Path, tmp_path: Path) -> store.Collection:
     """``rox``: 20 photos and 3 queries without files."""
-    store.import_collection("rox", ROxford5k(write_truth(tmp_path / "rox"), photos=False))
+    importing.import_collection("rox", ROxford5k(write_truth(tmp_path / "rox"), photos=False))
     return store.load("rox")
 
 
@@ -403,7 +403,7 @@ def test_missing_or_outdated_descriptors_name_the_import(
         imported.stored_queries("rox", SPEC)
     path = save_revisitop(tmp_path / "f.mat", matrix(), matrix(NQ))
     imported.import_descriptors("rox", "R101-GeM", path)
-    store.remove("rox", [IDS[0]])
+    changing.remove("rox", [IDS[0]])
     for force in (False, True):
         with pytest.raises(PlaygroundError, match=f"has changed since.*{command}"):
             build("rox", [SPEC], ["flat"], force=force)
@@ -490,7 +490,7 @@ def test_queries_that_are_photos_use_their_vectors(home: Path, tmp_path: Path) -
     names = ["100000", "100001", "100100", "100101", "100102"]
     listing = tmp_path / "holidays_images.dat"
     listing.write_text("\n".join(f"{name}.jpg" for name in names))
-    store.import_collection("holidays", Holidays(tmp_path, photos=False))
+    importing.import_collection("holidays", Holidays(tmp_path, photos=False))
     collection = store.load("holidays")
     rows = matrix(5)
     np.save(tmp_path / "x.npy", rows)
@@ -508,7 +508,7 @@ def test_distractors_are_imported_from_shards(rox: store.Collection, tmp_path: P
     far.mkdir()
     files = [f"{number % 3}/d{number:03d}.jpg" for number in range(50)][::-1]
     (far / "revisitop1m.txt").write_text("\n".join(files))
-    store.add("rox", DistractorSource(far, photos=False, limit=30, seed=4))
+    importing.add("rox", DistractorSource(far, photos=False, limit=30, seed=4))
     collection = store.load("rox")
     assert len(collection.photos) == N + 30
     x, q, z = matrix(), matrix(NQ, seed=5), matrix(50, seed=6)
@@ -543,7 +543,7 @@ def test_photos_on_disk_can_have_imported_descriptors_too(home: Path, tmp_path: 
     for one in [*IDS[1:], "query_a", "query_b", "query_c"]:  # a photo is missing
         pixels = rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)
         (root / f"{one}.jpg").write_bytes(photos.encode_jpeg(pixels))
-    store.import_collection("rox", ROxford5k(root))
+    importing.import_collection("rox", ROxford5k(root))
     x, q = matrix(), matrix(NQ, seed=5)
     path = save_revisitop(tmp_path / "f.mat", x, q)
     assert imported.import_descriptors("rox", "R101-GeM", path).photos == N - 1

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from data import store
+from data import changing, store
 from data.errors import PlaygroundError
 from extractors import registry
 from extractors.bovw import Bovw
@@ -146,7 +146,7 @@ def test_a_rebuilt_collection_is_seen_without_a_restart(built: store.Collection)
     engine, recipe = SearchEngine(), Recipe.of("hog", "flat")
     query = Query(built.read(built.queries[0]))
     best = engine.search("toy", recipe, query, 1).hits[0].id
-    store.remove("toy", [best])
+    changing.remove("toy", [best])
     with pytest.raises(PlaygroundError, match="has changed since"):
         engine.search("toy", recipe, query, 1)
     build("toy", ["hog"], ["flat"])
@@ -183,7 +183,7 @@ def test_a_search_beside_changes_answers_from_one_state(built: store.Collection)
     for one in threads:
         one.start()
     for photo_id in away:
-        store.remove("toy", [photo_id])
+        changing.remove("toy", [photo_id])
         build("toy", ["hog"], ["flat"])
     stop.set()
     for one in threads:

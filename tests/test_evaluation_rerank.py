@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from data import store
+from data import changing, store
 from data.errors import PlaygroundError
 from evaluation.run import evaluate, load_rows
 from indexing.build import build
@@ -50,7 +50,7 @@ def test_a_query_does_not_help_itself(toy_collection: store.Collection) -> None:
     """Leave one out: the query's own photo is in no expansion, and in no ranking."""
     name = toy_collection.name
     build(name, ["hog"], ["flat"])
-    store.remove(name, [query.id for query in toy_collection.queries])
+    changing.remove(name, [query.id for query in toy_collection.queries])
     alone = store.load(name)
     assert not alone.queries
     (row,) = evaluate(name, ["hog"], ["flat"], reranks=["aqe:k=1"])

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data import artefact, store
+from data import artefact, changing, importing, store
 from data.demo import DemoSource
 from data.errors import PlaygroundError
+from data.specs import Row
 from evaluation import rows as stored
 from evaluation import run
 from evaluation.run import evaluate, load_rows
@@ -60,7 +61,7 @@ def built_once(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder = tmp_path_factory.mktemp("evaluated") / "home"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLAYGROUND_HOME", str(folder))
-        store.import_collection("toy", DemoSource(toy_folder))
+        importing.import_collection("toy", DemoSource(toy_folder))
         build("toy", ["hog"], INDEXES)
     return folder
 
@@ -273,7 +274,7 @@ def test_a_damaged_row_is_evaluated_again(built: store.Collection, described: li
 
 def test_what_changed_is_told_and_evaluated_again(built: store.Collection) -> None:
     (row,) = evaluate("toy", ["hog"], ["flat"])
-    store.remove("toy", [built.ids[0]])
+    changing.remove("toy", [built.ids[0]])
     (old,) = load_rows("toy")
     assert old == dataclasses.replace(row, stale=old.stale)
     assert "photos" in old.stale and "ground truth" in old.stale
@@ -343,7 +344,7 @@ class Grid(Extractor):
 def test_local_descriptors_are_verified(
     toy_collection: store.Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(extractor_registry.METHODS, "grid", f"{__name__}:Grid")
+    monkeypatch.setitem(extractor_registry.METHODS, "grid", Row(f"{__name__}:Grid", "grid"))
     build("toy", ["grid"], ["flat", "pq"])
     exact, coarse = evaluate("toy", ["grid"], ["flat", "pq"], k=5)
     for row in (exact, coarse):
@@ -395,7 +396,7 @@ class Lists(DemoSource):
 
 
 def test_revisited_and_partial(home: Path, toy_folder: Path) -> None:
-    store.import_collection("lists", Lists(toy_folder))
+    importing.import_collection("lists", Lists(toy_folder))
     build("lists", ["hog"], ["flat"])
     (row,) = evaluate("lists", ["hog"], ["flat"])
     assert row.protocol == "revisited" and row.partial
@@ -417,7 +418,7 @@ def test_revisited_and_partial(home: Path, toy_folder: Path) -> None:
 def test_photos_of_the_collection_as_queries(home: Path, tmp_path: Path) -> None:
     folder = write_toy(tmp_path / "small", landmarks=2, views=3)
     (folder / "queries.jsonl").write_text("")
-    store.import_collection("own", DemoSource(folder))
+    importing.import_collection("own", DemoSource(folder))
     build("own", ["hog"], ["flat"])
     (row,) = evaluate("own", ["hog"], ["flat"])
     assert len(row.queries) == 6
@@ -430,7 +431,7 @@ def test_photos_of_the_collection_as_queries(home: Path, tmp_path: Path) -> None
 def test_a_collection_without_anything_to_find(home: Path, tmp_path: Path) -> None:
     folder = write_toy(tmp_path / "one", landmarks=1, views=1)
     (folder / "queries.jsonl").write_text("")
-    store.import_collection("one", DemoSource(folder))
+    importing.import_collection("one", DemoSource(folder))
     build("one", ["hog"], ["flat"])
     with pytest.raises(PlaygroundError, match="has no queries"):
         evaluate("one", ["hog"], ["flat"])

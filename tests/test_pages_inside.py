@@ -16,7 +16,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from ui_fakes import NAME, ToySource
 
-from data import store
+from data import importing, store
 from data.paths import PROJECT_ROOT
 from indexing.build import build
 from pages.parts import backend, plots
@@ -32,7 +32,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inside")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLAYGROUND_HOME", str(folder / "home"))
-        store.import_collection(NAME, ToySource(folder / "photos"))
+        importing.import_collection(NAME, ToySource(folder / "photos"))
         build(NAME, ["hog"], SPECS)
     return folder / "home"
 
@@ -143,7 +143,7 @@ def test_nprobe_goes_with_the_search(home: Path) -> None:
     recall = next(label for label in after if label.startswith("Recall@"))
     assert float(before[recall]) < float(after[recall]) == 1.0
     assert after["Photos compared"] == "12 of 12"
-    raw = backend.engine().opened(NAME, "hog", SPECS[1])[1].built.faiss_index
+    raw = backend.engine().opened(NAME, "hog", SPECS[1])[1].built.inspect()
     assert raw.nprobe == 1  # FAISS's own default: the shared index was not touched
 
 

@@ -252,7 +252,7 @@ def test_csv_and_json_hold_every_stage() -> None:
     assert lines[0]["extractor"] == "hog"
     assert lines[0]["extract_ms"] == "12.346"
     assert lines[0]["overlap@4"] == "1.0"
-    assert lines[0]["start"] == "warm"
+    assert lines[0]["times"] == "once"
     whole = json.loads(table.as_json(rows, 4, {"k": 4}))
     assert whole["settings"] == {"k": 4}
     assert len(whole["results"][0]["hits"]) == 4
@@ -275,12 +275,19 @@ def test_payload_says_that_weights_are_random() -> None:
     one = compare.Row(found, None, None, None)  # type: ignore[arg-type]
     badges = [badge[0] for badge in compare.payload([one], {}, {}, {})["rows"][0]["badges"]]
     assert "random weights" in badges
-    assert "cold start" in badges
+    assert "once, cold start" in badges
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(None, "–"), (0.04, "0.04 ms"), (3.21, "3.2 ms"), (42.4, "42 ms"), (1530, "1.5 s")],
+    [
+        (None, "–"),
+        (0.04, "0.04 ms"),
+        (3.21, "3.2 ms"),
+        (42.4, "42 ms"),
+        (347, "350 ms"),
+        (1530, "1.5 s"),
+    ],
 )
 def test_milliseconds(value: float | None, expected: str) -> None:
     assert compare.milliseconds(value) == expected

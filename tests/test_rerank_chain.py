@@ -69,6 +69,25 @@ def test_reordering_by_hand() -> None:
     assert ranking.rows.tolist() == [7, 3, 9, 1]
 
 
+def test_new_photos_before_the_old_ones_by_hand() -> None:
+    ranking = Ranking(
+        np.array([7, 3, 9, 1]), np.array([0.9, 0.8, 0.7, 0.6]), {"distance": np.arange(4.0)}
+    )
+    new = ranking.led_by(np.array([9, 5]), np.array([2.0, 1.0]))
+    assert new.rows.tolist() == [9, 5, 7, 3]  # as long as before: 1 is pushed off
+    assert new.scores.tolist() == [2, 1, 0.9, 0.8]
+    assert new.columns["distance"][[0, 2, 3]].tolist() == [2, 0, 1]
+    assert np.isnan(new.columns["distance"][1])
+    whole = ranking.led_by(np.array([1, 2, 3, 4, 5]), np.arange(5.0))
+    assert whole.rows.tolist() == [1, 2, 3, 4]
+    assert ranking.led_by(np.array([], np.int64), np.array([])).rows.tolist() == [7, 3, 9, 1]
+
+
+@pytest.mark.parametrize("spec", ["aqe", "aqe:k=3", "ransac:depth=7"])
+def test_a_re_ranker_knows_its_spec(spec: str) -> None:
+    assert registry.create(spec).spec == spec
+
+
 @pytest.mark.parametrize("index", ["flat", "ivf"])
 def test_expansion_equals_the_plain_formula(built: store.Collection, index: str) -> None:
     engine, query = SearchEngine(), Query.of_photo(built, built.queries[1])

@@ -22,9 +22,9 @@ import torchvision
 from streamlit.testing.v1 import AppTest
 from ui_fakes import NAME, FakeEngine, FakeJob, ToySource, faked, status_of
 
-from data import artefact, store
+from data import artefact, importing
 from data.errors import PlaygroundError
-from data.gldv2_http import Settings, Web
+from data.http import Settings, Web
 from data.paths import PROJECT_ROOT, weights_root
 from extractors import downloads, timm_names, weights
 from extractors.weights import TABLE, WeightFile
@@ -491,7 +491,7 @@ def shipped(tmp_path: Path, unbundled: Path) -> Iterator[tuple[FakeEngine, dict[
 
     streamlit.cache_data.clear()
     streamlit.cache_resource.clear()
-    store.import_collection(NAME, ToySource(tmp_path / "photos"))
+    importing.import_collection(NAME, ToySource(tmp_path / "photos"))
     for name in ("resnet50", "vgg16"):
         (unbundled / f"{name}.safetensors").write_bytes(b"stands in for ours")
     names = ("hog", "resnet50", "vgg16")

@@ -146,6 +146,7 @@ class FakeEngine:
     described: list[tuple[Any, ...]] = dataclasses.field(default_factory=list)
     weights: dict[str, str] = dataclasses.field(default_factory=lambda: {"resnet50": "untrained"})
     error: Exception | None = None
+    begun: int = 0
 
     def search(
         self,
@@ -158,6 +159,7 @@ class FakeEngine:
         exclude: Any = (),
     ) -> SearchResult:
         extractor, index = recipe.extractor, recipe.index
+        self.begun += 1
         if self.error is not None and extractor == "bovw":
             raise self.error
         seen = (extractor, query.box, query.pixels().shape, query.key)
@@ -191,6 +193,12 @@ class FakeEngine:
             timings_ms=times,
             cold=first,
         )
+
+    def activity(self) -> tuple[int, int]:
+        return self.begun, 0
+
+    def without_queries(self) -> FakeEngine:
+        return self
 
     def stats(self, collection: str, extractor: str, index: str) -> FakeStats:
         return FakeStats()

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 GENERAL = ("labels", "gldv2")  # protocols that judge any collection with landmarks
 LISTED = ("revisited", "classic")  # protocols that need lists of their own in the queries
 VERDICTS = {"positive": 1, "negative": 0, "junk": -2}  # as ``results_grid`` draws them
-JUNK_MARK = -2
 SHARE = 0.05  # below this p, a difference is called unlikely to be chance
 _TRIED = 20  # queries that are looked at, to see whether a protocol fits
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from indexing import registry as index_registry
 from pages.parts import backend, state
 from pages.parts.compare import UNTRAINED
 from pages.parts.settings import MAX_K
@@ -53,7 +54,7 @@ def methods(
     )
     _notes(found, ready, extractors)
     built = dict.fromkeys(index for indexes in ready.values() for index in indexes)
-    order = [one for one in backend.BASIC_INDEXES if one in built]
+    order = [one for one in index_registry.basic() if one in built]
     order += [one for one in built if one not in order]
     indexes = _pills(
         "Index types",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from evaluation.metrics import average_precision_at_k, overlap_at_k, precision_at_k
 
 if TYPE_CHECKING:
+    from retrieval.clock import Measured
     from retrieval.compare import Truth
     from retrieval.engine import IndexStats
     from retrieval.ranking import Hit, SearchResult
@@ -26,6 +27,7 @@ class Row:
     truth: Truth | None
     flat_ids: tuple[str, ...] | None  # what exact search returns, None where there is no Flat
     base: Row | None = None  # the same without this chain, where it has one of its own
+    measured: Measured | None = None  # its times over several runs, once somebody asked
 
     @property
     def extractor(self) -> str:
@@ -47,6 +49,35 @@ class Row:
     @property
     def hits(self) -> Sequence[Hit]:
         return self.result.hits
+
+    def times(self) -> dict[str, float]:
+        """ms of the stages that can be shown, in order: medians where it was measured.
+
+        The query's own stages are missing where it had been described for somebody else before.
+        """
+        if self.measured is not None:
+            return {name: timing.median for name, timing in self.measured.stages.items()}
+        times = {k: v for k, v in self.result.timings_ms.items() if k != "total"}
+        if self.result.earlier:
+            for stage in ("decode", "crop", "preprocess", "extract"):
+                times.pop(stage, None)
+        return times
+
+    @property
+    def total_ms(self) -> float | None:
+        """The sum of all stages; None where some are not known."""
+        times = self.times()
+        return sum(times.values()) if "extract" in times else None
+
+    def clock(self) -> str:
+        """What the times are worth, in words."""
+        if self.measured is not None:
+            runs = next(iter(self.measured.stages.values())).runs
+            busy = "" if self.measured.alone else ", something else was running"
+            return f"median of {runs}{busy}"
+        if self.result.earlier:
+            return "described earlier"
+        return "once, cold start" if self.result.cold else "once"
 
     def verdicts(self) -> list[bool | None]:
         """One per hit; None where nobody knows, or where it is junk."""
@@ -103,17 +134,18 @@ class Row:
 
 def record(row: Row, k: int, titles: Callable[[str], str] = str) -> dict[str, Any]:
     """One line of the table; keys are the column names of the CSV."""
-    times = row.result.timings_ms
+    times = row.times()
     figures = row.figures(k)
     line: dict[str, Any] = {"extractor": titles(row.extractor), "index": row.index}
     line["rerank"] = row.chain
-    line["total_ms"] = _ms(times, "total")
+    line["total_ms"] = None if row.total_ms is None else round(row.total_ms, 3)
     from retrieval.ranking import STAGES
 
     for stage in STAGES:
         line[f"{stage}_ms"] = _ms(times, stage)
-    line["rerank_ms"] = round(row.result.rerank_ms, 3)
-    line["start"] = "cold" if row.result.cold else "warm"
+    line["rerank_ms"] = round(sum(times.get(spec, 0) for spec in row.result.recipe.rerank), 3)
+    line["load_ms"] = round(row.result.load_ms, 3) if row.result.cold else None
+    line["times"] = row.clock()
     line[f"precision@{k}"] = figures["precision"]
     line[f"AP@{k}"] = figures["ap"]
     if row.base is not None and figures["ap"] is not None:
@@ -145,14 +177,16 @@ def missing_from_flat(row: Row) -> Collection[str]:
 
 
 def milliseconds(value: float | None) -> str:
-    """A time for a badge: "0.08 ms", "12 ms", "1.4 s"."""
+    """A time of two significant digits: "0.08 ms", "12 ms", "340 ms", "1.4 s"."""
     if value is None:
         return "–"
-    if value >= 1000:
+    if value >= 9_950:
+        return f"{float(f'{value / 1000:.2g}'):.0f} s"
+    if value >= 995:
         return f"{value / 1000:.1f} s"
-    if value >= 10:
-        return f"{value:.0f} ms"
-    return f"{value:.1f} ms" if value >= 1 else f"{value:.2f} ms"
+    if value >= 9.95:
+        return f"{float(f'{value:.2g}'):.0f} ms"
+    return f"{value:.1f} ms" if value >= 0.995 else f"{value:.2f} ms"
 
 
 def seconds(value: float | None) -> str:
@@ -201,14 +235,15 @@ def payload(
     drawn = []
     for row in rows:
         odd = missing_from_flat(row)
-        times = row.result.timings_ms
-        badges = [
-            [f"extract {milliseconds(times.get('extract'))}", "blue"],
-            [f"search {milliseconds(times.get('search'))}", "green"],
-        ]
+        times = row.times()
+        badges = []
+        if "extract" in times:
+            badges.append([f"extract {milliseconds(times['extract'])}", "blue"])
+        badges.append([f"search {milliseconds(times.get('search'))}", "green"])
         for spec in row.result.recipe.rerank:
             badges.append([f"{spec} {milliseconds(times.get(spec))}", "violet"])
-        badges.append(["cold start", "orange"] if row.result.cold else ["warm", "grey"])
+        busy = row.measured is not None and not row.measured.alone
+        badges.append([row.clock(), "orange" if row.result.cold or busy else "grey"])
         if row.result.weights == "untrained":
             badges.append(["random weights", "red"])
         elif row.result.weights:

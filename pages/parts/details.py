@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from data.base import Photo
-from pages.parts import backend, state, why
+from pages.parts import backend, feedback, state, why
 from pages.parts.text import plain
 
 if TYPE_CHECKING:
@@ -54,11 +54,15 @@ def _body(
         explained = reason is not None and hit is not None
         left, right = st.columns([7, 3] if explained else [3, 2], gap="medium")
         pixels, _ = backend.read_photo(members, photo)
+        marked = False
         with right:
             if hit is not None:
                 _place(hit, where, verdict)
             _facts(members, photo)
             clicked = _use_button(members, photo)
+            # Votes are of local features, which have no one query that could be moved.
+            if reason is not None and hit is not None and hit.votes is None:
+                marked = feedback.buttons(photo.id)
             below = st.container()
         with left:
             view = why.choose(reason, photo) if reason is not None and explained else why.PHOTO
@@ -73,6 +77,8 @@ def _body(
         if photo.extra:
             with st.expander("How this picture came about"):
                 st.table([{"What": key, "Value": value} for key, value in flat(photo.extra)])
+        if marked:
+            st.rerun()
         if clicked:
             if after is not None:
                 after()

@@ -16,11 +16,13 @@ from pages.parts import backend, state
 from pages.parts.compare import Row
 from pages.parts.query import Query
 from pages.parts.table import Judged
+from pages.parts.timing import MEASURE
 from retrieval.compare import truth_of
 
 if TYPE_CHECKING:
     from data.store import Collection
     from indexing.status import ExtractorStatus
+    from retrieval.clock import Measured
     from retrieval.ranking import Recipe, SearchResult
 
 _KEPT = 400  # results that a session keeps, so that a click on something else searches nothing
@@ -96,7 +98,33 @@ def search_all(
                 done[recipe] = Row(result, figures, truth, flat_ids, base)
             rows += done.values()
     search.note.empty()
-    return rows, failures
+    return _measured(search, rows, stamps), failures
+
+
+def _measured(search: _Searcher, rows: list[Row], stamps: Mapping[str, Any]) -> list[Row]:
+    """The rows with what was measured for them; measures them now where the button was pressed."""
+    kept: OrderedDict[Any, Measured] = st.session_state.setdefault("measured", OrderedDict())
+    recipes = {row.result.recipe: stamps.get(row.extractor) for row in rows}
+    keys = {recipe: search.key(recipe, stamp) for recipe, stamp in recipes.items()}
+    if st.session_state.pop(MEASURE, False) and rows:
+        from retrieval import clock
+
+        jobs = any(job.state == "running" for job in backend.jobs())
+        with st.spinner(f"Measuring every row {clock.RUNS} times, in turn …"):
+            found = clock.measure(
+                backend.engine(),
+                search.collection.name,
+                list(recipes),
+                search.searched,
+                search.k,
+                exclude=search.left_out,
+            )
+        jobs = jobs or any(job.state == "running" for job in backend.jobs())
+        for recipe, measured in found.items():
+            kept[keys[recipe]] = dataclasses.replace(measured, alone=measured.alone and not jobs)
+        while len(kept) > _KEPT:
+            kept.popitem(last=False)
+    return [dataclasses.replace(row, measured=kept.get(keys[row.result.recipe])) for row in rows]
 
 
 def judged(collection: Collection, query: Query, box: Box | None) -> Judged | None:
@@ -133,24 +161,22 @@ class _Searcher:
         from retrieval import ranking
 
         self.collection, self.query, self.k, self.note = collection, query, k, note
-        self.round = st.session_state.get("measure_round", 0)
         # What was imported for a query belongs to its own region alone.
         own_region = query.photo is not None and box == query.photo.box
         self.searched = ranking.Query(
             query.pixels,
             box,
-            key=f"{query.image_id}:{self.round}",
+            key=query.image_id,
             id=query.photo.id if query.photo is not None and own_region else None,
             decode_ms=query.decode_ms,
             right=state.current().right,
             wrong=state.current().wrong,
         )
 
-    def __call__(self, recipe: Recipe, stamp: Any) -> SearchResult:
-        kept: OrderedDict[Any, SearchResult]
-        kept = st.session_state.setdefault("kept_results", OrderedDict())
+    def key(self, recipe: Recipe, stamp: Any) -> tuple[Any, ...]:
+        """Equal for searches that give the same result."""
         feedback = any(spec.startswith("rocchio") for spec in recipe.rerank)
-        key = (
+        return (
             self.collection.name,
             self.collection.fingerprint,
             stamp,
@@ -159,20 +185,24 @@ class _Searcher:
             self.query.own_id,
             self.searched.box,
             self.k,
-            self.round,
             (self.searched.right, self.searched.wrong) if feedback else (),
         )
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The query's own photo is no answer."""
+        return () if self.query.own_id is None else (self.query.own_id,)
+
+    def __call__(self, recipe: Recipe, stamp: Any) -> SearchResult:
+        kept: OrderedDict[Any, SearchResult]
+        kept = st.session_state.setdefault("kept_results", OrderedDict())
+        key = self.key(recipe, stamp)
         if key in kept:
             kept.move_to_end(key)
             return kept[key]
         self.note.caption(f"Searching with {backend.title(recipe.extractor)} …")
-        own = self.query.own_id
         result = backend.engine().search(
-            self.collection.name,
-            recipe,
-            self.searched,
-            self.k,
-            exclude=() if own is None else (own,),
+            self.collection.name, recipe, self.searched, self.k, exclude=self.left_out
         )
         kept[key] = result
         while len(kept) > _KEPT:

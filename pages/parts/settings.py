@@ -36,7 +36,10 @@ class Settings:
 
     def replace(self, **changes: object) -> Settings:
         """A copy with some fields changed; marks belong to one query and go with it."""
-        if changes.keys() & {"collection", "source", "query"}:
+        about = ("collection", "source", "query")
+        if any(
+            getattr(self, one) not in (None, changes.get(one)) for one in about if one in changes
+        ):
             changes = {"right": (), "wrong": (), **changes}
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 

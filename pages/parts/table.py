@@ -13,6 +13,7 @@ import streamlit as st
 
 from pages.parts import backend, compare, saving
 from pages.parts.compare import Row
+from pages.parts.timing import MEASURE, bars
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +84,7 @@ def show(
         column_order=[
             name
             for name in shown.columns
-            if name not in ("decode_ms", "crop_ms")
+            if (name != "load_ms" or shown["load_ms"].notna().any())
             and (known or name not in (f"precision@{k}", f"AP@{k}"))
             and (chained or name not in ("rerank", "rerank_ms", "gain"))
             and (name != "gain" or shown["gain"].notna().any())
@@ -111,11 +112,13 @@ def show(
                     key=f"matches-{row.id}",
                 )
         if st.button(
-            "Measure again",
-            help="Extract and search once more with everything loaded: warm times",
+            "Measure",
+            help="Describe and search several times, all rows in turn: warm medians",
         ):
-            st.session_state["measure_round"] = st.session_state.get("measure_round", 0) + 1
+            st.session_state[MEASURE] = True
             st.rerun()
+    names = [backend.row_title(row.extractor, row.index, row.chain) for row in rows]
+    bars(rows, names)
     missing = [] if known else ["Precision and AP need a query whose landmark is known."]
     if any(row.flat_ids is None for row in rows):
         missing.append("Overlap needs the Flat index of the same extractor.")
@@ -139,14 +142,20 @@ def _columns(k: int, judged: Judged | None = None) -> dict[str, Any]:
     columns = {
         "extractor": st.column_config.TextColumn("Extractor", width=110, pinned=True),
         "index": st.column_config.TextColumn("Index", width=84),
-        "total_ms": ms("Total ms", "From the crop to the hits; decoding the photo is part of it"),
+        "total_ms": ms("Total ms", "All stages together, from the file to the hits"),
+        "decode_ms": ms("Decode ms", "From the file to pixels"),
+        "crop_ms": ms("Crop ms", "Cutting out the region"),
         "preprocess_ms": ms("Prepare ms", "Resizing the crop to what the extractor wants"),
         "extract_ms": ms("Extract ms", "From pixels to the descriptor"),
         "search_ms": ms("Search ms", "FAISS alone"),
         "rerank": st.column_config.TextColumn("Re-rank", width=90),
         "rerank_ms": ms("Re-rank ms", "All re-ranking stages; 0 without one"),
-        "start": st.column_config.TextColumn(
-            "Start", width=64, help="cold: the model had to be loaded for this query"
+        "load_ms": ms("Load ms", "Loading the model; not part of the total"),
+        "times": st.column_config.TextColumn(
+            "Times",
+            width=110,
+            help="once: a single search, a hint. Measure gives the median of several. described "
+            "earlier: this crop was described for somebody before, and is not timed again",
         ),
         f"precision@{k}": bar(
             f"P@{k}",

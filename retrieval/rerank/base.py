@@ -14,8 +14,10 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
+from data import specs
 from data.base import Photo
 from data.errors import PlaygroundError
+from data.progress import Progress
 from extractors import registry as extractor_registry
 from extractors.base import RGB, Features
 from indexing.artefacts import Vectors
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from retrieval.ranking import Query, Ranking, Recipe
 
 Value = TypeVar("Value")
-Progress = Callable[[int, int, str], None]
-"""Called as (done, total, text)."""
 
 Needs = Literal["global", "local", "photos"]
 Offline = Literal["none", "needed", "optional"]
@@ -155,10 +155,28 @@ class Reranker(abc.ABC):
             why = _NEEDS[self.needs].format(spec=recipe.extractor, legal=legal)
             raise PlaygroundError(f"{self.name} needs {why}.")
 
+    @property
+    def spec(self) -> str:
+        """Its canonical spec."""
+        return specs.spec_of(self.name, self.config)
+
     def prepare(  # noqa: B027 (nothing to prepare is the default)
         self, view: View, progress: Progress | None = None
     ) -> None:
-        """The offline part, made once per state of the collection. Not part of a query's time."""
+        """The offline part, made once per state of the collection. Not part of a query's time.
+
+        Every search calls it where ``offline`` is "needed", so what is there already costs nothing.
+
+        Args:
+            progress: None where a search asks and somebody waits.
+
+        Raises:
+            PlaygroundError: it would take too long for a search; with the command.
+        """
+
+    def estimate_bytes(self, view: View) -> int:
+        """Bytes on disk that ``prepare`` makes at most; told before it starts."""
+        return 0
 
     @abc.abstractmethod
     def rerank(self, query: Query, ranking: Ranking, view: View) -> Ranking:

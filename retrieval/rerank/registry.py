@@ -9,14 +9,20 @@ from collections.abc import Sequence
 
 from data import specs
 from data.errors import PlaygroundError
-from data.specs import Methods
+from data.specs import Methods, Row
 from extractors import registry as extractor_registry
 from retrieval.rerank.base import RerankCard, Reranker
 
-RERANKERS: dict[str, str] = {
-    "aqe": "retrieval.rerank.aqe:Aqe",
-    "rocchio": "retrieval.rerank.rocchio:Rocchio",
-    "ransac": "retrieval.rerank.ransac:Ransac",
+RERANKERS: dict[str, Row] = {
+    "aqe": Row("retrieval.rerank.aqe:Aqe", "AQE"),
+    "rocchio": Row("retrieval.rerank.rocchio:Rocchio", "Rocchio"),
+    "alpha-qe": Row("retrieval.rerank.alpha_qe:AlphaQe", "α-QE"),
+    "dba": Row("retrieval.rerank.dba:Dba", "DBA"),
+    "diffusion": Row("retrieval.rerank.diffusion:Diffusion", "Diffusion"),
+    "qge": Row("retrieval.rerank.qge:Qge", "QGE"),
+    "superglobal": Row("retrieval.rerank.superglobal:SuperGlobal", "SuperGlobal"),
+    "k-reciprocal": Row("retrieval.rerank.k_reciprocal:KReciprocal", "k-reciprocal"),
+    "ransac": Row("retrieval.rerank.ransac:Ransac", "RANSAC"),
 }
 NONE = "none"
 MOST = 4  # re-rankers in a chain
