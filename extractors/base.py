@@ -94,6 +94,7 @@ class Extractor(abc.ABC):
     metric: ClassVar[str] = "l2"  # distance, smaller is better; unit vectors: 2 - 2 cos
     normalised: ClassVar[bool] = True
     evidence: str = ""  # row of ``retrieval.explain.registry`` that explains a hit; empty: none
+    attends: ClassVar[bool] = False  # has ``attention``: which places look at which others
     card: ClassVar[Card]
 
     def __init__(self, config: Any) -> None:
@@ -152,6 +153,13 @@ class Extractor(abc.ABC):
     @abc.abstractmethod
     def encode(self, raw: Raw) -> Features:
         """From ``describe``'s result to the final vectors."""
+
+    def attention(self, prepared: Prepared) -> Floats:
+        """(h, w, h, w): what each place of the network's map takes from each other; rows sum to 1.
+
+        Only where ``attends``.
+        """
+        raise NotImplementedError
 
     def unwrapped(self, prepared: Prepared, direction: Floats) -> tuple[Extractor, Floats]:
         """The extractor underneath, and the direction d in its space.

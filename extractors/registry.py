@@ -74,6 +74,11 @@ def is_local(spec: str) -> bool:
     return _METHODS.type_of(parse_spec(spec)[0]).local
 
 
+def attends(spec: str) -> bool:
+    """Whether its network has an attention that can be shown (``Extractor.attention``)."""
+    return _METHODS.type_of(parse_spec(spec)[0]).attends
+
+
 def create(spec: str, weights: str = "auto") -> Extractor:
     """The extractor of a spec.
 

@@ -140,3 +140,17 @@ def test_what_cannot_be_taken_apart_says_so(
     assert not test.exception and not test.error
     assert any("class token" in one.value for one in test.info)
     assert "is the cosine" in words(test)
+
+
+def test_the_attention_of_a_place(toy: store.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    from extractors import registry
+    from pages.parts import why
+
+    taken = np.full((3, 4, 3, 4), 0.5 / 11, np.float32)
+    taken[:, :, 0, 0] = 0.5
+    monkeypatch.setattr(registry, "attends", lambda spec: True)
+    monkeypatch.setattr(why, "_taken", lambda *_: taken)
+    test = drawn("Attention", extractor="hog")
+    assert not test.exception and not test.error
+    said = words(test)
+    assert "strongest cell gives 50.00 %" in said and "all 12 alike would give 8.33 %" in said

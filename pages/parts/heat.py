@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from extractors.base import RGB, Floats
-from retrieval.explain.base import Grid, Word
+
+if TYPE_CHECKING:
+    from retrieval.explain.base import Grid, Word
 
 SIDE = 720  # px, longer side of a picture
 # Light grows with the value in both, and orange and blue stay apart for colour-blind eyes.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -16,11 +18,13 @@ from pages.parts import backend, heat, matches, region
 from pages.parts.text import plain
 
 if TYPE_CHECKING:
+    from extractors.base import Floats
     from pages.parts.query import Query
     from retrieval.explain.base import Alignment, Explanation, Grid, Heat, Pair, Words
     from retrieval.ranking import Hit, SearchResult
 
 WHY, MATCHES, OVERLAY, PHOTO = "Why this hit", "Matches", "Overlay", "Photo"
+ATTENTION = "Attention"
 _TOP = 3  # cells that are outlined and named
 _ROWS = 8  # words in the table, each with its colour
 
@@ -48,6 +52,8 @@ def choose(why: Why, photo: Photo) -> str:
     options = [] if local else [WHY]
     if local or photo.id in why.result.matches:
         options += [MATCHES, OVERLAY]
+    if registry.attends(why.result.extractor):
+        options.append(ATTENTION)
     options.append(PHOTO)
     before = st.session_state.get("why_before")
     picked = st.segmented_control(
@@ -68,6 +74,9 @@ def show(why: Why, view: str, photo: Photo, pixels: RGB, hit: Hit, beside: Delta
     from retrieval.explain import registry
     from retrieval.explain.base import Alignment, Heat, UnexplainedError, Words
 
+    if view == ATTENTION:
+        _attention(why, photo, pixels)
+        return
     with st.spinner("Taking the score apart …"):
         pair = _pair(why, photo)
         found: Explanation | None = None
@@ -276,6 +285,94 @@ def _strength(found: Alignment) -> None:
         st.warning(f"{text} But no single map lays the whole region over this photo.")
     else:
         st.markdown(text)
+
+
+def _attention(why: Why, photo: Photo, pixels: RGB) -> None:
+    """One picture whose places can be clicked, with what the clicked place takes from all."""
+    from retrieval.explain.base import Grid
+
+    which = st.segmented_control(
+        "Picture", ["Query", "This photo"], default="Query", key="why_of", required=True
+    )
+    of_query = which != "This photo"
+    whole = why.query.pixels if of_query else pixels
+    box = (why.box if of_query else None) or region.whole((whole.shape[1], whole.shape[0]))
+    with st.spinner("Asking the network where it looks …"):
+        pair = _pair(why, photo)
+        name = f"{pair.query.key if of_query else photo.sha256} {box}"
+        taken = _taken(f"{pair.view.loaded.version} {name}", pair, whole, box)
+    height, width = taken.shape[:2]
+    kept = f"why_place {name}"
+    row, column = st.session_state.get(kept, (height // 2, width // 2))
+    cell = (min(row, height - 1), min(column, width - 1))
+    given = taken[cell].astype(np.float64)
+    peak = float(given.max())
+    drawn = heat.cells(whole, Grid(given, box), peak, [(cell, "here")], sharp=False)
+    chosen = _clicked(drawn, (height, width), f"why_click {name} {cell}")
+    if chosen is not None and chosen != cell:
+        st.session_state[kept] = chosen
+        st.rerun(scope="fragment")
+    st.markdown(
+        plain(
+            f"Click a place. Second-order attention mixes into it what it finds elsewhere: the "
+            f"strongest cell gives {100 * peak:.2f} %, where all {given.size:,} alike would give "
+            f"{100 / given.size:.2f} % each."
+        )
+    )
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _taken(key: str, _pair: Pair, _pixels: RGB, _box: Box) -> Floats:
+    """(h, w, h, w), as ``Extractor.attention``."""
+    del key
+    extractor = _pair.extractor
+    return extractor.attention(extractor.prepare(_pixels, _box))
+
+
+def _clicked(picture: RGB, shape: tuple[int, int], key: str) -> tuple[int, int] | None:
+    """Draw a picture in cells of ``shape``; the row and column of the one that was clicked."""
+    rows, columns = shape
+    height, width = picture.shape[:2]
+    places = [(row, column) for row in range(rows) for column in range(columns)]
+    made = go.Figure(
+        go.Scatter(
+            x=[(column + 0.5) * width / columns for _, column in places],
+            y=[(row + 0.5) * height / rows for row, _ in places],
+            mode="markers",
+            marker={"size": 12, "color": "rgba(255,255,255,0.01)"},
+            hoverinfo="none",
+        )
+    )
+    made.add_layout_image(
+        source=backend.picture_url(picture, 900),
+        xref="x",
+        yref="y",
+        x=0,
+        y=0,
+        sizex=width,
+        sizey=height,
+        sizing="stretch",
+        layer="below",
+    )
+    made.update_xaxes(range=[0, width], visible=False, fixedrange=True, constrain="domain")
+    made.update_yaxes(
+        range=[height, 0], visible=False, fixedrange=True, scaleanchor="x", constrain="domain"
+    )
+    made.update_layout(
+        height=420,
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        clickmode="event+select",
+        dragmode=False,
+    )
+    event: Any = st.plotly_chart(
+        made,
+        key=key,
+        on_select="rerun",
+        selection_mode="points",
+        config={"displayModeBar": False},
+    )
+    points = event["selection"]["point_indices"] if event else []
+    return places[points[0]] if points else None
 
 
 def _sentences(why: Why, hit: Hit, cosine: float | None) -> None:

@@ -66,7 +66,8 @@ def of_cells(values: list[float], grid: Grid, score: float, whose: str) -> str:
     several = f"{len(values)} of the {grid.values.size:,} cells of {whose} (outlined) make"
     if score <= 0.01:
         return f"{several} {sum(values):.4f} of the cosine {score:.4f}."
-    text = f"{several} {part(sum(values), score)} of the score; {grid.half()} make half of it"
-    if abs(grid.rest) > 1e-3:
-        text += f"; {part(grid.rest, score)} has no place, it is the bias of the whitening"
-    return text + "."
+    text = f"{several} {part(sum(values), score)} of the score; "
+    if abs(grid.rest) <= 1e-3:
+        return f"{text}{grid.half()} make half of it."
+    text += f"{grid.half()} make half of what all cells give. "
+    return f"{text}{part(grid.rest, score)} has no place: it is the bias of the whitening."
