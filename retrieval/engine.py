@@ -280,7 +280,8 @@ class SearchEngine:
             before = {int(row): rank for rank, row in enumerate(ranking.rows, 1)}
         if len(ranking):
             for spec, one in zip(recipe.rerank, rerankers, strict=True):
-                one.prepare(state)
+                if one.offline == "needed":
+                    one.prepare(state)
                 given = ranking
                 ranking, timings[spec] = _timed(
                     lambda one=one, given=given: one.rerank(query, given, state)  # type: ignore[misc]

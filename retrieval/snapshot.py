@@ -126,5 +126,8 @@ class Snapshot:
                 manifest = artefact.save(folder, meta, {name: make})
         return artefact.file_path(folder, manifest, name, f"rm -r '{folder}' (it is made again)")
 
-    def kept(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        return self.engine.kept((self.name, self.extractor, self.loaded.version, key), make)
+    def kept(self, key: Hashable, make: Callable[[], Value], of_photos: bool = False) -> Value:
+        state: tuple[Hashable, ...] = (self.extractor, self.loaded.version)
+        if of_photos:
+            state = (self.loaded.members.fingerprint,)
+        return self.engine.kept((self.name, *state, key), make)

@@ -16,6 +16,7 @@ from retrieval.rerank.base import RerankCard, Reranker
 RERANKERS: dict[str, str] = {
     "aqe": "retrieval.rerank.aqe:Aqe",
     "ransac": "retrieval.rerank.ransac:Ransac",
+    "sift": "retrieval.rerank.sift:Sift",
 }
 NONE = "none"
 MOST = 4  # re-rankers in a chain
