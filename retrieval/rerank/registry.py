@@ -17,6 +17,7 @@ RERANKERS: dict[str, str] = {
     "aqe": "retrieval.rerank.aqe:Aqe",
     "ransac": "retrieval.rerank.ransac:Ransac",
     "sift": "retrieval.rerank.sift:Sift",
+    "lightglue": "retrieval.rerank.lightglue:LightGlue",
 }
 NONE = "none"
 MOST = 4  # re-rankers in a chain

@@ -29,9 +29,9 @@ class SiftConfig:
     depth: int = 50  # photos that are verified
     image_size: int = 640  # px, longer side of the full photo; never enlarged
     max_keypoints: int = 1000  # the strongest per photo
-    ratio: float = 0.9  # of the distances to the nearest and the second nearest; 1: no test
-    residual: float = 4.0  # px at image_size
-    min_inliers: int = 8  # fewer count as none
+    ratio: float = 0.8  # of the distances to the nearest and the second nearest; 1: no test
+    residual: float = 6.0  # px at image_size
+    min_inliers: int = 6  # fewer count as none: wrong pairs have 5 or fewer in 99 of 100
 
     def __post_init__(self) -> None:
         legal: dict[str, tuple[float, float]] = {
