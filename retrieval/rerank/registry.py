@@ -18,6 +18,7 @@ RERANKERS: dict[str, str] = {
     "ransac": "retrieval.rerank.ransac:Ransac",
     "sift": "retrieval.rerank.sift:Sift",
     "lightglue": "retrieval.rerank.lightglue:LightGlue",
+    "loftr": "retrieval.rerank.loftr:Loftr",
 }
 NONE = "none"
 MOST = 4  # re-rankers in a chain
