@@ -19,6 +19,7 @@ RERANKERS: dict[str, str] = {
     "sift": "retrieval.rerank.sift:Sift",
     "lightglue": "retrieval.rerank.lightglue:LightGlue",
     "loftr": "retrieval.rerank.loftr:Loftr",
+    "asmk": "retrieval.rerank.asmk:Asmk",
 }
 NONE = "none"
 MOST = 4  # re-rankers in a chain
