@@ -17,6 +17,7 @@ RERANKERS: dict[str, str] = {
     "aqe": "retrieval.rerank.aqe:Aqe",
     "ransac": "retrieval.rerank.ransac:Ransac",
     "sift": "retrieval.rerank.sift:Sift",
+    "saha": "retrieval.rerank.saha:Saha",
     "lightglue": "retrieval.rerank.lightglue:LightGlue",
     "loftr": "retrieval.rerank.loftr:Loftr",
     "asmk": "retrieval.rerank.asmk:Asmk",
