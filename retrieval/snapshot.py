@@ -127,5 +127,8 @@ class Snapshot:
         again = " (it is made again)"
         return artefact.file_path(folder, manifest, name, f"rm -r '{folder}'", again)
 
-    def kept(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        return self.engine.kept((self.name, self.extractor, self.loaded.version, key), make)
+    def kept(self, key: Hashable, make: Callable[[], Value], of_photos: bool = False) -> Value:
+        state: tuple[Hashable, ...] = (self.extractor, self.loaded.version)
+        if of_photos:
+            state = (self.loaded.members.fingerprint,)
+        return self.engine.kept((self.name, *state, key), make)

@@ -115,8 +115,12 @@ class View(Protocol):
             Its path; None where it is not there and was not to be made.
         """
 
-    def kept(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """Something derived from this state, kept in memory and made once; never changed."""
+    def kept(self, key: Hashable, make: Callable[[], Value], of_photos: bool = False) -> Value:
+        """Something derived from this state, kept in memory and made once; never changed.
+
+        Args:
+            of_photos: it follows from the photos alone, and serves every extractor.
+        """
 
 
 class Reranker(abc.ABC):

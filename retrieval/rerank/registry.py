@@ -23,6 +23,11 @@ RERANKERS: dict[str, Row] = {
     "superglobal": Row("retrieval.rerank.superglobal:SuperGlobal", "SuperGlobal"),
     "k-reciprocal": Row("retrieval.rerank.k_reciprocal:KReciprocal", "k-reciprocal"),
     "ransac": Row("retrieval.rerank.ransac:Ransac", "RANSAC"),
+    "sift": Row("retrieval.rerank.sift:Sift", "SIFT"),
+    "saha": Row("retrieval.rerank.saha:Saha", "SAHA"),
+    "lightglue": Row("retrieval.rerank.lightglue:LightGlue", "LightGlue"),
+    "loftr": Row("retrieval.rerank.loftr:Loftr", "LoFTR"),
+    "asmk": Row("retrieval.rerank.asmk:Asmk", "ASMK"),
 }
 NONE = "none"
 MOST = 4  # re-rankers in a chain
