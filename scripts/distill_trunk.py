@@ -139,7 +139,7 @@ def _export(
         f"{', '.join(sources)}; {progress.extra.get('views', 0):,} views.",
     )
     card |= training.for_use(arguments)
-    save_weights(path, trained_state(config.network, tensors), card)
+    save_weights(path, trained_state(config.network, tensors, distill.TRUNK), card)
     write_report(run.folder, title, run.recipe, progress)
 
 

@@ -2,16 +2,18 @@
 
 Student and teacher look at the same crops, blended pictures among them, for as long as there is
 time (Beyer et al.: Knowledge distillation: a good teacher is patient and consistent, CVPR 2022);
-few pictures are enough (Asano and Saeed: The augmented image prior, ICLR 2023). Two losses: a 1x1
-projection of the student's map shall point where the teacher's does, cell by cell; and the pooled
-vectors of a batch shall be as similar to each other as the teacher's are (Fang et al.: SEED, ICLR
-2021). The second one sees the student's own vector, which is searched; the projection is dropped.
+few pictures are enough (Asano and Saeed: The augmented image prior, ICLR 2023). Two losses: 1x1
+projections of the student's maps shall point where the teacher's do, cell by cell, inside the
+networks too (Romero et al.: FitNets, ICLR 2015); and the pooled vectors of a batch shall be as
+similar to each other as the teacher's are (Fang et al.: SEED, ICLR 2021). The second one sees the
+student's own vector, which is searched; the projections are dropped.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +30,16 @@ from extractors.training.checkpoint import Progress, Run, pack, to_device, unpac
 from extractors.training.machine import Machine
 from extractors.training.networks import FROM_SCRATCH, adamw, trained_trunk, with_batchnorm
 from extractors.training.photos import TrainingPhotos
-from extractors.training.pretrain import Embedding, Pool
+from extractors.training.pretrain import Pool
 from extractors.training.scenes import VERSION
 from extractors.training.session import Limits, Say, Session, cosine
 from extractors.training.tiles import Tiles
 from extractors.training.views import ViewConfig, random_views
-from extractors.trunks import LITE0, TRUNKS, normalised
+from extractors.trunks import LITE0, Normalised, normalised
 from extractors.weights import seeded
 
 LOG_STEPS = 20
+TRUNK = "trunk.network.module."  # before the names of the trunk's tensors in a ``Student``
 
 CROPS = ViewConfig(
     size=(0.45, 1.0),
@@ -54,6 +57,13 @@ CROPS = ViewConfig(
 """Large differences in what is seen, small ones in how: the teacher shall know what it sees."""
 
 
+# Modules inside a student and those of the teacher whose maps they shall give.
+HINTS = {
+    ("resnet50", LITE0): (("layer2", "blocks.2"), ("layer3", "blocks.4")),
+    ("vgg16", LITE0): (("22", "blocks.1"), ("32", "blocks.2"), ("36", "blocks.4")),
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class DistillConfig:
     """What decides the result, besides how long it trains."""
@@ -64,30 +74,50 @@ class DistillConfig:
     side: int = 192  # px of the pictures that views are taken from
     pixels: int = 96  # smallest side of the views in px
     max_pixels: int = 160  # largest; a step draws one in steps of 32, the teacher's stride
-    batch: int = 32  # views per step and process
+    batch: int = 24  # views per step and process
     shares: tuple[float, float, float] = (0.5, 0.4, 0.1)  # of tiles, photos and scenes
-    mixup: float = 0.5  # share of the views that are blended with another one; 0 = off
-    learning_rate: float = 5e-4  # of AdamW, at its highest
+    mixup: float = 0.25  # share of the views that are blended with another one; 0 = off
+    learning_rate: float = 1e-3  # of AdamW, at its highest
     weight_decay: float = 1e-3
     relation: float = 1.0  # weight of the loss on similarities; 0 = off
+    hints: float = 1.0  # weight of the loss on maps inside the networks, their mean; 0 = off
     temperature: float = 0.1  # of the similarities
     p: float = 3.0  # GeM's exponent, as in extraction
     views: ViewConfig = CROPS
     seed: int = 0
 
 
-class Student(nn.Module):
-    """An embedding and the projection of its map to the teacher's channels."""
+class Watched(nn.Module):
+    """A network that also gives what some of its modules put out: [theirs …, its own]."""
 
-    def __init__(self, trunk: nn.Module, channels: int, teacher_channels: int) -> None:
+    def __init__(self, network: nn.Module, watched: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.embedding = Embedding(trunk)
-        self.projection = nn.Conv2d(channels, teacher_channels, 1)
+        self.network = network
+        self._seen: list[Tensor] = []
+        for module in watched:
+            module.register_forward_hook(lambda _module, _inputs, output: self._keep(output))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W) in [0, 1] -> the map and its projection."""
-        seen = self.embedding.trunk(x.contiguous(memory_format=torch.channels_last))
-        return seen, self.projection(seen)
+    def _keep(self, output: Tensor) -> None:
+        self._seen.append(output)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        self._seen = []
+        last = self.network(x.contiguous(memory_format=torch.channels_last))
+        return [*self._seen, last]
+
+
+class Student(nn.Module):
+    """A trunk and the projections of its maps to the teacher's channels."""
+
+    def __init__(self, trunk: Watched, channels: Sequence[tuple[int, int]]) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.projections = nn.ModuleList(nn.Conv2d(own, his, 1) for own, his in channels)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(B, 3, H, W) in [0, 1] -> the last map, and the projections of all."""
+        maps = self.trunk(x)
+        return maps[-1], [p(seen) for p, seen in zip(self.projections, maps, strict=True)]
 
 
 def cell_loss(projected: Tensor, target: Tensor) -> Tensor:
@@ -209,7 +239,8 @@ def _distill(
         return progress
     progress.ended = ""
     pool, counts = _pool(config, machine, run.folder, tiles, photos, workers, say)
-    model = _student(config, weights, pool, counts)
+    teacher = _teacher(config)
+    model = _student(config, weights, pool, counts, teacher)
     optimiser = adamw(model, config.learning_rate, config.weight_decay)
     if found is not None:
         unpack(found[0], model, optimiser)
@@ -219,10 +250,9 @@ def _distill(
     if "scaler" in progress.extra:
         scaler.load_state_dict(progress.extra["scaler"])
     trained = machine.distributed(model.train())
-    teacher = normalised(config.teacher, trained_trunk(config.teacher, "auto")[0]).eval()
     teacher.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     session = Session(limits, progress, machine, say)
-    totals = torch.zeros(2, device=machine.device)
+    totals = torch.zeros(3, device=machine.device)
     since, views_seen, began = 0, 0, progress.seconds
 
     def save() -> None:
@@ -239,29 +269,31 @@ def _distill(
         rng = np.random.default_rng((config.seed, 3, progress.step, machine.rank))
         views = _views(config, pool, counts, rng)
         with torch.no_grad(), machine.autocast():
-            target = teacher(views.contiguous(memory_format=torch.channels_last)).float()
+            targets = [target.float() for target in teacher(views)]
         with machine.autocast():
             seen, projected = trained(views)
-        cells = cell_loss(projected.float(), target)
+        *inner, cells = [cell_loss(p.float(), t) for p, t in zip(projected, targets, strict=True)]
         similar = relation_loss(
-            l2n(gem(seen.float(), config.p)), l2n(gem(target, config.p)), config.temperature
+            l2n(gem(seen.float(), config.p)), l2n(gem(targets[-1], config.p)), config.temperature
         )
-        loss = cells + config.relation * similar
+        hints = torch.stack(inner).mean() if inner else torch.zeros_like(cells)
+        loss = cells + config.relation * similar + config.hints * hints
         optimiser.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()
         scaler.step(optimiser)
         scaler.update()
         progress.step += 1
-        totals += torch.stack([cells.detach(), similar.detach()])
+        totals += torch.stack([cells, similar, hints]).detach()
         since, views_seen = since + 1, views_seen + len(views) * machine.world
         if since == LOG_STEPS:
             fraction = session.fraction  # brings the seconds up to date
-            mean_cells, mean_similar = (totals / since).tolist()
+            last, relation, inside = (totals / since).tolist()
             progress.extra["views"] = progress.extra.get("views", 0) + views_seen
             session.record(
-                loss=mean_cells + config.relation * mean_similar,
-                cells=mean_cells,
-                similarities=mean_similar,
+                loss=last + config.relation * relation + config.hints * inside,
+                cells=last,
+                similarities=relation,
+                hints=inside,
                 lr=rate,
                 views_per_s=round(views_seen / max(1e-9, progress.seconds - began), 1),
                 done=fraction,
@@ -279,15 +311,33 @@ def _distill(
     return progress
 
 
-def _student(config: DistillConfig, weights: str, pool: Pool, counts: tuple[int, ...]) -> Student:
+def _watched(config: DistillConfig) -> tuple[tuple[str, str], ...]:
+    return HINTS.get((config.network, config.teacher), ()) if config.hints else ()
+
+
+def _teacher(config: DistillConfig) -> Watched:
+    trunk, _ = trained_trunk(config.teacher, "auto")
+    trunk.requires_grad_(False)
+    inside = [trunk.get_submodule(name) for _, name in _watched(config)]
+    teacher = Watched(normalised(config.teacher, trunk), inside)
+    return teacher.eval()
+
+
+def _student(
+    config: DistillConfig, weights: str, pool: Pool, counts: tuple[int, ...], teacher: Watched
+) -> Student:
     trunk, _ = trained_trunk(config.network, weights)
     if config.network == "vgg16":
         rng = np.random.default_rng((config.seed, 4))
-        drawn = _views(dataclasses.replace(config, mixup=0.0), pool, counts, rng)
-        mean_removed = Embedding(nn.Identity()).trunk(drawn.cpu())
-        trunk = with_batchnorm(trunk, mean_removed)
-    row, teacher = TRUNKS[config.network], TRUNKS[config.teacher]
-    model = seeded(lambda: Student(trunk, row.channels, teacher.channels))
+        drawn = _views(dataclasses.replace(config, mixup=0.0), pool, counts, rng).cpu()
+        trunk = with_batchnorm(trunk, Normalised(nn.Identity())(drawn))
+    inside = [trunk.get_submodule(name) for name, _ in _watched(config)]
+    watched = Watched(Normalised(trunk), inside)
+    with torch.no_grad():
+        nothing = torch.zeros(1, 3, config.pixels, config.pixels)
+        maps = zip(watched.eval()(nothing), teacher(nothing), strict=True)
+        channels = [(own.shape[1], his.shape[1]) for own, his in maps]
+    model = seeded(lambda: Student(watched, channels))
     assert isinstance(model, Student)
     return model
 
