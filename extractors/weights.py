@@ -48,6 +48,7 @@ CARD, SHARES = "card", "shares"  # entries of our files' headers, JSON
 INT8, SCALE = "int8", ".int8_scale"
 # Texts in the header of a file that holds a head alone: the trunk that it was learned on.
 TRUNK_OF, TRUNK_SHA256 = "trunk", "trunk_sha256"
+HEAD_SOURCE = "packaged+bundled"  # as recorded of such a file of ours
 
 
 def source_words(source: str) -> str:
@@ -407,6 +408,34 @@ def own_or_trunk(network: str, trunk: str, source: str) -> tuple[Weights | None,
     if source.startswith("file:") or (here and source in ("auto", "bundled")):
         return resolve(network, source), None
     return None, resolve(trunk, source)
+
+
+def head_source(own: Weights) -> Weights:
+    """The same weights; a head alone is recorded with where its trunk comes from."""
+    if own.source == "bundled" and own.path is not None and TRUNK_OF in header(own.path):
+        return dataclasses.replace(own, source=HEAD_SOURCE)
+    return own
+
+
+def trunk_of_head(path: Path, trunk: str, script: str) -> Weights:
+    """The weights of the trunk beside which a head was learned that was saved without it.
+
+    Args:
+        script: that trains such heads.
+
+    Raises:
+        PlaygroundError: those here are others.
+    """
+    wanted = header(path).get(TRUNK_SHA256, "")
+    found = resolve(trunk)
+    if found.sha256 != wanted:
+        raise PlaygroundError(
+            f"{path} belongs to weights of {trunk} with the SHA-256 "
+            f"{wanted[:8] or 'that it does not name'}, and those here ({found.source}) have "
+            f"{found.sha256[:8]}. Move the other weights away, or train a head for them: "
+            f"python -m {script} --help"
+        )
+    return found
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
