@@ -55,7 +55,12 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--batchnorm", default=DEFAULTS.batchnorm, choices=("eval", "train"))
     result.add_argument("--patience", type=int, default=DEFAULTS.patience, help="epochs; 0 = off")
     result.add_argument("--hold-out", type=float, default=DEFAULTS.hold_out, help="of photos")
-    result.add_argument("--dim", type=int, default=DEFAULTS.dim, help="of the PCA")
+    result.add_argument(
+        "--dim",
+        type=int,
+        default=DEFAULTS.dim,
+        help="of the PCA; 0: none, each collection fits its own",
+    )
     result.add_argument("--seed", type=int, default=DEFAULTS.seed)
     training.add_use(result)
     training.add_limits(result, epochs=20)
@@ -117,7 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     path = folder / "delf.safetensors"
     state = delf.assembled(folder)
     save_weights(path, state, card)  # whole: the PCA is of this network's features
-    state |= delf.local_pca(path, photos, config.dim, config.seed, config.network)
+    if config.dim:
+        state |= delf.local_pca(path, photos, config.dim, config.seed, config.network)
     # A packaged trunk that was kept is on every machine: the head alone is saved.
     kept = found if arguments.keep_trunk and found.source == "packaged" else None
     save_weights(path, state, card, shared if kept is None else None, kept)

@@ -64,7 +64,7 @@ class DelfTrainingConfig:
     hold_out: float = 0.2  # share of each landmark's photos
     views: ViewConfig = GENTLE
     attention_views: ViewConfig = OF_ANY_SIZE
-    dim: int = 40  # of the PCA
+    dim: int = 40  # of the PCA; 0 = none, each collection fits its own
     seed: int = 0
 
 
