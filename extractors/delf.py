@@ -19,7 +19,17 @@ from data.errors import PlaygroundError
 from extractors.base import RGB, Card, Features, Prepared, Raw, crop_and_shrink, l2_normalise
 from extractors.cnn import NetworkExtractor, check_image_size, rescale, to_tensor
 from extractors.trunks import LITE0, normalised, trunk
-from extractors.weights import Weights, load_into, own_or_trunk, read_state, resolve, seeded
+from extractors.weights import (
+    HEAD_SOURCE,
+    Weights,
+    head_source,
+    load_into,
+    own_or_trunk,
+    read_state,
+    resolve,
+    seeded,
+    trunk_of_head,
+)
 
 PCA_MEAN, PCA_COMPONENTS = "pca.mean", "pca.components"  # (C,), (d, C) in a weights file
 
@@ -190,23 +200,32 @@ class Delf(NetworkExtractor):
     def _resolved(self) -> tuple[Weights, Weights | None]:
         """(weights as recorded, trunk's weights where only the trunk is trained)."""
         if "_pair" not in self.__dict__:
-            own, base = own_or_trunk(self.network_name, self.config.trunk, self._wanted)
+            wanted = "bundled" if self._wanted == HEAD_SOURCE else self._wanted
+            own, base = own_or_trunk(self.network_name, self.config.trunk, wanted)
             if base is not None:
                 own = Weights(self.network_name, base.source, base.path, base.sha256)
             assert own is not None
-            self._pair: tuple[Weights, Weights | None] = (own, base)
+            self._pair: tuple[Weights, Weights | None] = (head_source(own), base)
         return self._pair
 
     def build_network(self) -> nn.Module:
         own, base = self._resolved()
         name = self.config.trunk
-        whole = trunk(name, base if base is not None else resolve(name, "untrained"))
-        features = self._tap.cut(whole)
         if base is not None:
+            features = self._tap.cut(trunk(name, base))
             return normalised(name, DelfNetwork(features, NormAttention())).eval()
-        module = seeded(lambda: DelfNetwork(features, Attention(self._tap.channels)))
         assert own.path is not None
         state = self._trained_state(own.path)
+        whole = any(tensor.startswith("trunk.") for tensor in state)
+        beside = (
+            resolve(name, "untrained")
+            if whole
+            else trunk_of_head(own.path, name, "scripts.train_delf")
+        )
+        features = self._tap.cut(trunk(name, beside))
+        module = seeded(lambda: DelfNetwork(features, Attention(self._tap.channels)))
+        if not whole:
+            state |= {f"trunk.{k}": v for k, v in features.state_dict().items()}
         load_into(module, state, str(own.path))
         return normalised(name, module).eval()
 

@@ -15,19 +15,20 @@ from extractors.cnn import GlobalNetwork, check_image_size, rescale
 from extractors.pooling import GeM, l2n
 from extractors.trunks import LITE0, TRUNKS, check_trunk, normalised, trunk
 from extractors.weights import (
+    HEAD_SOURCE,
     TRUNK_OF,
-    TRUNK_SHA256,
     Weights,
+    head_source,
     header,
     load_into,
     own_or_trunk,
     read_state,
     resolve,
     seeded,
+    trunk_of_head,
 )
 
 NETWORKS = {"contrastive": "gem-siamese", "triplet": "gem-siamese-triplet"}  # rows of the weights
-_HEAD_SOURCE = "packaged+bundled"  # as recorded of such a file of ours
 # A tensor's name that tells which trunk a file was trained with.
 _MARKS = {
     LITE0: "trunk.conv_stem.weight",
@@ -129,15 +130,13 @@ class GemSiamese(GlobalNetwork):
     def _resolved(self) -> tuple[Weights, Weights | None]:
         """(weights as recorded, trunk's weights where head and trunk come from two places)."""
         if "_pair" not in self.__dict__:
-            wanted = "bundled" if self._wanted == _HEAD_SOURCE else self._wanted
+            wanted = "bundled" if self._wanted == HEAD_SOURCE else self._wanted
             own, base = own_or_trunk(self.network_name, self.config.trunk, wanted)
             if base is not None:
                 label = base.source if base.path is None else f"{base.source}+untrained"
                 own = Weights(self.network_name, label, base.path, base.sha256)
             assert own is not None
-            if own.source == "bundled" and own.path is not None and TRUNK_OF in header(own.path):
-                own = dataclasses.replace(own, source=_HEAD_SOURCE)
-            self._pair: tuple[Weights, Weights | None] = (own, base)
+            self._pair: tuple[Weights, Weights | None] = (head_source(own), base)
         return self._pair
 
     def _module(self) -> SiameseNetwork:
@@ -149,7 +148,7 @@ class GemSiamese(GlobalNetwork):
             state = read_state(own.path)
             self._check_trunk_of(own.path, state)
             if _MARKS[network] not in state:
-                base = self._trunk_of_head(own.path)
+                base = trunk_of_head(own.path, network, "scripts.train_siamese")
         features = trunk(network, base if base is not None else resolve(network, "untrained"))
         channels = TRUNKS[network].channels
         module = seeded(lambda: SiameseNetwork(features, channels, self.dim))
@@ -168,19 +167,6 @@ class GemSiamese(GlobalNetwork):
                 f"{path} was trained with the trunk {found[0]}, and the extractor asks for "
                 f"{self.config.trunk}. Use gem-siamese:trunk={found[0]}."
             )
-
-    def _trunk_of_head(self, path: Path) -> Weights:
-        """The trunk beside which a head was learned that was saved without it."""
-        wanted = header(path).get(TRUNK_SHA256, "")
-        found = resolve(self.config.trunk)
-        if found.sha256 != wanted:
-            raise PlaygroundError(
-                f"{path} belongs to weights of {self.config.trunk} with the SHA-256 "
-                f"{wanted[:8] or 'that it does not name'}, and those here ({found.source}) have "
-                f"{found.sha256[:8]}. Move the other weights away, or train a head for them: "
-                f"python -m scripts.train_siamese --help"
-            )
-        return found
 
     def build_network(self) -> nn.Module:
         module = self._module()

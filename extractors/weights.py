@@ -44,8 +44,11 @@ _WORDS = {
     "published": "published by its authors",
 }
 CARD, SHARES = "card", "shares"  # entries of our files' headers, JSON
+# Names of the tensors that a file stores as int8, JSON; each has a fp16 scale per output channel.
+INT8, SCALE = "int8", ".int8_scale"
 # Texts in the header of a file that holds a head alone: the trunk that it was learned on.
 TRUNK_OF, TRUNK_SHA256 = "trunk", "trunk_sha256"
+HEAD_SOURCE = "packaged+bundled"  # as recorded of such a file of ours
 
 
 def source_words(source: str) -> str:
@@ -470,14 +473,85 @@ def own_or_trunk(network: str, trunk: str, source: str) -> tuple[Weights | None,
     return None, resolve(trunk, source)
 
 
+def head_source(own: Weights) -> Weights:
+    """The same weights; a head alone is recorded with where its trunk comes from."""
+    if own.source == "bundled" and own.path is not None and TRUNK_OF in header(own.path):
+        return dataclasses.replace(own, source=HEAD_SOURCE)
+    return own
+
+
+def trunk_of_head(path: Path, trunk: str, script: str) -> Weights:
+    """The weights of the trunk beside which a head was learned that was saved without it.
+
+    Args:
+        script: that trains such heads.
+
+    Raises:
+        PlaygroundError: those here are others.
+    """
+    wanted = header(path).get(TRUNK_SHA256, "")
+    found = resolve(trunk)
+    if found.sha256 != wanted:
+        raise PlaygroundError(
+            f"{path} belongs to weights of {trunk} with the SHA-256 "
+            f"{wanted[:8] or 'that it does not name'}, and those here ({found.source}) have "
+            f"{found.sha256[:8]}. Move the other weights away, or train a head for them: "
+            f"python -m {script} --help"
+        )
+    return found
+
+
 def read_state(path: Path) -> dict[str, Tensor]:
     """Tensors of a checkpoint by name, without running code from it (``checkpoints.read``).
 
-    Tensors that the file shares with another one of ours (its header says which) are read there.
+    Tensors that the file shares with another one of ours (its header says which) are read there;
+    what is stored as int8 comes as the numbers it stands for.
     """
-    state = checkpoints.read(path).state
+    state = _own_tensors(path)
     shares = header(path).get(SHARES)
     return state if shares is None else {**_shared(path, shares), **state}
+
+
+def _own_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file itself."""
+    state = checkpoints.read(path).state
+    text = header(path).get(INT8)
+    return state if text is None else dequantised(state, text, str(path))
+
+
+def dequantised(state: dict[str, Tensor], names: str, origin: str) -> dict[str, Tensor]:
+    """Whole numbers times the scale of their output channel (the first axis).
+
+    Args:
+        names: the header's list of the tensors that are stored as int8, JSON.
+
+    Raises:
+        PlaygroundError: the list, a tensor or a scale is not as ``export.quantised`` writes them.
+    """
+    try:
+        wanted = json.loads(names)
+    except ValueError:
+        wanted = None
+    if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
+        raise PlaygroundError(
+            f"{origin} is damaged: its header does not say which tensors are int8."
+        )
+    result = dict(state)
+    for name in wanted:
+        values, scale = result.get(name), result.pop(f"{name}{SCALE}", None)
+        if values is None or scale is None or values.ndim < 1:
+            raise PlaygroundError(f"{origin} is damaged: {name} or its scale is missing.")
+        if scale.shape != values.shape[:1]:
+            raise PlaygroundError(
+                f"{origin} is damaged: {name} has {len(values)} channels and a scale of the shape "
+                f"{tuple(scale.shape)}."
+            )
+        if not bool((torch.isfinite(scale) & (scale > 0)).all()):
+            raise PlaygroundError(
+                f"{origin} is damaged: a scale of {name} is not a number above 0."
+            )
+        result[name] = values * scale.reshape(-1, *[1] * (values.ndim - 1))
+    return result
 
 
 def header(path: Path) -> dict[str, str]:
@@ -546,7 +620,7 @@ def _shared(path: Path, text: str) -> dict[str, Tensor]:
             f"{path} needs the file {file} with the SHA-256 {sha256[:8]}… beside it, which holds "
             f"the trunk that both share. Put them into one folder."
         )
-    found = checkpoints.read(base).state
+    found = _own_tensors(base)
     if missing := [name for name in names if name not in found]:
         raise PlaygroundError(f"{base} has no tensor {missing[0]}, which {path} shares with it.")
     return {prefix + name: found[name] for name in names}

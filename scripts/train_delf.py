@@ -2,10 +2,12 @@
 
     python -m scripts.train_delf --collection my-landmarks
     python -m scripts.train_delf --collection my-landmarks --keep-trunk --weights bundled
+    python -m scripts.train_delf --network efficientnet-lite0 --keep-trunk --dim 64
 
 Without --collection it learns from procedural landmarks. It can be killed at any time; the same
 command goes on from the last checkpoint. To use the result:
 python -m scripts.weights import delf-resnet50 artifacts/training/delf/delf.safetensors
+(delf instead of delf-resnet50 for efficientnet-lite0).
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    result.add_argument("--network", default=DEFAULTS.network, choices=sorted(delf.TAPS))
     result.add_argument("--out", default="delf", help="name of the folder (default: delf)")
     training.add_photos(result)
     result.add_argument(
@@ -52,7 +55,12 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--batchnorm", default=DEFAULTS.batchnorm, choices=("eval", "train"))
     result.add_argument("--patience", type=int, default=DEFAULTS.patience, help="epochs; 0 = off")
     result.add_argument("--hold-out", type=float, default=DEFAULTS.hold_out, help="of photos")
-    result.add_argument("--dim", type=int, default=DEFAULTS.dim, help="of the PCA")
+    result.add_argument(
+        "--dim",
+        type=int,
+        default=DEFAULTS.dim,
+        help="of the PCA; 0: none, each collection fits its own",
+    )
     result.add_argument("--seed", type=int, default=DEFAULTS.seed)
     training.add_use(result)
     training.add_limits(result, epochs=20)
@@ -90,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not here.leads:
             return 0
         words = here.words
-    found = resolve("resnet50", config.weights)
+    found = resolve(config.network, config.weights)
     for stage, progress in outcome.items():
         recipe = delf.recipe(config, photos, found.sha256, stage)
         write_report(folder / stage, f"DELF, {stage}", recipe, progress)
@@ -101,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     run = Run(folder / last, delf.recipe(config, photos, found.sha256, last))
     card = card_of(
-        "DELF: ResNet50 conv4_x, attention, PCA",
+        f"DELF: {config.network}, attention, PCA",
         run.recipe,
         _joined(outcome),
         sum(progress.seconds for progress in outcome.values()),
@@ -114,8 +122,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     path = folder / "delf.safetensors"
     state = delf.assembled(folder)
     save_weights(path, state, card)  # whole: the PCA is of this network's features
-    state |= delf.local_pca(path, photos, config.dim, config.seed)
-    save_weights(path, state, card, shared)
+    if config.dim:
+        state |= delf.local_pca(path, photos, config.dim, config.seed, config.network)
+    # A packaged trunk that was kept is on every machine: the head alone is saved.
+    kept = found if arguments.keep_trunk and found.source == "packaged" else None
+    save_weights(path, state, card, shared if kept is None else None, kept)
     training.say(f"{ended}: {folder}")
     return 0
 

@@ -144,7 +144,7 @@ def _export(
         " and ".join(sources) + ".",
     )
     card |= training.for_use(arguments)
-    save_weights(path, pretrain.trained_state(config, tensors), card)
+    save_weights(path, pretrain.trained_state(config.network, tensors), card)
     write_report(run.folder, title, run.recipe, progress)
 
 

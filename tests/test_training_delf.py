@@ -19,13 +19,16 @@ from data.errors import PlaygroundError
 from extractors.delf import TAPS, Delf, DelfConfig
 from extractors.pooling import l2n
 from extractors.training import delf
+from extractors.training.export import card_of, save_weights
 from extractors.training.machine import machine
 from extractors.training.session import Limits
+from extractors.trunks import LITE0
 from extractors.weights import Weights
 
 CHANNELS = TAPS["resnet50"].channels
 TINY = delf.DelfTrainingConfig(pixels=32, batch=4, hold_out=0.34, patience=0)
 EPOCHS = Limits(epochs=2)
+CARD = card_of("a test", {"seed": 0}, [], 1.0, "cpu", {"command": "c", "commit": "d"}, "nothing.")
 
 
 @pytest.fixture
@@ -194,3 +197,35 @@ def test_a_pca_of_another_network_is_refused(tmp_path: Path) -> None:
     safetensors.torch.save_file(wrong, path)
     with pytest.raises(PlaygroundError, match="expected \\(1024,\\)"):
         Delf(DelfConfig(trunk="resnet50"), weights=f"file:{path}").fit([])
+
+
+def test_a_head_is_trained_beside_the_packaged_trunk_and_finds_it(tmp_path: Path) -> None:
+    """The trunk is kept and left out of the file; extraction puts it back or says why not."""
+    config = dataclasses.replace(TINY, network=LITE0, tune=False, dim=4)
+    trained(tmp_path, config, Limits(steps=1))
+    state = delf.assembled(tmp_path)
+    found = delf.trained_trunk(LITE0, "packaged")[1]
+    path = tmp_path / "head.safetensors"
+    save_weights(path, state, CARD)
+    state |= delf.local_pca(path, PHOTOS, 4, 0, LITE0)
+    save_weights(path, state, CARD, kept=found)
+    assert not any(name.startswith("trunk.") for name in safetensors.torch.load_file(path))
+    whole, head = DelfConfig(dim=4), f"file:{path}"
+    extractor = Delf(whole, weights=head)
+    photo = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    raw = extractor.describe(extractor.prepare(photo))
+    extractor.fit([raw])
+    assert np.allclose(extractor.state()["mean"], state["pca.mean"].numpy())
+    # The same features as the trunk alone gives, in the order of the learned attention.
+    plain = Delf(dataclasses.replace(whole, max_features=10_000), weights="packaged")
+    cells = plain.describe(plain.prepare(photo))
+    both = {tuple(place) for place in cells["geometry"][:, :3].round(3).tolist()}
+    assert {tuple(place) for place in raw["geometry"][:, :3].round(3).tolist()} <= both
+    with pytest.raises(PlaygroundError, match="belongs to weights of efficientnet-lite0"):
+        save_weights(path, state, CARD, kept=dataclasses.replace(found, sha256="0" * 64))
+        Delf(whole, weights=head).describe(extractor.prepare(photo))
+
+
+def test_a_trunk_without_cells_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PlaygroundError, match=r"--network vgg16 is no trunk of DELF's. Legal: "):
+        trained(tmp_path, dataclasses.replace(TINY, network="vgg16"))

@@ -1,6 +1,7 @@
-"""Training of the networks: trunks from procedural scenes, siamese networks, DELF, whitening.
+"""Training of the networks: trunks from scenes or a teacher, siamese networks, DELF, whitening.
 
 Nothing here imports ``indexing`` or ``evaluation``: a validation metric comes in as a function
-(``Score``) from the scripts ``train_trunk``, ``train_siamese``, ``train_delf``,
-``fit_whitening`` and ``train_all``. What comes out is what ``extractors.weights`` reads.
+(``Score``) from the scripts ``train_trunk``, ``distill_trunk``, ``train_siamese``,
+``train_delf``, ``fit_whitening`` and ``train_all``. What comes out is what ``extractors.weights``
+reads.
 """

@@ -1,10 +1,10 @@
 """DELF's training: the trunk learns to name landmarks, then the attention alone, then the PCA.
 
 Noh, Araujo, Sim, Weyand, Han: Large-scale image retrieval with attentive deep local features,
-ICCV 2017. The trunk (a whole ResNet50) is fine-tuned as a classifier of landmarks; it is cut after
-conv4_x and frozen; the attention learns, through a classifier of the attention-weighted mean of
-the features, which places tell landmarks apart; pictures come at random sizes meanwhile. Last,
-local features of training photos give the PCA.
+ICCV 2017. The trunk (the paper's: a whole ResNet50) is fine-tuned as a classifier of landmarks; it
+is cut where the features are taken (there after conv4_x) and frozen; the attention learns, through
+a classifier of the attention-weighted mean of the features, which places tell landmarks apart;
+pictures come at random sizes meanwhile. Last, local features of training photos give the PCA.
 """
 
 from __future__ import annotations
@@ -33,11 +33,10 @@ from extractors.training.photos import Split, TrainingPhotos, positions, square
 from extractors.training.session import Limits, Say, Session, cosine
 from extractors.training.siamese import random_square
 from extractors.training.views import GENTLE, ViewConfig, random_views
-from extractors.trunks import TRUNKS, Normalised
+from extractors.trunks import TRUNKS, normalised
 from extractors.weights import seeded
 
 STAGES = ("trunk", "attention")
-BLOCK3_CHANNELS = TAPS["resnet50"].channels
 OF_ANY_SIZE = dataclasses.replace(GENTLE, size=(0.35, 1.0))
 BEST = "best.safetensors"
 LOG_STEPS = 10
@@ -49,7 +48,8 @@ _MARGIN = 8 / 7  # pictures are read so much larger than the views taken from th
 class DelfTrainingConfig:
     """What decides the result."""
 
-    weights: str = "auto"  # of the ResNet50 to start from
+    network: str = "resnet50"  # the trunk, the paper's; or efficientnet-lite0
+    weights: str = "auto"  # of the trunk to start from
     pixels: int = 224  # side of the views, px
     batch: int = 32  # pictures per step and process
     learning_rate: float = 1e-4  # of Adam, at its highest, for the trunk
@@ -64,36 +64,36 @@ class DelfTrainingConfig:
     hold_out: float = 0.2  # share of each landmark's photos
     views: ViewConfig = GENTLE
     attention_views: ViewConfig = OF_ANY_SIZE
-    dim: int = 40  # of the PCA
+    dim: int = 40  # of the PCA; 0 = none, each collection fits its own
     seed: int = 0
 
 
 class Classifier(nn.Module):
     """Stage 1: trunk, mean over the map, one logit per landmark."""
 
-    def __init__(self, trunk: nn.Module, landmarks: int) -> None:
+    def __init__(self, trunk: nn.Module, landmarks: int, network: str = "resnet50") -> None:
         super().__init__()
         self.trunk = trunk
-        self.logits = nn.Linear(TRUNKS["resnet50"].channels, landmarks)
+        self.logits = nn.Linear(TRUNKS[network].channels, landmarks)
 
     def head(self, features: Tensor) -> Tensor:
         return self.logits(features.mean(dim=(2, 3)))
 
 
 class AttentionClassifier(nn.Module):
-    """Stage 2: conv4_x as it is, mean of attention x L2-normalised feature, logits.
+    """Stage 2: the cut trunk as it is, mean of attention x L2-normalised feature, logits.
 
     Unlike the paper's, the classifier stands on a LayerNorm: a mean of unit vectors has 1,024
     small numbers, from which a linear layer learns slowly.
     """
 
-    def __init__(self, block3: nn.Module, landmarks: int) -> None:
+    def __init__(self, cut: nn.Module, landmarks: int, network: str = "resnet50") -> None:
         super().__init__()
-        self.trunk = block3.requires_grad_(False)
-        self.attention = Attention(BLOCK3_CHANNELS)
+        channels = TAPS[network].channels
+        self.trunk = cut.requires_grad_(False)
+        self.attention = Attention(channels)
         self.logits = nn.Sequential(
-            nn.LayerNorm(BLOCK3_CHANNELS, elementwise_affine=False),
-            nn.Linear(BLOCK3_CHANNELS, landmarks),
+            nn.LayerNorm(channels, elementwise_affine=False), nn.Linear(channels, landmarks)
         )
 
     def head(self, features: Tensor) -> Tensor:
@@ -119,10 +119,12 @@ def optimiser_of(
 class Running(nn.Module):
     """Either stage on a machine: (B, 3, H, W) in [0, 1] -> logits; the head in fp32."""
 
-    def __init__(self, stage: Classifier | AttentionClassifier, machine: Machine) -> None:
+    def __init__(
+        self, stage: Classifier | AttentionClassifier, machine: Machine, network: str
+    ) -> None:
         super().__init__()
         self.stage = stage
-        self._normalise = Normalised(nn.Identity()).to(machine.device)
+        self._normalise = normalised(network, nn.Identity()).to(machine.device)
         self._machine = machine
 
     def forward(self, x: Tensor) -> Tensor:
@@ -207,22 +209,27 @@ def train_delf(
     Returns:
         The progress of the stages that were begun; a paused one is the last.
     """
-    trunk, found = trained_trunk("resnet50", config.weights)
+    if config.network not in TAPS:
+        raise PlaygroundError(
+            f"--network {config.network} is no trunk of DELF's. Legal: {', '.join(TAPS)}."
+        )
+    trunk, found = trained_trunk(config.network, config.weights)
     split = split_photos(photos.labels, config.hold_out, config.seed)
     names = sorted({photos.labels[i] for i in split.train})
     outcome: dict[str, Progress] = {}
     for stage in STAGES:
         if stage == "trunk" and not config.tune:
             continue
-        assert isinstance(trunk, nn.Sequential)
         model: Classifier | AttentionClassifier
         if stage == "trunk":
-            made = seeded(lambda trunk=trunk: Classifier(trunk, len(names)))  # type: ignore[misc]
+            made = seeded(lambda trunk=trunk: Classifier(trunk, len(names), config.network))  # type: ignore[misc]
         else:
             if config.tune:
                 trunk.load_state_dict(_trunk_part(_best(folder / "trunk")))
-            block3 = trunk[:-1]  # without layer4
-            made = seeded(lambda block3=block3: AttentionClassifier(block3, len(names)))  # type: ignore[misc]
+            cut = TAPS[config.network].cut(trunk)
+            made = seeded(
+                lambda cut=cut: AttentionClassifier(cut, len(names), config.network)  # type: ignore[misc]
+            )
         assert isinstance(made, Classifier | AttentionClassifier)
         model = made
         run = Run(folder / stage, recipe(config, photos, found.sha256, stage))
@@ -295,7 +302,7 @@ class _Stage:
                 self.scaler.load_state_dict(self.progress.extra["scaler"])
         model.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         to_device(self.optimiser, machine.device)
-        self.running = Running(model, machine)
+        self.running = Running(model, machine, config.network)
         self.session = Session(limits, self.progress, machine, say)
 
     def run_all(self) -> Progress:
@@ -431,7 +438,9 @@ def assembled(folder: Path) -> dict[str, Tensor]:
     return {k: v for k, v in state.items() if not k.startswith("logits.")}
 
 
-def local_pca(weights: Path, photos: TrainingPhotos, dim: int, seed: int) -> dict[str, Tensor]:
+def local_pca(
+    weights: Path, photos: TrainingPhotos, dim: int, seed: int, network: str = "resnet50"
+) -> dict[str, Tensor]:
     """The PCA of local features of training photos, as DELF takes them.
 
     Args:
@@ -440,7 +449,7 @@ def local_pca(weights: Path, photos: TrainingPhotos, dim: int, seed: int) -> dic
     Returns:
         What is added to that file, so that no PCA is fitted on the searched collection.
     """
-    extractor = Delf(DelfConfig(dim=dim, trunk="resnet50"), weights=f"file:{weights}")
+    extractor = Delf(DelfConfig(dim=dim, trunk=network), weights=f"file:{weights}")
     count = len(photos.labels)
     rng = np.random.default_rng((seed, 5))
     chosen = np.sort(rng.permutation(count)[:PCA_PHOTOS])

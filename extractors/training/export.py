@@ -1,4 +1,4 @@
-"""Trained weights as files to keep: safetensors in half precision, with a card.
+"""Trained weights as files to keep: safetensors in half precision or int8, with a card.
 
 Networks that share a trunk store it once: a file may leave out tensors that another file has
 (``shares`` in its header), and ``extractors.weights.read_state`` puts them together again.
@@ -20,6 +20,8 @@ from data.artefact import explain_os_errors, file_sha256, write_atomically
 from data.errors import PlaygroundError
 from extractors.weights import (
     CARD,
+    INT8,
+    SCALE,
     SHARES,
     TRUNK_OF,
     TRUNK_SHA256,
@@ -27,7 +29,9 @@ from extractors.weights import (
     measured_tables,
     read_state,
 )
+from extractors.weights import header as header_of
 
+_SMALLEST = 2.0**-24  # above 0 in fp16
 MAX_HISTORY = 200  # entries kept in a card; the report of the training has all
 
 
@@ -64,12 +68,39 @@ def halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return stored
 
 
+def quantised(stored: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Matrices and convolutions as int8 with one fp16 scale per output channel; the rest as it is.
+
+    A scale is the channel's largest value / 127, rounded up to fp16, so that no value has to be cut
+    off: what is read again differs by half a scale at most.
+
+    Returns:
+        Besides each int8 tensor its scales, (channels,), under its name and ``SCALE``.
+    """
+    result: dict[str, Tensor] = {}
+    for name, value in stored.items():
+        if value.ndim < 2:
+            result[name] = value
+            continue
+        exact = value.float()
+        wanted = exact.abs().amax(dim=tuple(range(1, exact.ndim))) / 127
+        scale = wanted.half()
+        short = scale.float() < wanted
+        scale[short] = torch.nextafter(scale[short], torch.tensor(torch.inf, dtype=torch.half))
+        scale = scale.clamp(min=_SMALLEST)  # of a channel of zeros
+        steps = exact / scale.float().reshape(-1, *[1] * (exact.ndim - 1))
+        result[name] = steps.round().to(torch.int8)
+        result[f"{name}{SCALE}"] = scale
+    return result
+
+
 def save_weights(
     path: Path,
     state: dict[str, Tensor],
     card: dict[str, Any],
     shared: Shared | None = None,
     kept: Weights | None = None,
+    int8: bool = False,
 ) -> None:
     """Write ``path`` (.safetensors) and beside it its card as ``.json`` and ``.md``.
 
@@ -80,6 +111,7 @@ def save_weights(
             the result is read.
         kept: weights of the trunk, where training left it as it was: ``trunk.*`` is left out, and
             the header names them.
+        int8: a quarter of fp32's size instead of half of it (``quantised``).
     """
     if kept is not None:
         state = {k: v for k, v in state.items() if not k.startswith("trunk.")}
@@ -104,22 +136,54 @@ def save_weights(
                 "tensors": names,
             }
         )
+    if int8:
+        names = [name for name, value in stored.items() if value.ndim > 1]
+        header[INT8] = json.dumps(names)
+        stored = quantised(stored)
     with explain_os_errors(f"Saving {path}"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            # A copy each: safetensors refuses tensors that share memory.
-            safetensors.torch.save_file(
-                {k: v.clone() for k, v in stored.items()}, temporary, header
-            )
-            with open(temporary, "rb+") as handle:
-                os.fsync(handle.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        _write(path, stored, header)
         text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
         write_atomically(path.with_suffix(".json"), text)
         write_atomically(path.with_suffix(".md"), card_text(path.stem, card))
+
+
+def _write(path: Path, tensors: dict[str, Tensor], texts: dict[str, str]) -> None:
+    """A safetensors file in one step."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        # A copy each: safetensors refuses tensors that share memory.
+        safetensors.torch.save_file({k: v.clone() for k, v in tensors.items()}, temporary, texts)
+        with open(temporary, "rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def quantise_file(path: Path) -> None:
+    """Rewrite a file of ours as int8. Files beside it that share its tensors get its new SHA-256.
+
+    Raises:
+        PlaygroundError: it is int8 already, or leaves tensors to another file.
+    """
+    texts, before = header_of(path), file_sha256(path)
+    if INT8 in texts or SHARES in texts or CARD not in texts:
+        raise PlaygroundError(
+            f"{path} cannot be made int8: it is so already, shares another file's tensors or is "
+            f"none of ours. Legal: a network saved by a training of this project."
+        )
+    stored = halved(read_state(path))
+    names = [name for name, value in stored.items() if value.ndim > 1]
+    with explain_os_errors(f"Saving {path}"):
+        _write(path, quantised(stored), {**texts, INT8: json.dumps(names)})
+        after = file_sha256(path)
+        for other in sorted(path.parent.glob("*.safetensors")):
+            own = header_of(other)
+            shares = json.loads(own.get(SHARES, "{}"))
+            if shares.get("sha256") == before:
+                own[SHARES] = json.dumps({**shares, "sha256": after})
+                _write(other, safetensors.torch.load_file(other), own)
 
 
 def card_of(

@@ -101,6 +101,45 @@ def trained_trunk(network: str, weights: str) -> tuple[nn.Module, Weights]:
     return trunk(network, found), found
 
 
+def with_batchnorm(plain: nn.Module, x: Tensor) -> nn.Module:
+    """VGG16's convolutions with a BatchNorm behind each, computing what they do without.
+
+    Each BatchNorm takes mean and variance from pictures and gives them back as offset and factor;
+    ``folded`` undoes it. With it the network trains at rates that would break the plain one.
+
+    Args:
+        plain: a trunk in torchvision's layout.
+        x: (B, 3, H, W), mean removed: what the statistics are taken from.
+    """
+    convolutions = iter([layer for layer in plain.modules() if isinstance(layer, nn.Conv2d)])
+    result = trainable_trunk("vgg16").eval()
+    with torch.no_grad():
+        for layer in result.children():
+            if isinstance(layer, nn.Conv2d):
+                layer.load_state_dict(next(convolutions).state_dict())
+            elif isinstance(layer, nn.BatchNorm2d):
+                variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
+                state = {"running_mean": mean, "running_var": variance, "bias": mean}
+                layer.load_state_dict(
+                    {**layer.state_dict(), **state, "weight": (variance + layer.eps).sqrt()}
+                )
+            x = layer(x)
+    return result.train()
+
+
+def adamw(module: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW that does not decay biases and BatchNorm's factors."""
+    decayed = [p for p in module.parameters() if p.ndim > 1]
+    free = [p for p in module.parameters() if p.ndim <= 1]
+    return torch.optim.AdamW(
+        [
+            {"params": decayed, "weight_decay": weight_decay},
+            {"params": free, "weight_decay": 0.0},
+        ],
+        lr=learning_rate,
+    )
+
+
 def trunk_state(network: str, module: nn.Module) -> dict[str, Tensor]:
     """The state of a trunk from ``trainable_trunk`` in torchvision's names, ready for inference.
 

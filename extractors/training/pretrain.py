@@ -30,7 +30,7 @@ from extractors.training import photos as pictures
 from extractors.training.checkpoint import Progress, Run, pack, to_device, unpack
 from extractors.training.describing import Score, describe
 from extractors.training.machine import Machine
-from extractors.training.networks import trainable_trunk, trunk_state, widened
+from extractors.training.networks import adamw, trainable_trunk, trunk_state, widened
 from extractors.training.photos import TrainingPhotos
 from extractors.training.scenes import VERSION
 from extractors.training.session import Limits, Say, Session, cosine
@@ -356,23 +356,15 @@ def _model(
     channels = int(TRUNKS[config.network].channels * width)
     model = seeded(lambda: Discriminator(trunk, channels, config.projection))
     assert isinstance(model, Discriminator)
-    # Biases and BatchNorm's factors are not decayed.
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    free = [p for p in model.parameters() if p.ndim <= 1]
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": decayed, "weight_decay": config.weight_decay},
-            {"params": free, "weight_decay": 0.0},
-        ],
-        lr=config.learning_rate,
-    )
-    return model, optimiser
+    return model, adamw(model, config.learning_rate, config.weight_decay)
 
 
-def trained_state(config: PretrainConfig, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def trained_state(
+    network: str, tensors: dict[str, Tensor], prefix: str = "embedding.trunk.module."
+) -> dict[str, Tensor]:
     """The trunk of a checkpoint's tensors in torchvision's names, BatchNorm folded for vgg16."""
-    prefix = "network.embedding.trunk.module."
+    prefix = f"network.{prefix}"
     state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    trunk = trainable_trunk(config.network)
+    trunk = trainable_trunk(network)
     trunk.load_state_dict(state)
-    return trunk_state(config.network, trunk.eval())
+    return trunk_state(network, trunk.eval())
