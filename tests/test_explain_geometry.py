@@ -111,8 +111,8 @@ def test_the_share_of_the_strongest_cells() -> None:
     assert grid.strongest(3) == [(0, 0), (0, 1), (1, 0)] and len(grid.strongest(9)) == 3
     assert grid.half() == 1
     said = sentences.of_cells([0.4, 0.2], grid, 0.8, "the query")
-    assert "2 of the 4 cells of the query (outlined) make 75.0 % of the score" in said
-    assert "25.0 % has no place" in said
+    assert "2 of the 4 cells of the query (outlined) make 75.0\u00a0% of the score" in said
+    assert "25.0\u00a0% has no place" in said
     assert "%" not in sentences.of_cells([0.1], grid, -0.2, "the query")
 
 

@@ -54,6 +54,7 @@ def grid_of(spec: str, weights: str = "untrained") -> tuple[Grid, float]:
         "resnet50:image_size=96,p=5.5",
         "vgg16:image_size=64",
         "gem-siamese:image_size=96",  # three scales; its bias is 0 until it is trained
+        "gem-vgg16:image_size=96",  # three scales, combined by a power mean
         "timm:model=test_efficientnet",
         "timm:model=test_vit,pooling=avg",
         "timm:model=test_vit,pooling=gem",

@@ -64,6 +64,10 @@ def _body(
             if reason is not None and hit is not None and hit.votes is None:
                 marked = feedback.buttons(photo.id)
             below = st.container()
+        if clicked and after is not None:
+            after()
+        if clicked or marked:
+            st.rerun()  # before the explanation, which takes longer than anything else here
         with left:
             view = why.choose(reason, photo) if reason is not None and explained else why.PHOTO
             if reason is not None and hit is not None and view != why.PHOTO:
@@ -77,12 +81,6 @@ def _body(
         if photo.extra:
             with st.expander("How this picture came about"):
                 st.table([{"What": key, "Value": value} for key, value in flat(photo.extra)])
-        if marked:
-            st.rerun()
-        if clicked:
-            if after is not None:
-                after()
-            st.rerun()
 
 
 def _use_button(members: Collection, photo: Photo) -> bool:

@@ -147,7 +147,7 @@ def _heat(why: Why, found: Heat, pixels: RGB) -> None:
     drawn = []
     for grid, whole in ((found.query, why.query.pixels), (found.photo, pixels)):
         labels = [
-            (cell, sentences.part(float(grid.values[cell]), found.score).replace(" ", ""))
+            (cell, sentences.part(float(grid.values[cell]), found.score).replace("\u00a0", ""))
             for cell in grid.strongest(_TOP)
         ]
         drawn.append(heat.cells(whole, grid, peak or _peak(grid), labels, sharp=found.aligned))
@@ -188,7 +188,7 @@ def _legend(found: Heat) -> None:
         stops = f"#8b94a3, {stops}"
         first = "0"
     bar = (
-        f"<i style='flex:0 1 200px;height:.8rem;border-radius:.3rem;"
+        f"<i style='flex:0 1 150px;height:.8rem;border-radius:.3rem;"
         f"background:linear-gradient(90deg,{stops})'></i>"
     )
     what = "of the score per cell" if found.score > 0.01 else "of the cosine per cell"

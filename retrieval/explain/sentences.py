@@ -50,7 +50,7 @@ def of_distance(result: SearchResult, hit: Hit) -> str:
 
 def part(value: float, score: float) -> str:
     """A part of a score, in percent where that means something."""
-    text = f"{100 * value / score:.1f} %" if score > 0.01 else f"{value:.4f}"
+    text = f"{100 * value / score:.1f}\u00a0%" if score > 0.01 else f"{value:.4f}"
     return text.replace("-", "−")
 
 
