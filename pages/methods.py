@@ -1,4 +1,4 @@
-"""Methods: each extractor and index type on one screen, its cost here, and the weights."""
+"""Methods: each extractor, index type and re-ranker, its cost here, and the weights."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pages.parts import backend, choices, entry, looks, training, weights
 from pages.parts.compare import UNTRAINED, seconds, size
 from pages.parts.text import photos as count_of
 from pages.parts.text import plain
+from retrieval.rerank import registry as rerankers
 
 if TYPE_CHECKING:
     from indexing.status import ExtractorStatus
@@ -23,7 +24,7 @@ def main() -> None:
     )
     kind = st.segmented_control(
         "Kind",
-        ["Extractors", "Index types", "Weights"],
+        ["Extractors", "Index types", "Re-rankers", "Weights"],
         default="Extractors",
         required=True,
         key="m_kind",
@@ -42,8 +43,10 @@ def main() -> None:
     with backend.guard("describe this method"):
         if kind == "Extractors":
             _extractor(name)
-        else:
+        elif kind == "Index types":
             _index(name)
+        else:
+            _reranker(name)
 
 
 def _extractor(collection: str | None) -> None:
@@ -108,6 +111,41 @@ def _index(collection: str | None) -> None:
             st.caption("Not built for this collection yet, so nothing was measured.")
             return
         columns: dict[str, Any] = {"Bytes / vector": st.column_config.NumberColumn(format="%.0f")}
+        st.dataframe(lines, hide_index=True, column_config=columns, width="stretch")
+
+
+def _reranker(collection: str | None) -> None:
+    name = _choose(rerankers.names(), "m_rerank")
+    card = rerankers.card(name)
+    facts, cost = _page(card, name)
+    with facts:
+        st.markdown(f"**Score of a hit afterwards**  \n{card.score}")
+        st.markdown(f"**When it hurts**  \n{card.hurts}")
+        st.markdown(f"**Paper**  \n[{card.paper}]({card.url})")
+        if card.licence:
+            st.markdown(f"**Licence**  \n{card.licence}")
+    with cost:
+        st.markdown(card.cost)
+        rows = backend.evaluations(collection) if collection is not None else []
+        lines = [
+            {
+                "Extractor": backend.title(row.extractor),
+                "Index": backend.title(row.index),
+                "Chain": backend.chain_title(row.rerank),
+                "ms": row.rerank_ms,
+                "mAP": row.map,
+            }
+            for row in rows
+            if not row.stale and name in {one.partition(":")[0] for one in row.rerank.split("+")}
+        ]
+        if not lines:
+            st.caption("Not evaluated on this collection yet: the Accuracy page does it.")
+            return
+        columns: dict[str, Any] = {
+            "ms": st.column_config.NumberColumn(format="%.1f"),
+            "mAP": st.column_config.NumberColumn(format="%.3f"),
+        }
+        st.caption(f"Evaluated on {plain(str(collection))}, median per query:")
         st.dataframe(lines, hide_index=True, column_config=columns, width="stretch")
 
 

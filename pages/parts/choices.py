@@ -77,16 +77,15 @@ def _chains(wanted: tuple[str, ...] | None) -> list[str]:
 
     typed = [one for one in wanted or () if one not in (registry.NONE, *registry.names())]
     options = [*registry.names(), registry.NONE, *typed]
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        chains = _pills("Re-rank", options, wanted, [], "w_rerank")
-        with st.popover("Chain …", help="Several re-rankers after each other, or other parameters"):
-            text = st.text_input("Chain", placeholder="aqe:k=5+sift", key="w_chain")
-            st.caption("Names between +, parameters behind a colon. The Methods page lists them.")
-            if st.button("Add a row", key="add_chain", disabled=not text):
-                with backend.guard("read this chain"):
-                    chain = registry.join(registry.chain(text))
-                    state.update(rerank=tuple(dict.fromkeys([*(wanted or ()), chain])))
-                    st.rerun()
+    chains = _pills("Re-rank", options, wanted, [], "w_rerank")
+    with st.popover("Chain …", help="Several re-rankers after each other, or other parameters"):
+        text = st.text_input("Chain", placeholder="aqe:k=5+sift", key="w_chain")
+        st.caption("Names between +, parameters behind a colon. The Methods page lists them.")
+        if st.button("Add a row", key="add_chain", disabled=not text):
+            with backend.guard("read this chain"):
+                chain = registry.join(registry.chain(text))
+                state.update(rerank=tuple(dict.fromkeys([*(wanted or ()), chain])))
+                st.rerun()
     return chains
 
 

@@ -151,7 +151,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       hit.type = 'button'; hit.dataset.id = id; hit.dataset.row = row.id;
       hit.tabIndex = at ? -1 : 0;
       const score3 = score === null ? '' :
-        score.toFixed(Math.abs(score) >= 2 && Number.isInteger(score) ? 0 : 3);
+        score.toFixed(Number.isInteger(score) && (inliers !== null || score >= 2) ? 0 : 3);
       const said = 'Rank ' + (at + 1) + ', ' + label + (score3 && ', score ' + score3) +
         ', ' + WORD[verdict] +
         (odd ? ', ' + markOf(row).join(': ') : '') +

@@ -200,7 +200,9 @@ class _Searcher:
         if key in kept:
             kept.move_to_end(key)
             return kept[key]
-        self.note.caption(f"Searching with {backend.title(recipe.extractor)} …")
+        self.note.caption(
+            f"Searching with {backend.row_title(recipe.extractor, recipe.index, recipe.chain)} …"
+        )
         result = backend.engine().search(
             self.collection.name, recipe, self.searched, self.k, exclude=self.left_out
         )

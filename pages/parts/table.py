@@ -137,7 +137,7 @@ def _columns(k: int, judged: Judged | None = None) -> dict[str, Any]:
     bar = st.column_config.ProgressColumn
 
     def ms(label: str, what: str) -> Any:
-        return number(label, format="%.2f", help=what, width=84)
+        return number(label, format="%.1f", help=what, width=84)
 
     columns = {
         "extractor": st.column_config.TextColumn("Extractor", width=110, pinned=True),
