@@ -110,8 +110,8 @@ class Sift(LocalReranker):
         score="inliers; 0 below min_inliers, in the order from before",
         cost="some milliseconds per photo of the shortlist where the features were built; "
         "otherwise SIFT of each photo of the shortlist first. 148 bytes on disk per keypoint",
-        hurts="where views, light or seasons differ much: SIFT then finds nothing in common, and "
-        "repeated windows, text and watermarks that photos share win",
+        hurts="after extractors that are good already, whose order a few inliers on a fence or a "
+        "text overrule; where views, light or seasons differ much, SIFT finds nothing in common",
         licence="SIFT's patent (US 6,711,293) expired in March 2020; the code is OpenCV's "
         "(Apache 2.0).",
     )
