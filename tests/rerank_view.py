@@ -28,7 +28,7 @@ class SmallView:
     def __post_init__(self) -> None:
         self.x = np.array(self.x, np.float32)
         self.x.flags.writeable = False
-        self.photos = (None,) * len(self.x)
+        self.photos = tuple(types.SimpleNamespace(id=str(i)) for i in range(len(self.x)))
         self.memory: dict[Hashable, Any] = {}
 
     def vectors(self, spec: str | None = None) -> Any:
@@ -38,6 +38,7 @@ class SmallView:
         return types.SimpleNamespace(vectors=np.array(query, np.float32)[None])
 
     def search(self, vector: np.ndarray, k: int) -> Ranking:
+        vector = np.asarray(vector)
         rows = np.array(
             [r for r in range(len(self.x)) if r not in self.excluded and self.x[r].any()], np.int64
         )
@@ -61,9 +62,17 @@ class SmallView:
         return self.memory[key]
 
 
+class Asked(np.ndarray):
+    """A query that is a vector, with one photo marked right for relevance feedback."""
+
+    right: tuple[str, ...] = ("1",)
+    wrong: tuple[str, ...] = ()
+
+
 def answer(view: SmallView, spec: str, query: Any, k: int = 1000) -> Ranking:
     """A plain search, then one re-ranker or a chain."""
-    ranking = view.search(np.asarray(query), k)
+    query = np.asarray(query, float).view(Asked)
+    ranking = view.search(query, k)
     for one in registry.chain(spec):
         method = registry.create(one)
         if method.offline == "needed":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rerank_view import SmallView, answer, clusters
+from rerank_view import Asked, SmallView, answer, clusters
 
 from data import store
 from data.errors import PlaygroundError
@@ -71,7 +71,7 @@ def test_a_photo_without_a_descriptor_is_no_answer(tmp_path: Path, name: str) ->
 
 @pytest.mark.parametrize("name", GLOBAL)
 def test_the_same_again_and_nothing_changed(tmp_path: Path, name: str) -> None:
-    view, query = SmallView(clusters(20), tmp_path), clusters(30)[25]
+    view, query = SmallView(clusters(20), tmp_path), clusters(30)[25].view(Asked)
     given = view.search(query, 20)
     rows, scores = given.rows.copy(), given.scores.copy()
     method = registry.create(name)
@@ -83,7 +83,7 @@ def test_the_same_again_and_nothing_changed(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in GLOBAL if name != "aqe"])
 def test_after_an_expansion_the_expanded_query_counts(tmp_path: Path, name: str) -> None:
-    view, query = SmallView(clusters(20), tmp_path), clusters(30)[25]
+    view, query = SmallView(clusters(20), tmp_path), clusters(30)[25].view(Asked)
     expanded = answer(view, "aqe:k=2", query)
     assert expanded.vector is not None
     chained = answer(view, f"aqe:k=2+{name}", query)

@@ -77,9 +77,10 @@ class Rocchio(Reranker):
 
 
 def _vectors(ids: Sequence[str], view: View) -> Floats:
-    """(n, D) of the marked photos that are in this collection."""
+    """(n, D) of the marked photos that are in this collection and not left out."""
     rows = view.kept("rows by id", lambda: {photo.id: i for i, photo in enumerate(view.photos)})
-    return np.asarray(view.vectors().vectors[[rows[one] for one in ids if one in rows]])
+    marked = [rows[one] for one in ids if rows.get(one, -1) not in (-1, *view.excluded)]
+    return np.asarray(view.vectors().vectors[marked])
 
 
 def _best(rankings: Sequence[Ranking], k: int) -> Ranking:
