@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from typing import ClassVar
 
 import numpy as np
 
-from data.errors import PlaygroundError
 from extractors.base import l2_normalise
 from retrieval.ranking import Query, Ranking
 from retrieval.rerank.base import RerankCard, Reranker, View, query_vector
@@ -22,6 +23,7 @@ class AlphaQe(Reranker):
     """The query and its k nearest, weighted by their cosine, searched again in the same index."""
 
     name = "alpha-qe"
+    legal: ClassVar[dict[str, tuple[float, float]]] = {"k": (1, math.inf), "alpha": (0, math.inf)}
     card = RerankCard(
         title="alphaQE",
         paper="F. Radenovic, G. Tolias, O. Chum, Fine-tuning CNN Image Retrieval with No Human "
@@ -44,10 +46,6 @@ class AlphaQe(Reranker):
 
     def __init__(self, config: AlphaQeConfig) -> None:
         super().__init__(config)
-        if config.k < 1 or config.alpha < 0:
-            raise PlaygroundError(
-                f"{self.spec} is not possible. Legal: k of 1 or more, alpha of 0 or more."
-            )
 
     @property
     def depth(self) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from typing import ClassVar
 
 import numpy as np
 
-from data.errors import PlaygroundError
 from extractors.base import l2_normalise
 from indexing.base import Floats
 from retrieval.ranking import Query, Ranking
@@ -22,6 +23,7 @@ class Aqe(Reranker):
     """The mean of the query and its k nearest, searched again in the same index."""
 
     name = "aqe"
+    legal: ClassVar[dict[str, tuple[float, float]]] = {"k": (1, math.inf)}
     card = RerankCard(
         title="AQE",
         paper="O. Chum, J. Philbin, J. Sivic, M. Isard, A. Zisserman, Total Recall: Automatic "
@@ -38,8 +40,6 @@ class Aqe(Reranker):
 
     def __init__(self, config: AqeConfig) -> None:
         super().__init__(config)
-        if config.k < 1:
-            raise PlaygroundError(f"aqe:k={config.k} is not possible. Legal: 1 or more answers.")
 
     @property
     def depth(self) -> int:

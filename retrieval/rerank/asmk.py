@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import faiss
 import numpy as np
@@ -35,23 +35,6 @@ class AsmkConfig:
     iterations: int = 10  # of k-means
     seed: int = 0  # of k-means and of its sample
 
-    def __post_init__(self) -> None:
-        legal: dict[str, tuple[float, float]] = {
-            "depth": (1, 10_000),
-            "words": (2, 65_536),
-            "assigned": (1, 100),
-            "alpha": (0.0, 100.0),
-            "tau": (-1.0, 1.0),
-            "iterations": (1, 1000),
-            "seed": (0, 2**31 - 1),
-        }
-        for field, (least, most) in legal.items():
-            value = getattr(self, field)
-            if not least <= value <= most:
-                raise PlaygroundError(
-                    f"asmk:{field}={value} is not possible. Legal: {least} to {most}."
-                )
-
 
 @dataclasses.dataclass(frozen=True)
 class Aggregate:
@@ -67,6 +50,15 @@ class Asmk(Reranker):
     name = "asmk"
     needs = "local"
     offline = "needed"
+    legal: ClassVar[dict[str, tuple[float, float]]] = {
+        "depth": (1, 10_000),
+        "words": (2, 65_536),
+        "assigned": (1, 100),
+        "alpha": (0.0, 100.0),
+        "tau": (-1.0, 1.0),
+        "iterations": (1, 1000),
+        "seed": (0, 2**31 - 1),
+    }
     card = RerankCard(
         title="ASMK",
         paper="G. Tolias, Y. Avrithis, H. Jégou, Image Search with Selective Match Kernels: "

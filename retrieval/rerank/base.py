@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
@@ -136,9 +137,17 @@ class Reranker(abc.ABC):
     needs: ClassVar[Needs] = "global"
     offline: ClassVar[Offline] = "none"
     card: ClassVar[RerankCard]
+    legal: ClassVar[dict[str, tuple[float, float]]] = {}  # config field -> lowest, highest value
 
     def __init__(self, config: Any) -> None:
         self.config = config  # a frozen dataclass, one per method
+        for field, (least, most) in self.legal.items():
+            value = getattr(config, field)
+            if not least <= value <= most:
+                words = f"{least} to {most}" if math.isfinite(most) else f"{least} or more"
+                raise PlaygroundError(
+                    f"{self.name}:{field}={value} is not possible. Legal: {words}."
+                )
 
     @property
     def depth(self) -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import math
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import PlaygroundError
 from extractors.base import l2_normalise
 from indexing.base import Floats, Ints
 from retrieval import graph
@@ -27,6 +27,7 @@ class Dba(Reranker):
 
     name = "dba"
     offline = "needed"
+    legal: ClassVar[dict[str, tuple[float, float]]] = {"k": (1, math.inf), "alpha": (0, math.inf)}
     card = RerankCard(
         title="alphaDBA",
         paper="A. Gordo, J. Almazan, J. Revaud, D. Larlus, End-to-end Learning of Deep Visual "
@@ -52,10 +53,6 @@ class Dba(Reranker):
 
     def __init__(self, config: DbaConfig) -> None:
         super().__init__(config)
-        if config.k < 1 or config.alpha < 0:
-            raise PlaygroundError(
-                f"{self.spec} is not possible. Legal: k of 1 or more, alpha of 0 or more."
-            )
 
     @property
     def depth(self) -> int:

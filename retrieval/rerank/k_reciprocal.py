@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import math
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import PlaygroundError
 from retrieval import graph
 from retrieval.ranking import Query, Ranking
 from retrieval.rerank.base import RerankCard, Reranker, View, query_vector
@@ -26,6 +26,12 @@ class KReciprocal(Reranker):
     """The Jaccard distance of weighted neighbour sets, mixed with the distance."""
 
     name = "k-reciprocal"
+    legal: ClassVar[dict[str, tuple[float, float]]] = {
+        "depth": (1, math.inf),
+        "k1": (1, math.inf),
+        "k2": (1, math.inf),
+        "weight": (0, 1),
+    }
     card = RerankCard(
         title="k-reciprocal",
         paper="Z. Zhong, L. Zheng, D. Cao, S. Li, Re-ranking Person Re-identification with "
@@ -51,11 +57,6 @@ class KReciprocal(Reranker):
 
     def __init__(self, config: KReciprocalConfig) -> None:
         super().__init__(config)
-        if min(config.depth, config.k1, config.k2) < 1 or not 0 <= config.weight <= 1:
-            raise PlaygroundError(
-                f"{self.spec} is not possible. Legal: depth, k1 and k2 of 1 or more, weight from "
-                f"0 to 1."
-            )
 
     def rerank(self, query: Query, ranking: Ranking, view: View) -> Ranking:
         if not len(ranking):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from data.base import Box
-from data.errors import PlaygroundError
 from extractors.base import RGB, crop_and_shrink
 from indexing.base import Ints
 from retrieval import matching_networks
@@ -32,22 +31,6 @@ class LightGlueConfig:
     threshold: float = 0.1  # least probability of a match
     residual: float = 6.0  # px at image_size
     min_inliers: int = 8  # fewer count as none
-
-    def __post_init__(self) -> None:
-        legal: dict[str, tuple[float, float]] = {
-            "depth": (1, 10_000),
-            "image_size": (32, 4096),
-            "max_keypoints": (4, 8192),
-            "threshold": (0.0, 1.0),
-            "residual": (0.1, 100.0),
-            "min_inliers": (4, 10_000),
-        }
-        for field, (least, most) in legal.items():
-            value = getattr(self, field)
-            if not least <= value <= most:
-                raise PlaygroundError(
-                    f"lightglue:{field}={value} is not possible. Legal: {least} to {most}."
-                )
 
 
 class AlikedDetector(Detector):
@@ -85,6 +68,14 @@ class LightGlue(LocalReranker):
     """Inliers of one homography among LightGlue's matches."""
 
     name = "lightglue"
+    legal: ClassVar[dict[str, tuple[float, float]]] = {
+        "depth": (1, 10_000),
+        "image_size": (32, 4096),
+        "max_keypoints": (4, 8192),
+        "threshold": (0.0, 1.0),
+        "residual": (0.1, 100.0),
+        "min_inliers": (4, 10_000),
+    }
     card = RerankCard(
         title="LightGlue",
         paper="P. Lindenberger, P.-E. Sarlin, M. Pollefeys, LightGlue: Local Feature Matching at "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -31,26 +31,18 @@ class LoftrConfig:
     residual: float = 6.0  # px at image_size
     min_inliers: int = 8  # fewer count as none
 
-    def __post_init__(self) -> None:
-        legal: dict[str, tuple[float, float]] = {
-            "depth": (1, 10_000),
-            "image_size": (64, 840),
-            "residual": (0.1, 100.0),
-            "min_inliers": (4, 10_000),
-        }
-        for field, (least, most) in legal.items():
-            value = getattr(self, field)
-            if not least <= value <= most:
-                raise PlaygroundError(
-                    f"loftr:{field}={value} is not possible. Legal: {least} to {most}."
-                )
-
 
 class Loftr(Reranker):
     """Inliers of one homography among LoFTR's matches."""
 
     name = "loftr"
     needs = "photos"
+    legal: ClassVar[dict[str, tuple[float, float]]] = {
+        "depth": (1, 10_000),
+        "image_size": (64, 840),
+        "residual": (0.1, 100.0),
+        "min_inliers": (4, 10_000),
+    }
     card = RerankCard(
         title="LoFTR",
         paper="J. Sun, Z. Shen, Y. Wang, H. Bao, X. Zhou, LoFTR: Detector-Free Local Feature "

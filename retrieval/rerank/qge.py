@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from typing import ClassVar
 
 import numpy as np
 
-from data.errors import PlaygroundError
 from extractors.base import l2_normalise
 from retrieval import graph
 from retrieval.ranking import Query, Ranking
@@ -29,6 +30,7 @@ class Qge(Reranker):
 
     name = "qge"
     offline = "needed"
+    legal: ClassVar[dict[str, tuple[float, float]]] = {"k": (1, math.inf)}
     card = RerankCard(
         title="QGE",
         paper="Query expansion weighted by rank, then diffusion, as a bachelor's thesis on "
@@ -61,8 +63,6 @@ class Qge(Reranker):
         super().__init__(config)
         self._walk = graph.Walk(config.kd, config.truncation, GAMMA, ALPHA)
         graph.check_walk(self.spec, self._walk, config.kq)
-        if config.k < 1:
-            raise PlaygroundError(f"{self.spec} is not possible. Legal: k of 1 or more.")
 
     @property
     def depth(self) -> int:

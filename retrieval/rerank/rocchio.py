@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from data.errors import PlaygroundError
 from extractors.base import l2_normalise
 from indexing.base import Floats
 from retrieval.ranking import Query, Ranking
@@ -26,6 +26,10 @@ class Rocchio(Reranker):
     """The query moved by marked photos, searched again; unmarked queries stay as they are."""
 
     name = "rocchio"
+    legal: ClassVar[dict[str, tuple[float, float]]] = {
+        "right": (0, math.inf),
+        "wrong": (0, math.inf),
+    }
     card = RerankCard(
         title="Rocchio feedback",
         paper="J. Rocchio, Relevance feedback in information retrieval, in: The SMART Retrieval "
@@ -49,9 +53,6 @@ class Rocchio(Reranker):
 
     def __init__(self, config: RocchioConfig) -> None:
         super().__init__(config)
-        for name, value in (("right", config.right), ("wrong", config.wrong)):
-            if value < 0:
-                raise PlaygroundError(f"rocchio:{name}={value} is not possible. Legal: 0 or more.")
 
     @property
     def depth(self) -> int:

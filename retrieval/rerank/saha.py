@@ -6,7 +6,7 @@ Named after the thesis that re-ranks so: SIFT, AffNet, HardNet, AdaLAM.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from data.base import Box
-from data.errors import PlaygroundError
 from extractors.base import RGB, crop_and_shrink
 from extractors.sift import detect_sift
 from indexing.base import Ints
@@ -36,20 +35,6 @@ class SahaConfig:
     image_size: int = 640  # px, longer side of the full photo; never enlarged
     max_keypoints: int = 1000  # the strongest per photo
     min_inliers: int = 8  # fewer matches count as none
-
-    def __post_init__(self) -> None:
-        legal = {
-            "depth": (1, 10_000),
-            "image_size": (32, 4096),
-            "max_keypoints": (4, 32_768),
-            "min_inliers": (1, 10_000),
-        }
-        for field, (least, most) in legal.items():
-            value = getattr(self, field)
-            if not least <= value <= most:
-                raise PlaygroundError(
-                    f"saha:{field}={value} is not possible. Legal: {least} to {most}."
-                )
 
 
 class SahaDetector(Detector):
@@ -87,6 +72,12 @@ class Saha(LocalReranker):
     """AdaLAM's matches of HardNet descriptors at SIFT's keypoints."""
 
     name = "saha"
+    legal: ClassVar[dict[str, tuple[float, float]]] = {
+        "depth": (1, 10_000),
+        "image_size": (32, 4096),
+        "max_keypoints": (4, 32_768),
+        "min_inliers": (1, 10_000),
+    }
     card = RerankCard(
         title="SAHA: SIFT, AffNet, HardNet, AdaLAM",
         paper="L. Cavalli et al., AdaLAM: Revisiting Handcrafted Outlier Detection, ECCV 2020; "

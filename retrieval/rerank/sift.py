@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from data.base import Box
-from data.errors import PlaygroundError
 from extractors.base import RGB, crop_and_shrink
 from extractors.sift import SIFT_DIM, detect_sift, root_sift
 from indexing.base import Ints
@@ -32,22 +31,6 @@ class SiftConfig:
     ratio: float = 0.8  # of the distances to the nearest and the second nearest; 1: no test
     residual: float = 6.0  # px at image_size
     min_inliers: int = 6  # fewer count as none: wrong pairs have 5 or fewer in 99 of 100
-
-    def __post_init__(self) -> None:
-        legal: dict[str, tuple[float, float]] = {
-            "depth": (1, 10_000),
-            "image_size": (16, 4096),
-            "max_keypoints": (4, 32_768),
-            "ratio": (0.1, 1.0),
-            "residual": (0.1, 100.0),
-            "min_inliers": (4, 10_000),
-        }
-        for field, (least, most) in legal.items():
-            value = getattr(self, field)
-            if not least <= value <= most:
-                raise PlaygroundError(
-                    f"sift:{field}={value} is not possible. Legal: {least} to {most}."
-                )
 
 
 class SiftDetector(Detector):
@@ -85,6 +68,14 @@ class Sift(LocalReranker):
     """Inliers of one homography among mutually nearest RootSIFT descriptors."""
 
     name = "sift"
+    legal: ClassVar[dict[str, tuple[float, float]]] = {
+        "depth": (1, 10_000),
+        "image_size": (16, 4096),
+        "max_keypoints": (4, 32_768),
+        "ratio": (0.1, 1.0),
+        "residual": (0.1, 100.0),
+        "min_inliers": (4, 10_000),
+    }
     card = RerankCard(
         title="SIFT + MAGSAC",
         paper="D. Lowe, Distinctive Image Features from Scale-Invariant Keypoints, IJCV 2004; "

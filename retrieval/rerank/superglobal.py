@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from typing import ClassVar
 
 import numpy as np
 
-from data.errors import PlaygroundError
 from indexing.base import Floats
 from retrieval import graph
 from retrieval.ranking import Query, Ranking
@@ -24,6 +25,11 @@ class SuperGlobal(Reranker):
     """Global descriptors alone, nothing offline."""
 
     name = "superglobal"
+    legal: ClassVar[dict[str, tuple[float, float]]] = {
+        "depth": (1, math.inf),
+        "k": (0, math.inf),
+        "beta": (0, math.inf),
+    }
     card = RerankCard(
         title="SuperGlobal",
         paper="S. Shao, K. Chen, A. Karpur, Q. Cui, A. Araujo, B. Cao, Global Features are All "
@@ -50,10 +56,6 @@ class SuperGlobal(Reranker):
 
     def __init__(self, config: SuperGlobalConfig) -> None:
         super().__init__(config)
-        if config.depth < 1 or config.k < 0 or config.beta < 0:
-            raise PlaygroundError(
-                f"{self.spec} is not possible. Legal: depth of 1 or more, k and beta of 0 or more."
-            )
 
     def rerank(self, query: Query, ranking: Ranking, view: View) -> Ranking:
         if not len(ranking):
