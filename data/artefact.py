@@ -21,7 +21,7 @@ from typing import Any
 
 import filelock
 
-from data.errors import PlaygroundError
+from data.errors import Conflict, NotFound, PlaygroundError
 
 MANIFEST = "manifest.json"
 RECORD = "record.json"
@@ -93,7 +93,7 @@ def exclusive(folder: Path, doing: str) -> Iterator[None]:
     try:
         lock.acquire()
     except filelock.Timeout:
-        raise PlaygroundError(
+        raise Conflict(
             f"{doing} is already running in another process ({folder}). Wait for it to end, or "
             f"stop that process, and run the command again."
         ) from None
@@ -167,7 +167,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     except ValueError:
         manifest = None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise PlaygroundError(
+        raise Conflict(
             f"{folder / MANIFEST} is not a manifest of format {FORMAT}. Delete the folder "
             f"{folder} and build it again."
         )
@@ -183,27 +183,33 @@ def read_record(folder: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def file_path(folder: Path, manifest: dict[str, Any], name: str, mend: str) -> Path:
+def file_path(folder: Path, manifest: dict[str, Any], name: str, mend: str, then: str = "") -> Path:
     """The path of one of the artefact's files, after checking its size and SHA-256.
 
     Args:
         mend: the command that builds the artefact again, quoted in the error.
+        then: what the error says behind the command.
+
+    Raises:
+        NotFound: the file is not there.
+        Conflict: it is damaged.
     """
     entry = manifest["files"].get(name)
     if entry is None:
-        raise PlaygroundError(f"The artefact {folder} has no {name}. Run: {mend}")
+        raise NotFound(f"The artefact {folder} has no {name}.", command=mend, then=then)
     # The manifest is untrusted: only a plain name inside the folder is opened.
     if Path(entry["file"]).name != entry["file"]:
-        raise PlaygroundError(f"{folder / MANIFEST} names a file outside its folder. Run: {mend}")
+        outside = f"{folder / MANIFEST} names a file outside its folder."
+        raise Conflict(outside, command=mend, then=then)
     path = folder / entry["file"]
     try:
         size = path.stat().st_size
     except FileNotFoundError:
-        raise PlaygroundError(f"{path} is missing. Run: {mend}") from None
+        raise NotFound(f"{path} is missing.", command=mend, then=then) from None
     if size != entry["bytes"]:
-        raise PlaygroundError(
-            f"{path} has {size} bytes, its manifest says {entry['bytes']}. Run: {mend}"
-        )
+        sizes = f"{path} has {size} bytes, its manifest says {entry['bytes']}."
+        raise Conflict(sizes, command=mend, then=then)
     if file_sha256(path) != entry["sha256"]:
-        raise PlaygroundError(f"{path} does not have the SHA-256 of its manifest. Run: {mend}")
+        other = f"{path} does not have the SHA-256 of its manifest."
+        raise Conflict(other, command=mend, then=then)
     return path

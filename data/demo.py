@@ -10,7 +10,7 @@ from typing import Any
 
 import filelock
 
-from data import names, store
+from data import importing, names, store
 from data.base import Box, Candidate, Skipped
 from data.errors import PlaygroundError
 from data.paths import PROJECT_ROOT, collections_root
@@ -143,7 +143,7 @@ def ensure_demo(folder: Path | str | None = None) -> store.Collection:
     with filelock.FileLock(str(collections_root() / f".{name}.ensure.lock"), timeout=600):
         current = _if_current(name, described)
         if current is None:
-            store.import_collection(name, source, on_exists="refresh")
+            importing.import_collection(name, source, on_exists="refresh")
             current = store.load(name)
     return current
 

@@ -28,7 +28,7 @@ from urllib.parse import unquote
 
 from data import names
 from data.base import Candidate, Skipped
-from data.errors import PlaygroundError
+from data.errors import Invalid, PlaygroundError
 
 Split = Literal["index", "train"]
 SOLUTION = "retrieval_solution_v2.1.csv"
@@ -211,7 +211,7 @@ class Glr21Source:
 
     def _check(self) -> None:
         if self.split not in get_args(Split):
-            raise PlaygroundError(
+            raise Invalid(
                 f"{self.split!r} is no split of Google Landmarks v2. Legal: index, train."
             )
         for name, value in (
@@ -220,9 +220,9 @@ class Glr21Source:
             ("max_photos", self.max_photos),
         ):
             if value is not None and value < 1:
-                raise PlaygroundError(f"{name} is {value}. Legal: at least 1.")
+                raise Invalid(f"{name} is {value}. Legal: at least 1.")
         if self.queries and self.split != "index":
-            raise PlaygroundError(
+            raise Invalid(
                 f"The queries of Google Landmarks v2 belong to the split index, not to "
                 f"{self.split}. Use --split index or --no-queries."
             )

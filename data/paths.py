@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from data.errors import PlaygroundError
+from data.errors import Invalid
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -27,9 +27,19 @@ def vectors_root(collection: str) -> Path:
     return artifacts_root() / "vectors" / check_name(collection, "collection")
 
 
+def rerank_root(collection: str) -> Path:
+    """What re-ranking needs of a collection's photos, whatever extractor it follows."""
+    return artifacts_root() / "rerank" / check_name(collection, "collection")
+
+
 def evaluations_root(collection: str) -> Path:
     """Judged rankings of a collection: one sub-folder per extractor."""
     return artifacts_root() / "evaluations" / check_name(collection, "collection")
+
+
+def downloads_root() -> Path:
+    """What was downloaded of Google Landmarks v2."""
+    return artifacts_root() / "downloads" / "gldv2"
 
 
 def weights_root() -> Path:
@@ -44,7 +54,7 @@ def jobs_root() -> Path:
 def check_name(name: str, what: str) -> str:
     """Refuse a name that could leave its folder; return it otherwise."""
     if not _NAME.fullmatch(name):
-        raise PlaygroundError(
+        raise Invalid(
             f"{name!r} is not a legal {what} name. Legal: 1 to 100 of the characters A-Z, a-z, "
             f"0-9, '.', '_', '-', the first one a letter or digit."
         )

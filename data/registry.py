@@ -1,29 +1,15 @@
-"""The sources of photos, by name."""
+"""The benchmarks, by name. Each is a source of photos, see data.base."""
 
 from __future__ import annotations
 
-from data.archive import ZipSource
 from data.benchmark import Benchmark
-from data.demo import DemoSource
 from data.distractors import DistractorSource
-from data.errors import PlaygroundError
-from data.folder import FolderSource
-from data.glr21 import Glr21Source
 from data.holidays import Holidays
 from data.instre import Instre
 from data.oxford import Oxford5k, Paris6k
 from data.revisited import ROxford5k, RParis6k
 from data.ukbench import UkBench
-from data.upload import UploadSource
 
-SourceClass = (
-    type[DemoSource]
-    | type[FolderSource]
-    | type[Glr21Source]
-    | type[UploadSource]
-    | type[ZipSource]
-    | type[Benchmark]
-)
 BENCHMARKS: dict[str, type[Benchmark]] = {
     source.kind: source
     for source in (
@@ -37,18 +23,3 @@ BENCHMARKS: dict[str, type[Benchmark]] = {
         DistractorSource,
     )
 }
-SOURCES: dict[str, SourceClass] = {
-    source.kind: source
-    for source in (DemoSource, FolderSource, Glr21Source, UploadSource, ZipSource)
-} | BENCHMARKS
-
-
-def source_class(kind: str) -> SourceClass:
-    """The class of a source by its registry name.
-
-    Raises:
-        PlaygroundError: there is no such source.
-    """
-    if kind not in SOURCES:
-        raise PlaygroundError(f"{kind!r} is no source of photos. Legal: {', '.join(SOURCES)}.")
-    return SOURCES[kind]

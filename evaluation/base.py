@@ -8,7 +8,6 @@ several ground truths that a protocol judges the same ranking by, such as easy, 
 from __future__ import annotations
 
 import abc
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
@@ -16,25 +15,9 @@ from data.base import Photo
 from data.errors import PlaygroundError
 from data.store import Collection
 from evaluation import metrics
+from retrieval.compare import Truth
 
-
-@dataclasses.dataclass(frozen=True)
-class Truth:
-    """The ground truth of one query in one setting. The sets do not overlap.
-
-    Attributes:
-        positives: ids that answer the query, whether the collection has them or not.
-        junk: ids that are removed from a ranking before it is judged.
-    """
-
-    positives: frozenset[str]
-    junk: frozenset[str] = frozenset()
-
-    def mark(self, photo_id: str) -> str:
-        """``positive``, ``junk`` or ``negative``, for the frames of a shown ranking."""
-        if photo_id in self.positives:
-            return "positive"
-        return "junk" if photo_id in self.junk else "negative"
+__all__ = ["Protocol", "Truth", "listed_truth"]
 
 
 class Protocol(abc.ABC):

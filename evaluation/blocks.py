@@ -12,15 +12,27 @@ import html
 import json
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from data import photos
+from data import artefact, photos
 from data.base import Photo
 from data.errors import PlaygroundError
 from data.store import Collection
 
 THUMB_SIDE, QUERY_SIDE = 96, 150  # px
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7b4fa3", "#444444")
+
+
+def save(path: Path, text: str) -> None:
+    """Write a report, or say why it cannot be written."""
+    try:
+        artefact.write_atomically(path, text)
+    except OSError as error:
+        raise PlaygroundError(
+            f"The report cannot be written to {path} ({error.strerror}). Give a path in a folder "
+            f"that is writable."
+        ) from error
 
 
 def page(title: str, body: str, script: str = "") -> str:

@@ -9,7 +9,8 @@ from data.base import Photo
 from data.store import Collection
 from evaluation.base import Protocol, Truth
 from evaluation.classic import trapezoid_measures
-from evaluation.labels import own_copies, stated_or_labelled
+from evaluation.labels import stated_or_labelled
+from retrieval.compare import own_photos
 
 
 class Holidays(Protocol):
@@ -37,7 +38,7 @@ class Holidays(Protocol):
     }
 
     def truths(self, collection: Collection, query: Photo) -> dict[str, Truth]:
-        itself = own_copies(collection, query)
+        itself = own_photos(collection, query)
         return {"all": Truth(stated_or_labelled(collection, query) - itself, itself)}
 
     def judge(self, ranking: Sequence[str], truth: Truth) -> dict[str, float]:

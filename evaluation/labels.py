@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from data.base import Photo
-from data.errors import PlaygroundError
 from data.store import Collection
 from evaluation import metrics
 from evaluation.base import Protocol, Truth
+from retrieval.compare import is_photo
 
 SAMPLE = 500  # queries drawn from a collection that has none of its own
 SEED = 0
@@ -58,7 +58,7 @@ class Labels(Protocol):
 
     def truths(self, collection: Collection, query: Photo) -> dict[str, Truth]:
         relevant = frozenset(collection.relevant(query))
-        itself = frozenset({query.id} if _is_photo(collection, query) else ())
+        itself = frozenset({query.id} if is_photo(collection, query) else ())
         # A benchmark's query may be a photo of the collection under another id.
         named = frozenset({str(query.extra["photo"])} if "photo" in query.extra else ())
         return {"all": Truth(relevant - itself, itself | (named - relevant))}
@@ -75,22 +75,6 @@ class Labels(Protocol):
         }
         values |= {f"p@{k}": metrics.precision_at_k(flags, k) for k in (1, 5, 10)}
         return values | {f"r@{k}": metrics.recall_at_k(flags, nres, k) for k in (10, 100)}
-
-
-def _is_photo(collection: Collection, query: Photo) -> bool:
-    try:
-        return collection.photo(query.id).sha256 == query.sha256
-    except PlaygroundError:  # there is no photo of this id
-        return False
-
-
-def own_copies(collection: Collection, query: Photo) -> frozenset[str]:
-    """The ids of the query's own photo: named by its source, else found by its bytes."""
-    if "photo" in query.extra:
-        return frozenset({str(query.extra["photo"])})
-    if _is_photo(collection, query):
-        return frozenset({query.id})
-    return frozenset(photo.id for photo in collection.photos if photo.sha256 == query.sha256)
 
 
 def stated_or_labelled(collection: Collection, query: Photo) -> frozenset[str]:

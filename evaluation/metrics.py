@@ -156,17 +156,6 @@ def overlap_at_k(ids_a: Sequence[Id], ids_b: Sequence[Id], k: int) -> float:
     return len(first & second) / longer if longer else math.nan
 
 
-def recall_vs_exact(found: Sequence[Id], exact: Sequence[Id], k: int) -> float:
-    """Recall@k of an approximate index: share of the exact first k that it has in its first k.
-
-    Ids decide: of photos at equal distance, only those that the exact search names count. NaN
-    when the exact search found nothing.
-    """
-    _check_k(k)
-    truth = set(exact[:k])
-    return len(truth & set(found[:k])) / len(truth) if truth else math.nan
-
-
 def recall_by_distance(
     found: Sequence[float], exact: Sequence[float], k: int, eps: float = 1e-6
 ) -> float:

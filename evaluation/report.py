@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from data import artefact
 from data.base import Photo
 from data.errors import PlaygroundError
 from data.store import Collection
@@ -24,6 +23,7 @@ from evaluation.blocks import (
     figure,
     json_text,
     page,
+    save,
     unit_axes,
     x_of,
     y_of,
@@ -50,14 +50,7 @@ def write(path: Path, rows: Sequence[Row], collection: Collection) -> None:
     """
     if not rows:
         raise PlaygroundError("There is nothing to report: not one row was evaluated.")
-    text = render(rows, collection)
-    try:
-        artefact.write_atomically(path, text)
-    except OSError as error:
-        raise PlaygroundError(
-            f"The report cannot be written to {path} ({error.strerror}). Give a path in a folder "
-            f"that is writable."
-        ) from error
+    save(path, render(rows, collection))
 
 
 def render(rows: Sequence[Row], collection: Collection) -> str:
@@ -172,7 +165,7 @@ def _table(rows: Sequence[Row], protocol: Protocol, best: Row) -> str:
         ("search ms", lambda row: _number_cell(row.search_ms, "{:,.3f}"), True),
     ]
     if any(row.rerank != "none" for row in rows):
-        columns.append(("verify ms", lambda row: _number_cell(row.verify_ms, "{:,.1f}"), True))
+        columns.append(("re-rank ms", lambda row: _number_cell(row.rerank_ms, "{:,.1f}"), True))
     columns += [
         ("bytes/vector", lambda row: _number_cell(row.bytes_per_vector, "{:,.0f}"), True),
         ("build s", lambda row: _number_cell(row.build_s, "{:,.2f}"), True),

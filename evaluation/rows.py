@@ -46,7 +46,7 @@ class QueryRow:
         extract_ms: from the decoded photo to its descriptors (crop, resize, extraction), warm;
             NaN for descriptors that were computed elsewhere.
         search_ms: the index alone, for the first k results, warm.
-        verify_ms: RANSAC, where the extractor re-ranks with it.
+        rerank_ms: all re-ranking stages, for the first k results, warm.
     """
 
     query_id: str
@@ -58,7 +58,7 @@ class QueryRow:
     recall: float
     extract_ms: float
     search_ms: float
-    verify_ms: float = 0.0
+    rerank_ms: float = 0.0
 
     @property
     def ap(self) -> dict[str, float]:
@@ -82,7 +82,7 @@ class QueryRow:
         return {
             "extract_ms": _number(self.extract_ms),
             "search_ms": self.search_ms,
-            "verify_ms": self.verify_ms,
+            "rerank_ms": self.rerank_ms,
         }
 
     @classmethod
@@ -101,16 +101,17 @@ class QueryRow:
             recall=_float(stable["recall"]),
             extract_ms=_float(measured["extract_ms"]),
             search_ms=float(measured["search_ms"]),
-            verify_ms=float(measured["verify_ms"]),
+            # Called verify_ms while RANSAC was the only one.
+            rerank_ms=float(measured.get("rerank_ms", measured.get("verify_ms", 0.0))),
         )
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One extractor with one index, judged by one protocol.
+    """One recipe, judged by one protocol.
 
     Attributes:
-        rerank: ``none``, or ``ransac`` for local descriptors, which are verified by themselves.
+        rerank: the chain of re-rankers, such as ``aqe:k=5+sift``, or ``none``.
         k: of ``recall`` and of the timed searches.
         partial: photos of the data set were missing when it was imported.
         means: setting -> measure -> mean over the queries that have a value.
@@ -144,8 +145,9 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Extractor and index, for tables and legends."""
-        return f"{self.extractor} {self.index}"
+        """Extractor, index and re-ranking, for tables and legends."""
+        chain = "" if self.rerank == "none" else f" {self.rerank}"
+        return f"{self.extractor} {self.index}{chain}"
 
     @property
     def map(self) -> float:
@@ -173,9 +175,9 @@ class Row:
         return _median(query.search_ms for query in self.queries)
 
     @property
-    def verify_ms(self) -> float:
+    def rerank_ms(self) -> float:
         """Median over the queries; 0 without re-ranking."""
-        return _median(query.verify_ms for query in self.queries)
+        return _median(query.rerank_ms for query in self.queries)
 
     def values(self, setting: str | None = None, measure: str | None = None) -> dict[str, float]:
         """Query id to value, in the order of the queries; the headline measure by default."""
@@ -224,7 +226,7 @@ class Row:
             "partial": self.partial,
         }
         if self.rerank != "none":
-            result["verify_ms"] = self.verify_ms
+            result["rerank_ms"] = self.rerank_ms
         if len(protocol.settings) > 1:
             result |= {setting: self._means_json(setting) for setting in protocol.settings}
         return result

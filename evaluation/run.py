@@ -1,6 +1,6 @@
 """The evaluator: every query through extractors and indexes, judged by a protocol.
 
-    rows = evaluate("demo", ["hog", "resnet50"], ["flat", "pq"])
+    rows = evaluate("demo", ["hog", "resnet50"], ["flat", "pq"], reranks=["none", "aqe"])
     print(rows[0].map, rows[0].compare(rows[1]).p_value)
 
 A query is described once per extractor and searched in all of its indexes. Each finished query
@@ -15,28 +15,29 @@ import dataclasses
 import functools
 import math
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from data import artefact, store
 from data.base import Photo
-from data.errors import PlaygroundError
+from data.errors import NotFound, PlaygroundError
+from data.progress import Progress, Steps
 from data.store import Collection
 from evaluation import metrics, registry, rows, statistics
 from evaluation.base import Protocol, Truth
 from evaluation.rows import QueryRow, Row
 from extractors import registry as extractor_registry
 from indexing import registry as index_registry
-from indexing.artefacts import extractor_folder, index_folder
+from indexing.artefacts import extractor_folder, index_folder, index_version
 from indexing.build import record
-from indexing.engine import MAX_K, QueryDescriptor, SearchEngine
-from indexing.imported import describe_query, is_imported
+from retrieval.compare import own_photos
+from retrieval.engine import MAX_K, SearchEngine
+from retrieval.ranking import Query, Recipe, usual_chain
+from retrieval.rerank import registry as rerank_registry
 
 __all__ = ["QueryRow", "Row", "evaluate", "load_rows"]
 
-Progress = Callable[[int, int, str], None]
-"""Called as (done, total, text); one step is one query in one index."""
 K = 10  # of recall@k and of the timed searches
 EXACT = "flat"
 Key = dict[str, Any]
@@ -51,8 +52,9 @@ def evaluate(
     force: bool = False,
     *,
     k: int = K,
+    reranks: Sequence[str | None] = (None,),
 ) -> list[Row]:
-    """Evaluate every extractor with every index; what is already known is not done again.
+    """Evaluate every extractor with every index and chain; what is known is not done again.
 
     Args:
         collection: its name.
@@ -63,9 +65,10 @@ def evaluate(
         progress: told of every query; an exception of it (a cancel) stops, keeping what is done.
         force: do everything again.
         k: of recall@k and of the timed searches.
+        reranks: chains of re-rankers, see ``retrieval.ranking.Recipe.of``.
 
     Returns:
-        One row per pair: the first extractor's indexes, then the second's.
+        One row per recipe: the first extractor's indexes, each with its chains, then the second's.
 
     Raises:
         PlaygroundError: something is not built or cannot be read, the collection has no ground
@@ -74,24 +77,26 @@ def evaluate(
     if k < 1:
         raise PlaygroundError(f"k is {k}. Legal: 1 or more results.")
     task = _Task(collection if isinstance(collection, str) else collection.name, protocol, k)
-    pairs = [
-        (spec, index)
-        for spec in dict.fromkeys(map(extractor_registry.canonical, extractors))
-        for index in dict.fromkeys(map(index_registry.canonical, indexes))
-    ]
-    keys = {pair: task.key(*pair) for pair in pairs}  # tells what is not built, before the work
-    found: dict[tuple[str, str], Row] = {}
-    for pair in pairs:
-        kept = None if force else rows.load(task.folder(*pair))
-        if kept is not None and kept[0] == keys[pair]:
-            found[pair] = kept[1]
-    steps = _Steps(progress, len(task.queries) * (len(pairs) - len(found)))
-    for spec in dict.fromkeys(spec for spec, _ in pairs):
-        pending = {p[1]: keys[p] for p in pairs if p[0] == spec and p not in found}
+    recipes = list(
+        dict.fromkeys(
+            Recipe.of(spec, index, rerank)
+            for spec in extractors
+            for index in indexes
+            for rerank in reranks
+        )
+    )
+    keys = {one: task.key(one) for one in recipes}  # tells what is not built, before the work
+    found: dict[Recipe, Row] = {}
+    for recipe in recipes:
+        kept = None if force else rows.load(task.folder(recipe))
+        if kept is not None and kept[0] == keys[recipe]:
+            found[recipe] = kept[1]
+    steps = Steps(progress, len(task.queries) * (len(recipes) - len(found)))
+    for spec in dict.fromkeys(one.extractor for one in recipes):
+        pending = {r: keys[r] for r in recipes if r.extractor == spec and r not in found}
         if pending:
-            for row in task.evaluate(spec, pending, force, steps):
-                found[spec, row.index] = row
-    return [found[pair] for pair in pairs]
+            found.update(task.evaluate(spec, pending, force, steps))
+    return [found[recipe] for recipe in recipes]
 
 
 def load_rows(collection: str, protocol: str | None = None) -> list[Row]:
@@ -111,7 +116,7 @@ def load_rows(collection: str, protocol: str | None = None) -> list[Row]:
             wanted = (row.protocol, row.k)
             if wanted not in tasks:
                 tasks[wanted] = _Task(members.name, row.protocol, row.k)
-            now = tasks[wanted].key(row.extractor, row.index)
+            now = tasks[wanted].key(Recipe.of(row.extractor, row.index, row.rerank))
             changed = [name for name in now if now[name] != key.get(name)]
             if changed:
                 words = sorted({_CHANGED.get(name, name) for name in changed})
@@ -125,7 +130,8 @@ def load_rows(collection: str, protocol: str | None = None) -> list[Row]:
     def place(row: Row) -> tuple[Any, ...]:
         method, kind = row.extractor.partition(":")[0], row.index.partition(":")[0]
         rank = (order.get(method, len(order)), row.extractor)
-        return (*rank, index_order.get(kind, len(index_order)), row.index, row.protocol, row.k)
+        index = (index_order.get(kind, len(index_order)), row.index)
+        return (*rank, *index, row.protocol, row.k, row.rerank != "none", row.rerank)
 
     return sorted(result, key=place)
 
@@ -138,6 +144,7 @@ _CHANGED = {
     "index_sha256": "the index",
     "exact": "the exact index it is compared with",
     "protocol_version": "the protocol's definition",
+    "rerank": "the re-ranking method",
 }
 
 
@@ -145,16 +152,9 @@ def _listed(words: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
-class _Steps:
-    """Counts steps for a progress callback."""
-
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress, self.done, self.total = progress, 0, total
-
-    def add(self, count: int, text: str) -> None:
-        self.done += count
-        if self._progress is not None:
-            self._progress(self.done, self.total, text)
+def _usual(recipe: Recipe) -> bool:
+    """Whether the chain is the one that the extractor's method prescribes."""
+    return recipe.rerank == usual_chain(recipe.extractor)
 
 
 class _Task:
@@ -205,29 +205,30 @@ class _Task:
         ]
         return artefact.digest(listed)
 
-    def folder(self, spec: str, index: str) -> Path:
-        names = (extractor_registry.slug(spec), index_registry.slug(index))
+    def folder(self, recipe: Recipe) -> Path:
+        names = (extractor_registry.slug(recipe.extractor), index_registry.slug(recipe.index))
+        chain = "" if _usual(recipe) else f"+{rerank_registry.slug(recipe.rerank)}"
         root = rows.folder_of(self.members.name)
-        return root.joinpath(*names, f"{self.protocol.name}-{self.k}")
+        return root.joinpath(*names, f"{self.protocol.name}-{self.k}{chain}")
 
-    def key(self, spec: str, index: str) -> Key:
+    def key(self, recipe: Recipe) -> Key:
         """Everything that the row follows from.
 
         Raises:
             PlaygroundError: it is not built, with the command that builds it.
         """
-        name = self.members.name
+        name, spec, index = self.members.name, recipe.extractor, recipe.index
         vectors = artefact.read_manifest(extractor_folder(name, spec))
         built = artefact.read_manifest(index_folder(name, spec, index))
         if vectors is None or built is None:
             words = ["--collection", name, "--extractors", spec, "--indexes", index]
-            raise PlaygroundError(
-                f"The collection {name} has no {index} index of {spec} yet. Run: "
-                f"python -m scripts.build {shlex.join(words)}"
+            raise NotFound(
+                f"The collection {name} has no {index} index of {spec} yet.",
+                command=f"python -m scripts.build {shlex.join(words)}",
             )
         version = vectors["files"]["vectors.npy"]["sha256"]
         exact = artefact.read_manifest(index_folder(name, spec, EXACT))
-        return {
+        key = {
             "kind": "evaluation",
             "protocol": self.protocol.name,
             "protocol_version": self.protocol.version,
@@ -237,109 +238,105 @@ class _Task:
             "vectors": version,
             "query_vectors": vectors["files"].get("queries.npy", {}).get("sha256", ""),
             "index": index,
-            "index_sha256": built["files"]["index.faiss"]["sha256"],
+            "index_sha256": index_version(built),
             "exact": exact is not None and exact["vectors_sha256"] == version,
             "k": self.k,
         }
+        if not _usual(recipe):  # rows of the usual chain are older than chains
+            made = [rerank_registry.create(one) for one in recipe.rerank]
+            key["rerank"] = [list(recipe.rerank), [one.version for one in made]]
+        return key
 
     # -- one extractor -------------------------------------------------------------------------
 
-    def evaluate(self, spec: str, pending: dict[str, Key], force: bool, steps: _Steps) -> list[Row]:
-        """The rows of one extractor and the given indexes, saved."""
+    def evaluate(
+        self, spec: str, pending: dict[Recipe, Key], force: bool, steps: Steps
+    ) -> dict[Recipe, Row]:
+        """The rows of one extractor's recipes, saved."""
         lock = rows.folder_of(self.members.name) / extractor_registry.slug(spec)
         doing = f"Evaluating {spec} on {self.members.name}"
         with contextlib.ExitStack() as stack:
             stack.enter_context(artefact.explain_os_errors(doing))
             stack.enter_context(artefact.exclusive(lock, doing))
-            begun: dict[str, rows.Partial] = {}
-            for index, key in pending.items():
-                folder = self.folder(spec, index)
+            begun: dict[Recipe, rows.Partial] = {}
+            for recipe, key in pending.items():
+                folder = self.folder(recipe)
                 if force:
                     rows.drop_partial(folder)
-                begun[index] = rows.Partial(folder, key)
-                stack.callback(begun[index].close)
-                steps.add(len(begun[index].queries), spec)
+                begun[recipe] = rows.Partial(folder, key)
+                stack.callback(begun[recipe].close)
+                steps.add(spec, len(begun[recipe].queries))
             self._answer(spec, pending, begun, steps)
-            finished = []
-            for index, key in pending.items():
-                answered = [begun[index].queries[query.id] for query in self.queries]
-                begun[index].close()
-                row = self._row(spec, index, answered)
+            finished = {}
+            for recipe, key in pending.items():
+                answered = [begun[recipe].queries[query.id] for query in self.queries]
+                begun[recipe].close()
+                row = self._row(recipe, answered)
                 measured = record()
-                rows.save(self.folder(spec, index), key, row, measured)
-                finished.append(
-                    dataclasses.replace(row, date=measured["date"], machine=measured["machine"])
+                rows.save(self.folder(recipe), key, row, measured)
+                finished[recipe] = dataclasses.replace(
+                    row, date=measured["date"], machine=measured["machine"]
                 )
         return finished
 
     def _answer(
-        self, spec: str, pending: dict[str, Key], begun: dict[str, rows.Partial], steps: _Steps
+        self,
+        spec: str,
+        pending: dict[Recipe, Key],
+        begun: dict[Recipe, rows.Partial],
+        steps: Steps,
     ) -> None:
-        """Every query that is still missing, in every index."""
+        """Every query that is still missing, by every recipe."""
         engine = self._engine(max_indexes=len(pending) + 1)
-        warm = False
-        for query in self.queries:
-            missing = [index for index in pending if query.id not in begun[index].queries]
+        name, warm = self.members.name, False
+        for photo in self.queries:
+            missing = [one for one in pending if photo.id not in begun[one].queries]
             if not missing:
                 continue
+            query = Query.of_photo(self.members, photo)
             if not warm:
-                self._warm_up(engine, spec, list(pending), query)
+                # The first time includes loading, and caches that are still cold.
+                first = Query.of_photo(self.members, photo, key="warm-up")
+                for recipe in pending:
+                    engine.search(name, recipe, first, self.k)
                 warm = True
-            described = describe_query(engine, self.members.name, spec, query)
             exact = None
-            if any(pending[index]["exact"] and index != EXACT for index in missing):
-                exact = engine.neighbour_distances(
-                    self.members.name, spec, EXACT, described, self.k
-                )
-            for index in missing:
-                answer = self._search(engine, spec, index, query, described, exact)
-                begun[index].add(answer)
-                steps.add(1, f"{spec} {query.id}")
-
-    def _warm_up(
-        self, engine: SearchEngine, spec: str, indexes: Sequence[str], query: Photo
-    ) -> None:
-        """The first time includes loading, and caches that are still cold: it is not measured."""
-        if is_imported(spec):
-            first = describe_query(engine, self.members.name, spec, query)
-        else:
-            pixels = self.members.read(query)
-            first = engine.describe(self.members.name, spec, pixels, query.box, key="warm-up")
-        for index in indexes:
-            engine.search(self.members.name, spec, index, first, self.k)
+            if any(pending[one]["exact"] and one.index != EXACT for one in missing):
+                exact = engine.neighbour_distances(name, spec, EXACT, query, self.k)
+            for recipe in missing:
+                begun[recipe].add(self._search(engine, recipe, photo, query, exact))
+                steps.add(f"{spec} {photo.id}")
 
     def _search(
-        self,
-        engine: SearchEngine,
-        spec: str,
-        index: str,
-        query: Photo,
-        described: QueryDescriptor,
-        exact: Any,
+        self, engine: SearchEngine, recipe: Recipe, photo: Photo, query: Query, exact: Any
     ) -> QueryRow:
         name, total = self.members.name, len(self.members.photos)
         depth = min(total, self.protocol.depth or total)
-        result = engine.search(name, spec, index, described, depth)
+        truths = self.truths[photo.id]
+        left_out: frozenset[str] = frozenset()
+        if not _usual(recipe):  # its own photo must not help the query; where it counts, it stays
+            answers = frozenset().union(*(truth.positives for truth in truths.values()))
+            left_out = own_photos(self.members, photo) - answers
+        result = engine.search(name, recipe, query, depth, exclude=left_out)
         ranking = [hit.id for hit in result.hits]
         # Ranking everything is not what people wait for: the time is that of k results. Local
         # descriptors vote and verify alike for any k.
         timed = result
-        if depth > self.k and result.metric != "inliers":
-            timed = engine.search(name, spec, index, described, self.k)
+        if depth > self.k and not extractor_registry.is_local(recipe.extractor):
+            timed = engine.search(name, recipe, query, self.k, exclude=left_out)
         recall = math.nan
-        if index == EXACT:
+        if recipe.index == EXACT:
             recall = 1.0
         elif exact is not None:
-            found = engine.neighbour_distances(name, spec, index, described, self.k)
+            found = engine.neighbour_distances(name, recipe.extractor, recipe.index, query, self.k)
             recall = metrics.mean(
                 metrics.recall_by_distance(one.tolist(), truth.tolist(), self.k)
                 for one, truth in zip(found, exact, strict=True)
             )
-        truths = self.truths[query.id]
-        spent = described.timings_ms
+        spent = engine.describe(name, recipe.extractor, query).timings_ms
         extract_ms = spent["crop"] + spent["preprocess"] + spent["extract"]
         return QueryRow(
-            query_id=query.id,
+            query_id=photo.id,
             values={s: self.protocol.judge(ranking, truth) for s, truth in truths.items()},
             ranking=tuple(ranking[: rows.KEPT]),
             ranked=len(ranking),
@@ -349,15 +346,15 @@ class _Task:
             },
             positives={setting: len(truth.positives) for setting, truth in truths.items()},
             recall=recall,
-            extract_ms=math.nan if is_imported(spec) else extract_ms,
+            extract_ms=math.nan if extractor_registry.is_imported(recipe.extractor) else extract_ms,
             search_ms=timed.timings_ms["search"],
-            verify_ms=timed.timings_ms["verify"],
+            rerank_ms=timed.rerank_ms,
         )
 
-    def _row(self, spec: str, index: str, answered: Sequence[QueryRow]) -> Row:
+    def _row(self, recipe: Recipe, answered: Sequence[QueryRow]) -> Row:
         protocol, name = self.protocol, self.members.name
+        spec, index = recipe.extractor, recipe.index
         stats = self._engine().stats(name, spec, index)
-        vectors = artefact.read_manifest(extractor_folder(name, spec)) or {}
         intervals = {
             f"{setting}/{measure}": statistics.bootstrap_interval(
                 [query.values[setting][measure] for query in answered]
@@ -371,7 +368,7 @@ class _Task:
             extractor=spec,
             weights=stats.weights,
             index=index,
-            rerank="ransac" if vectors.get("local") else "none",
+            rerank=recipe.chain,
             k=self.k,
             photos=len(self.members.photos),
             partial=any(bool(source.get("partial")) for source in self.members.sources),

@@ -93,6 +93,8 @@ class Extractor(abc.ABC):
     fit_sample: ClassVar[int] = 0  # photos that ``fit`` wants to see; 0 = nothing to learn
     metric: ClassVar[str] = "l2"  # distance, smaller is better; unit vectors: 2 - 2 cos
     normalised: ClassVar[bool] = True
+    evidence: str = ""  # row of ``retrieval.explain.registry`` that explains a hit; empty: none
+    attends: ClassVar[bool] = False  # has ``attention``: which places look at which others
     card: ClassVar[Card]
 
     def __init__(self, config: Any) -> None:
@@ -107,6 +109,24 @@ class Extractor(abc.ABC):
     def image_size(self) -> int | None:
         """Longer side in px that larger photos are shrunk to; None where it is not so simple."""
         return getattr(self.config, "image_size", None)
+
+    @property
+    def photo_bytes(self) -> int:
+        """Bytes of one photo's vectors, or more: what a build wants free on the disk."""
+        return 4 * 4096  # the longest global descriptor
+
+    def load(self, streams: int = 1) -> Any:
+        """The network, loading it if this is the first use (seconds); None without one.
+
+        Args:
+            streams: inferences at a time, see ``runtime.Network``; counts at the first use.
+        """
+        return None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether ``load`` has nothing left to do."""
+        return True
 
     @abc.abstractmethod
     def prepare(self, photo: RGB, box: Box | None = None) -> Prepared:
@@ -133,6 +153,24 @@ class Extractor(abc.ABC):
     @abc.abstractmethod
     def encode(self, raw: Raw) -> Features:
         """From ``describe``'s result to the final vectors."""
+
+    def attention(self, prepared: Prepared) -> Floats:
+        """(h, w, h, w): what each place of the network's map takes from each other; rows sum to 1.
+
+        Only where ``attends``.
+        """
+        raise NotImplementedError
+
+    def unwrapped(self, prepared: Prepared, direction: Floats) -> tuple[Extractor, Floats]:
+        """The extractor underneath, and the direction d in its space.
+
+        ``vectors[0] @ direction`` of this one is ``vectors[0] @ d`` of that one, less what a mean
+        that is subtracted in between makes. What is not built on another extractor is itself.
+
+        Args:
+            direction: (D,), such as another photo's vector.
+        """
+        return self, direction
 
     def weights_identity(self) -> dict[str, str]:
         """``{"source": …, "sha256": …}`` of the network's weights; empty without a network."""

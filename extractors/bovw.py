@@ -28,8 +28,8 @@ from extractors.base import (
     crop_and_shrink,
     l2_normalise,
 )
+from extractors.sift import SIFT_DIM, detect_sift, root_sift
 
-SIFT_DIM = 128
 # FAISS recommends 39 points per centroid at least and uses 256 at most. On held-out SIFT, 64, 128
 # and 256 of them gave a mean squared distance of 0.175, 0.171 and 0.171, and the time is
 # proportional to them (4,096 words with 128: 137 CPU seconds on a busy 2-core machine).
@@ -79,6 +79,7 @@ class Bovw(Extractor):
     """
 
     name = "bovw"
+    evidence = "words"
     fit_sample = 2000
     card: ClassVar[Card] = Card(
         title="Bag of visual words (RootSIFT, tf-idf)",
@@ -146,30 +147,8 @@ class Bovw(Extractor):
         return crop_and_shrink(photo, box, self.config.image_size)
 
     def describe(self, prepared: Prepared) -> Raw:
-        grey = cv2.cvtColor(prepared.pixels, cv2.COLOR_RGB2GRAY)
-        # A detector of its own for each call: cv2.SIFT is not documented as safe between threads.
-        # Without precise upscaling every position is some 0.23 px off (measured on blobs).
-        sift = cv2.SIFT.create(nfeatures=self.config.max_keypoints, enable_precise_upscale=True)
-        points, found = sift.detectAndCompute(grey, None)
-        if found is None or not points:
-            return {
-                "descriptors": np.zeros((0, SIFT_DIM), np.uint8),
-                "xy": np.zeros((0, 2), np.float32),
-                "scale": np.zeros(0, np.float32),
-            }
-        xy = np.array([point.pt for point in points], np.float32)
-        scale = np.array([point.size for point in points], np.float32)
-        angle = np.array([point.angle for point in points], np.float32)
-        response = np.array([point.response for point in points], np.float32)
-        # OpenCV keeps ties beyond nfeatures and promises no order; this one is total.
-        order = np.lexsort((angle, scale, xy[:, 0], xy[:, 1], -response))
-        order = order[: self.config.max_keypoints]
-        # OpenCV's float descriptors are whole numbers 0..255: a quarter of the bytes, no loss.
-        return {
-            "descriptors": np.rint(found[order]).astype(np.uint8),
-            "xy": np.ascontiguousarray(xy[order]),
-            "scale": np.ascontiguousarray(scale[order]),
-        }
+        found = detect_sift(prepared.pixels, self.config.max_keypoints)
+        return {name: found[name] for name in ("descriptors", "xy", "scale")}
 
     def fit(self, raws: Iterable[Raw]) -> None:
         """Learn vocabulary and idf; keeps the sample's SIFT in memory (128 bytes each)."""
@@ -268,20 +247,6 @@ class Bovw(Extractor):
                 "collection's descriptors with bovw first."
             )
         return self._centroids, self._idf
-
-
-def root_sift(descriptors: NDArray[np.uint8]) -> Floats:
-    """RootSIFT (Arandjelovic and Zisserman 2012) of SIFT rows: sqrt(x / |x|_1).
-
-    Args:
-        descriptors: (n, 128), not negative.
-
-    Returns:
-        (n, 128) float32 rows of Euclidean length 1; a zero row stays zero.
-    """
-    rows = descriptors.astype(np.float32)
-    rows /= np.maximum(rows.sum(axis=1, keepdims=True), np.float32(1e-12))
-    return np.sqrt(rows, out=rows)
 
 
 def vocabulary_size(asked: int, descriptors: int) -> int:

@@ -16,7 +16,17 @@ from torch import Tensor, nn
 
 from data.base import Box
 from data.errors import PlaygroundError
-from extractors.base import RGB, Extractor, Features, Prepared, Raw, crop, crop_and_shrink
+from extractors.base import (
+    RGB,
+    Extractor,
+    Features,
+    Floats,
+    Prepared,
+    Raw,
+    crop,
+    crop_and_shrink,
+)
+from extractors.pooling import held_norms
 from extractors.runtime import Network
 from extractors.weights import Weights, resolve
 
@@ -89,11 +99,6 @@ class NetworkExtractor(Extractor):
         return self.weights.identity
 
     def load(self, streams: int = 1) -> Network:
-        """The network, loading it if this is the first use (seconds; the "cold" start).
-
-        Args:
-            streams: of ``runtime.Network``; counts at the first use.
-        """
         with self._loading:
             if self._network is None:
                 self._network = Network(self.build_network(), streams, self.probes())
@@ -117,6 +122,8 @@ class NetworkExtractor(Extractor):
 
 class GlobalNetwork(NetworkExtractor):
     """One vector per photo from one network."""
+
+    evidence = "cells"
 
     def prepare(self, photo: RGB, box: Box | None = None) -> Prepared:
         return crop_and_shrink(photo, box, self.image_size)
@@ -148,3 +155,46 @@ class GlobalNetwork(NetworkExtractor):
 
     def encode(self, raw: Raw) -> Features:
         return Features(raw["vectors"])
+
+    @property
+    def untraceable(self) -> str:
+        """Why no part of the photo can be held to account for the vector, a sentence; empty where
+        ``trace`` can tell."""
+        return ""
+
+    def trace(self, prepared: Prepared, direction: Floats) -> list[Floats]:
+        """How much each cell of the network's maps gives to ``vectors[0] @ direction``.
+
+        With the norms held, every pooling here is homogeneous of degree 1 in the map, so that by
+        Euler's theorem activation times gradient sums to the pooled value: GeM's channel c goes to
+        the cells by x^p / sum x^p, a maximum to the cell that has it. Whitenings are linear, but
+        for their bias, which belongs to no cell and which the sum therefore lacks. The maps are
+        those of the runtime that made the vector; only the head is differentiated.
+
+        Args:
+            direction: (D,), such as another photo's vector.
+
+        Returns:
+            (h, w) per scale; the cells share out the prepared photo evenly.
+        """
+        network = self.load()
+        maps: list[Tensor] = []
+
+        def tapped(pixels: Tensor) -> Tensor:
+            maps.append(network(pixels).clone().requires_grad_())
+            return maps[-1]
+
+        with torch.inference_mode(False), torch.enable_grad(), held_norms():
+            vectors = self.head(to_tensor([prepared.pixels]), tapped)
+            wanted = torch.from_numpy(np.array(direction, np.float32))
+            slopes = torch.autograd.grad(vectors[0] @ wanted, maps)
+        # A channel that is 0 everywhere has an infinite slope under GeM, and gives nothing.
+        given = [
+            (x.detach() * slope).nan_to_num(0.0, 0.0, 0.0)
+            for x, slope in zip(maps, slopes, strict=True)
+        ]
+        return [self.cells(one).numpy() for one in given]
+
+    def cells(self, given: Tensor) -> Tensor:
+        """(1, C, h, w) shares of activations, shaped as the network's output -> (h, w) of cells."""
+        return given[0].sum(dim=0)

@@ -127,6 +127,7 @@ class Delf(NetworkExtractor):
     """Up to ``max_features`` vectors of ``dim`` per photo, with x, y, scale and attention."""
 
     name = "delf"
+    evidence = "matches"
     version = 2
     usual_size = 448
     local = True
@@ -181,6 +182,10 @@ class Delf(NetworkExtractor):
     @property
     def dim(self) -> int:
         return int(self.config.dim)
+
+    @property
+    def photo_bytes(self) -> int:
+        return 4 * int(self.config.max_features) * (self.dim + 4)  # vectors and geometry
 
     @property
     def weights(self) -> Weights:  # type: ignore[override]

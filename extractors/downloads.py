@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,8 +15,9 @@ import torchvision
 
 from data import artefact
 from data.errors import PlaygroundError
-from data.gldv2_http import Cancel, Remote, RestartError, Settings, Web, WebError
+from data.http import Cancel, Remote, RestartError, Settings, Web, WebError
 from data.paths import weights_root
+from data.progress import Progress
 from extractors import checkpoints, registry, timm_names
 from extractors.weights import (
     IMAGENET,
@@ -33,9 +33,6 @@ from extractors.weights import (
 )
 
 RESTARTS = 2  # of a file from a server that cannot continue one
-
-Progress = Callable[[int, int, str], None]
-"""Called as ``progress(bytes done, bytes in all or 0 where unknown, file name)``."""
 
 
 class _Checked(Protocol):

@@ -50,6 +50,7 @@ class Hog(Extractor):
     """
 
     name = "hog"
+    evidence = "blocks"
     card: ClassVar[Card] = Card(
         title="HOG (histograms of oriented gradients)",
         paper=(

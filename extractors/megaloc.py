@@ -218,3 +218,10 @@ class MegaLoc(GlobalNetwork):
 
     def head(self, tensor: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
         return l2n(self._aggregator(run(tensor)))
+
+    @property
+    def untraceable(self) -> str:
+        return (
+            "MegaLoc shares its patches out among clusters by what all of them look like together, "
+            "so that no patch can be said to make a part of this score."
+        )

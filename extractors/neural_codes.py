@@ -67,3 +67,10 @@ class NeuralCodes(GlobalNetwork):
 
     def head(self, tensor: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
         return l2n(run(tensor))
+
+    @property
+    def untraceable(self) -> str:
+        return (
+            "A fully connected layer mixes all places of the photo, so that no cell can be said to "
+            "make a part of this score."
+        )

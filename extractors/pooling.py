@@ -7,7 +7,10 @@ TPAMI 2019; R-MAC: Tolias, Sicre, Jegou, ICLR 2016.
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +20,27 @@ R_MAC_OVERLAP = 0.4  # wanted overlap of neighbouring regions
 POOLINGS = ("gem", "mac", "spoc", "rmac")
 
 
+_HELD: ContextVar[bool] = ContextVar("held_norms", default=False)
+
+
+@contextlib.contextmanager
+def held_norms() -> Iterator[None]:
+    """Inside it ``l2n`` divides by a number that has no gradient.
+
+    A normalised vector is then linear in what was normalised, so that activation times gradient,
+    summed, is the vector again (see ``cnn.GlobalNetwork.trace``). The values stay as they are.
+    """
+    token = _HELD.set(True)
+    try:
+        yield
+    finally:
+        _HELD.reset(token)
+
+
 def l2n(x: Tensor, eps: float = EPS) -> Tensor:
     """x / (|x|_2 + eps) over the channel axis (1)."""
-    return x / (x.norm(p=2, dim=1, keepdim=True) + eps)
+    norm = x.norm(p=2, dim=1, keepdim=True)
+    return x / ((norm.detach() if _HELD.get() else norm) + eps)
 
 
 def gem(x: Tensor, p: Tensor | float = 3.0, eps: float = EPS) -> Tensor:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 
+import numpy as np
+import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
 from data.errors import PlaygroundError
-from extractors.base import Card
+from extractors.base import Card, Floats, Prepared
 from extractors.checkpoints import Checkpoint, RetrievalMeta
-from extractors.cirtorch import PublishedConfig, PublishedNetwork
+from extractors.cirtorch import PublishedConfig, PublishedNetwork, resize
+from extractors.cnn import to_tensor
+from extractors.trunks import Normalised
 
 MAX_LONGER_SIDE = 1536  # px at the largest scale: attention needs (H W / 256)^2 numbers
 
@@ -51,6 +56,11 @@ class SoaBlock(nn.Module):
         result: Tensor = x + self.v(mixed.reshape(x.shape[0], -1, x.shape[2], x.shape[3]))
         return result
 
+    def weights(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, H W, H W): what each place takes from each other; rows sum to 1."""
+        query, key = (layer(x).flatten(2) for layer in (self.f, self.g))
+        return torch.softmax(query.transpose(1, 2) @ key / query.shape[1] ** 0.5, dim=2)
+
 
 def _projection(channels: int, middle: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels, middle, 1), nn.BatchNorm2d(middle), nn.ReLU())
@@ -71,10 +81,14 @@ class SolarFeatures(nn.Module):
         self.soa5 = SoaBlock(2048, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv3_x(self.conv2_x(self.conv1(x)))
-        x = self.soa4(self.conv4_x(x))
         # Some positions of conv5's output are negative after it; GeM clamps them.
-        result: Tensor = self.soa5(self.conv5_x(x))
+        result: Tensor = self.soa5(self.conv5(x))
+        return result
+
+    def conv5(self, x: Tensor) -> Tensor:
+        """What the last attention sees."""
+        x = self.conv3_x(self.conv2_x(self.conv1(x)))
+        result: Tensor = self.conv5_x(self.soa4(self.conv4_x(x)))
         return result
 
 
@@ -82,6 +96,7 @@ class Solar(PublishedNetwork):
     """resnet101-solar-best: 2048-d."""
 
     name = "solar"
+    attends = True
     network_name = "solar"
     architecture = "resnet101"
     end_to_end = True
@@ -116,6 +131,25 @@ class Solar(PublishedNetwork):
 
     def make_features(self) -> nn.Module:
         return SolarFeatures()
+
+    @functools.cached_property
+    def _attending(self) -> Normalised:
+        """The network in torch, whatever runtime serves ``describe``: it shows no inner maps."""
+        network = self.build_network()
+        assert isinstance(network, Normalised)
+        return network
+
+    def attention(self, prepared: Prepared) -> Floats:
+        """Of the last block (after conv5), at the first scale."""
+        network = self._attending
+        features = network.module
+        assert isinstance(features, SolarFeatures)
+        with torch.inference_mode():
+            pixels = (to_tensor([prepared.pixels]) - network.mean) / network.std
+            x = features.conv5(resize(pixels, self.config.scales[0]))
+            height, width = x.shape[2:]
+            weights = features.soa5.weights(x)[0]
+        return np.asarray(weights.reshape(height, width, height, width).numpy(), np.float32)
 
     def read(self, path: Path) -> tuple[Checkpoint, RetrievalMeta]:
         found, meta = super().read(path)

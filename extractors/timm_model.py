@@ -357,3 +357,20 @@ class TimmModel(GlobalNetwork):
         if self.pooling == "avg":
             return l2n(patches.mean(dim=1))
         return l2n(gem(patches.transpose(1, 2).unsqueeze(3), self.config.p))
+
+    @property
+    def untraceable(self) -> str:
+        if self.facts.layout != "tokens" or self.pooling != "cls":
+            return ""
+        return (
+            "This descriptor is the transformer's class token, which has looked at all patches: no "
+            "patch can be said to make a part of this score. With pooling=avg or gem they can."
+        )
+
+    def cells(self, given: Tensor) -> Tensor:
+        if self.facts.layout != "tokens":
+            return super().cells(given)
+        patches = given[0, self.facts.prefix :].sum(dim=1)
+        height, width = self.facts.size
+        rows = round((len(patches) * height / width) ** 0.5)
+        return patches.reshape(rows, -1)

@@ -87,3 +87,12 @@ class Vgg16(PooledTrunk):
 
     def head(self, tensor: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
         return l2n(run(tensor)) if self._code else super().head(tensor, run)
+
+    @property
+    def untraceable(self) -> str:
+        if not self._code:
+            return ""
+        return (
+            "A fully connected layer mixes all places of the photo, so that no cell can be said to "
+            "make a part of this score."
+        )

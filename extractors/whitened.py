@@ -22,9 +22,7 @@ from data.base import Box
 from data.errors import PlaygroundError
 from data.paths import check_name, weights_root
 from extractors import registry
-from extractors.base import RGB, Card, Extractor, Features, Prepared, Raw, l2_normalise
-from extractors.cnn import NetworkExtractor
-from extractors.runtime import Network
+from extractors.base import RGB, Card, Extractor, Features, Floats, Prepared, Raw, l2_normalise
 
 HEADER = "whitening"  # entry of the file's header, JSON
 KINDS = ("lw", "pca-w")
@@ -156,6 +154,16 @@ class Whitened(Extractor):
         return base
 
     @property
+    def evidence(self) -> str:  # type: ignore[override]
+        return self._base.evidence
+
+    def unwrapped(self, prepared: Prepared, direction: Floats) -> tuple[Extractor, Floats]:
+        p = self._learned.P[: self.dim]
+        vector = self._base.encode(self._base.describe(prepared)).vectors[0]
+        length = np.linalg.norm((vector - self._learned.m) @ p.T) + 1e-6  # as ``l2_normalise``
+        return self._base.unwrapped(prepared, np.asarray(direction @ p / length, np.float32))
+
+    @property
     def learned_from(self) -> frozenset[str]:
         return self._base.learned_from | {str(self._learned.about["fingerprint"])}
 
@@ -169,10 +177,12 @@ class Whitened(Extractor):
     def runtime(self) -> str:
         return self._base.runtime()
 
-    def load(self, streams: int = 1) -> Network | None:
-        """The network underneath, loading it; None where there is none."""
-        base = self._base
-        return base.load(streams) if isinstance(base, NetworkExtractor) else None
+    def load(self, streams: int = 1) -> Any:
+        return self._base.load(streams)
+
+    @property
+    def loaded(self) -> bool:
+        return self._base.loaded
 
     def prepare(self, photo: RGB, box: Box | None = None) -> Prepared:
         return self._base.prepare(photo, box)

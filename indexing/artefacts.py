@@ -18,7 +18,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from data import artefact
-from data.errors import PlaygroundError
+from data.errors import Conflict, NotFound
 from data.paths import vectors_root
 from data.store import Collection
 from extractors import registry as extractor_registry
@@ -39,8 +39,8 @@ def index_folder(collection: str, extractor: str, index: str) -> Path:
 
 def build_command(collection: str, extractor: str, index: str = "all") -> str:
     """The command that builds (again) what is missing or wrong."""
-    name, _, fields = extractor.partition(":name=")
-    if name == "imported" and index == "all":  # the vectors themselves
+    _, _, fields = extractor.partition(":name=")
+    if extractor_registry.is_imported(extractor) and index == "all":  # the vectors themselves
         return (
             f"python -m scripts.descriptors import --collection {collection} "
             f"--name '{fields or 'NAME'}' --file FILE"
@@ -129,21 +129,22 @@ def load_vectors(
     mend = build_command(collection.name, spec)
     manifest = artefact.read_manifest(folder)
     if manifest is None:
-        raise PlaygroundError(
-            f"The collection {collection.name} has no vectors of {spec} yet. Run: {mend}"
+        raise NotFound(
+            f"The collection {collection.name} has no vectors of {spec} yet.", command=mend
         )
     source = manifest["identity"]["weights"].get("source", "auto")
     extractor = extractor_registry.create(spec, weights=recorded_source(source))
     difference = identity_difference(extractor, manifest)
     if difference is not None:
-        raise PlaygroundError(
-            f"The vectors of {spec} for {collection.name} were made otherwise: {difference}. "
-            f"Run: {mend}"
+        raise Conflict(
+            f"The vectors of {spec} for {collection.name} were made otherwise: {difference}.",
+            command=mend,
         )
     if manifest["fingerprint"] != collection.fingerprint and not allow_changed:
-        raise PlaygroundError(
+        raise Conflict(
             f"The collection {collection.name} has changed since its vectors of {spec} were built "
-            f"({manifest['photos']} photos then, {len(collection.photos)} now). Run: {mend}"
+            f"({manifest['photos']} photos then, {len(collection.photos)} now).",
+            command=mend,
         )
 
     def path(name: str) -> Path:
@@ -156,9 +157,10 @@ def load_vectors(
     geometry = np.load(path("geometry.npy"), mmap_mode="r", allow_pickle=False) if local else None
     expected = (manifest["vectors"], manifest["dim"])
     if vectors.shape != expected or vectors.dtype != np.float32:
-        raise PlaygroundError(
+        raise Conflict(
             f"{folder / 'vectors.npy'} is {vectors.shape} {vectors.dtype}, its manifest says "
-            f"{expected} float32. Run: {mend}"
+            f"{expected} float32.",
+            command=mend,
         )
     state: dict[str, NDArray[Any]] = {}
     if "state.safetensors" in manifest["files"]:
@@ -168,13 +170,13 @@ def load_vectors(
         manifest, tuple(rows["ids"]), tuple(rows["sha256"]), vectors, offsets, geometry, state
     )
     if len(loaded.ids) != manifest["photos"] or len(loaded.sha256) != manifest["photos"]:
-        raise PlaygroundError(
-            f"{folder}: {len(loaded.ids)} ids for {manifest['photos']} photos. Run: {mend}"
+        raise Conflict(
+            f"{folder}: {len(loaded.ids)} ids for {manifest['photos']} photos.", command=mend
         )
     if not allow_changed and loaded.ids != tuple(photo.id for photo in collection.photos):
-        raise PlaygroundError(
-            f"The ids of the vectors of {spec} are not those of the collection "
-            f"{collection.name}. Run: {mend}"
+        raise Conflict(
+            f"The ids of the vectors of {spec} are not those of the collection {collection.name}.",
+            command=mend,
         )
     return loaded, extractor
 
@@ -193,23 +195,29 @@ class LoadedIndex:
     rows: NDArray[np.int64] | None
 
 
+def index_version(manifest: dict[str, Any]) -> str:
+    """Identifies the exact index of a manifest."""
+    kind, _ = index_registry.parse_index_spec(manifest["index"])
+    return str(manifest["files"][kind.file]["sha256"])
+
+
 def load_index(collection: str, extractor: str, index: str, vectors: Vectors) -> LoadedIndex:
     """Load and verify an index over exactly these vectors."""
     folder = index_folder(collection, extractor, index)
     mend = build_command(collection, extractor, index)
     manifest = artefact.read_manifest(folder)
     if manifest is None:
-        raise PlaygroundError(
-            f"The collection {collection} has no {index} index of {extractor} yet. Run: {mend}"
+        raise NotFound(
+            f"The collection {collection} has no {index} index of {extractor} yet.", command=mend
         )
     if manifest["vectors_sha256"] != vectors.version:
-        raise PlaygroundError(
+        raise Conflict(
             f"The {index} index of {extractor} for {collection} was built over other vectors than "
-            f"those that are there now. Run: {mend}"
+            f"those that are there now.",
+            command=mend,
         )
     kind, _ = index_registry.parse_index_spec(index)
-    path = artefact.file_path(folder, manifest, "index.faiss", mend)
-    built = kind.load(path, manifest)
+    built = kind.load(artefact.file_path(folder, manifest, kind.file, mend), manifest)
     rows = None
     if "rows.npy" in manifest["files"]:
         rows = np.load(artefact.file_path(folder, manifest, "rows.npy", mend), allow_pickle=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -116,6 +116,9 @@ class BuiltIndex(abc.ABC):
     distance: str  # "l2": squared L2; "hamming": number of differing bits
     n: int
     d: int
+    code_size: int  # bytes per vector of the code alone: no centroids, ids, links or rotation
+    search_parameters: Mapping[str, SearchParameter]  # the legal keys of ``params``
+    seconds: tuple[float, float] | None = None  # training and adding, where it was just built
 
     @abc.abstractmethod
     def search(
@@ -134,7 +137,10 @@ class BuiltIndex(abc.ABC):
 
     @abc.abstractmethod
     def save(self, path: Path) -> None:
-        """Write the index; equal vectors and plans give equal bytes on the same machine."""
+        """Write the index, or a handle to what a server holds of it.
+
+        Equal vectors and plans give equal bytes on the same machine.
+        """
 
     @property
     @abc.abstractmethod
@@ -142,19 +148,35 @@ class BuiltIndex(abc.ABC):
         """Bytes of the saved file."""
 
     @property
-    @abc.abstractmethod
-    def code_size(self) -> int:
-        """Bytes per vector of the code alone: no centroids, ids, links or rotation."""
-
-    @property
     def bytes_per_vector(self) -> float:
         """Bytes of the saved file per vector, with everything that is shared by them."""
         return self.size_bytes / self.n
 
-    @property
-    def search_parameters(self) -> dict[str, SearchParameter]:
-        """The legal keys of ``params`` with their ranges; empty where there is none."""
-        return {}
+    def inspect(self) -> Any:
+        """The library's own object, for ``indexing.inside`` to read and never to change.
+
+        None where there is nothing to read.
+        """
+        return None
+
+    def searcher(
+        self, params: Mapping[str, int] | None = None
+    ) -> Callable[[Floats, int], tuple[Floats, Ints]]:
+        """A search whose parameters are settled, with nothing around it that costs time.
+
+        Returns:
+            From queries (nq, d) and k <= n to distances and ids, (nq, k) each; -1 where nothing
+            was found.
+        """
+
+        def search(queries: Floats, k: int) -> tuple[Floats, Ints]:
+            hits = self.search(queries, k, params)
+            found = np.arange(k) < np.diff(hits.offsets)[:, None]
+            distances, ids = np.full(found.shape, np.inf, np.float32), np.full(found.shape, -1)
+            distances[found], ids[found] = hits.distances, hits.ids
+            return distances, ids
+
+        return search
 
     def scores(self, distances: Floats) -> Floats:
         """Similarity, higher is better, of squared L2 distances between unit vectors.
@@ -198,12 +220,14 @@ class BuiltIndex(abc.ABC):
 
 
 class IndexType(abc.ABC):
-    """A kind of index. To add one, write its file and its line in ``indexing.registry``."""
+    """A kind of index. To add one, write its file and its row in ``indexing.registry``."""
 
     name: ClassVar[str]
     card: ClassVar[IndexCard]
     distance: ClassVar[str] = "l2"
+    file: ClassVar[str] = "index.bin"  # what an artefact calls the file
     search_names: ClassVar[tuple[str, ...]] = ()  # overrides that do not change what is built
+    families: ClassVar[tuple[str, ...]] = ()  # titles of families that have no row of their own
 
     @abc.abstractmethod
     def plan(self, n: int, d: int, overrides: Mapping[str, Value] | None = None) -> Plan:
@@ -212,6 +236,14 @@ class IndexType(abc.ABC):
         Raises:
             PlaygroundError: n or d below 1, an unknown override, or an illegal value.
         """
+
+    @abc.abstractmethod
+    def estimate_bytes(self, plan: Plan, n: int, d: int) -> int:
+        """Bytes of the filled index, worked out before it is built."""
+
+    def family(self, overrides: Mapping[str, Value]) -> str:
+        """What charts colour and compare as one kind; several names with ``+`` between them."""
+        return self.name
 
     @abc.abstractmethod
     def build(self, vectors: Floats, plan: Plan) -> BuiltIndex:

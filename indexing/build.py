@@ -156,7 +156,7 @@ def describe_photos(
     def prepare(photo: Photo) -> Prepared:
         return extractor.prepare(collection.read(photo))
 
-    network = extractor.load(streams=WORKERS) if hasattr(extractor, "load") else None
+    network = extractor.load(streams=WORKERS)
     if network is not None and network.batches:
         return extractor.describe_batch(list(_ahead(photos, prepare)))
     # The cores are best used by several photos at once.
@@ -188,7 +188,7 @@ class _ExtractorBuild:
         old = self._reusable()
         n = len(self.collection.photos)
         if old is not None and old.manifest["fingerprint"] == self.collection.fingerprint:
-            for stage in self._stages():
+            for stage in planned_stages([self.spec], []):
                 stage.done, stage.total, stage.state = n, n, "done"
                 self.progress.update(stage)
             shutil.rmtree(self.folder / "partial", ignore_errors=True)  # of a build killed late
@@ -214,13 +214,9 @@ class _ExtractorBuild:
         action = "built" if old is None else "updated"
         return vectors, Outcome(self.spec, None, action, clock.seconds, n, self.described)
 
-    def _stages(self) -> list[Stage]:
-        names = ["fit", "extract"] if self.extractor.fit_sample else ["extract"]
-        return [Stage(self.spec, name) for name in names]
-
     def _reusable(self) -> Vectors | None:
         """What is there already, if this extractor made it; None to start afresh."""
-        if self.extractor.name == "imported":
+        if extractor_registry.is_imported(self.spec):
             # Nothing can be computed again: it is there and fits, or has to be imported again.
             return load_vectors(self.collection, self.spec)[0]
         if self.force:
@@ -235,12 +231,7 @@ class _ExtractorBuild:
         return vectors
 
     def _check_space(self, photos: int) -> None:
-        if self.extractor.local:
-            rows = getattr(self.extractor.config, "max_features", 1)
-            per_photo = rows * (40 + 4) * 4
-        else:
-            per_photo = 4096 * 4
-        needed = 2 * photos * per_photo  # the shards and the artefact
+        needed = 2 * photos * self.extractor.photo_bytes  # the shards and the artefact
         free = shutil.disk_usage(_existing(self.folder)).free
         if needed > free:
             raise PlaygroundError(
@@ -481,7 +472,7 @@ def _build_index(
         action = "unchanged"
     else:
         built = kind.build(np.ascontiguousarray(matrix if rows is None else matrix[rows]), plan)
-        writers: dict[str, Callable[[Path], None]] = {"index.faiss": built.save}
+        writers: dict[str, Callable[[Path], None]] = {kind.file: built.save}
         if rows is not None:
             writers["rows.npy"] = lambda path: _save_npy(path, rows)
         meta["bytes_per_vector"] = built.bytes_per_vector

@@ -55,6 +55,9 @@ _ANY_THREADS = {
     "IndexScalarQuantizer",
     "IndexIVFScalarQuantizer",
 }
+# What a string's kind is named after, in this order.
+_PARTS = ("HNSW", "IVF", "PQ", "PRQ", "PLSQ", "RQ", "LSQ", "SQ", "RaBitQ", "EDEN")
+_MARKS = re.compile(rf"OPQ|{'|'.join(sorted(_PARTS, key=len, reverse=True))}")
 # The classes that read_index makes of what index_factory makes.
 _READ_AS = {
     "IndexFlat": "IndexFlatL2",
@@ -73,6 +76,7 @@ class Factory(FaissType):
 
     name = "factory"
     search_names = ("nprobe", "ef_search", "k_factor")
+    families = _PARTS
     card = IndexCard(
         title="FAISS factory string",
         idea=(
@@ -106,9 +110,8 @@ class Factory(FaissType):
         chosen = dict(overrides or {})
         text = str(chosen.pop("factory", "")).replace(" ", "")
         index = _parse(text, n, d)
-        parts = list(walk(index))
-        notes = _check_training(text, parts, n)
-        needed = estimate_bytes(parts, n)
+        notes = _check_training(text, list(walk(index)), n)
+        needed = _filled_bytes(index, n)
         limit = psutil.virtual_memory().total // 2
         if needed > limit:
             raise PlaygroundError(
@@ -130,6 +133,19 @@ class Factory(FaissType):
                 )
             search[key] = as_int(key, value, legal[key].low, legal[key].high)
         return Plan(build, search, tuple(notes))
+
+    def estimate_bytes(self, plan: Plan, n: int, d: int) -> int:
+        return _filled_bytes(_parse(str(plan.build["factory"]), n, d), n)
+
+    def family(self, overrides: Mapping[str, Value]) -> str:
+        """Graph or division, code and second look: OPQ16_64,IVF256,PQ16x4fs,RFlat is
+        ``ivf+pq+refine``."""
+        text = str(overrides["factory"]).replace("IMI", "IVF")
+        found = set(_MARKS.findall(text))
+        parts = [part.lower() for part in _PARTS if part in found]
+        if "RFlat" in text or "Refine" in text:
+            parts.append("refine")
+        return "+".join(parts) or "flat"
 
     def _make_index(self, vectors: Floats, plan: Plan) -> Any:
         text = str(plan.build["factory"])
@@ -282,11 +298,16 @@ def _centroids(part: Any) -> int:
         return 0  # trained with the code that follows, see _prepare
     if _has_pq(part):
         return 1 << int(part.pq.nbits)
-    for field in ("rq", "lsq", "prq", "plsq", "aq"):
-        additive = getattr(part, field, None)
-        if additive is not None and hasattr(additive, "nbits"):
-            return 1 << max(faiss.vector_to_array(additive.nbits).tolist(), default=0)
-    return 0
+    additive = _additive(part)
+    if additive is None:
+        return 0
+    return 1 << max(faiss.vector_to_array(additive.nbits).tolist(), default=0)
+
+
+def _additive(part: Any) -> Any:
+    """The part's additive quantiser (RQ, LSQ and their products); None where it has none."""
+    found = (getattr(part, field, None) for field in ("rq", "lsq", "prq", "plsq", "aq"))
+    return next((one for one in found if hasattr(one, "nbits")), None)
 
 
 def _check_training(text: str, parts: list[Any], n: int) -> list[str]:
@@ -359,11 +380,6 @@ def _describe(part: Any) -> str:
     return f"{_READ_AS.get(name, name)}({', '.join(sizes)})"
 
 
-def parts_of(text: str, n: int, d: int) -> list[Any]:
-    """The components of a string's untrained index, the outer one first (see ``walk``)."""
-    return list(walk(_parse(text, n, d)))
-
-
 def code_bytes(index: Any) -> int:
     """Bytes per vector of the codes, those of the second look included."""
     inner: tuple[Any, ...] = ()
@@ -379,15 +395,43 @@ def code_bytes(index: Any) -> int:
     return int(size if isinstance(size, int) else index.sa_code_size())
 
 
-def estimate_bytes(parts: list[Any], n: int) -> int:
-    """Bytes of the filled index: codes, ids, lists, links, centres and matrices."""
-    total = n * code_bytes(parts[0])
-    for part in parts:
-        if isinstance(part, faiss.IndexIVF):
-            total += 8 * n + int(part.nlist) * (4 * int(part.d) + 64)
-        if isinstance(part, faiss.IndexHNSW):
-            total += n * 4 * 2 * max(1, int(part.hnsw.nb_neighbors(1)))
-        if isinstance(part, faiss.LinearTransform):
-            total += 4 * int(part.d_in) * int(part.d_out)
-        total += 4 * _centroids(part) * int(getattr(part, "d", 0))
+def _filled_bytes(part: Any, n: int) -> int:
+    """Bytes of an index that holds n vectors, with everything inside it.
+
+    Codes, ids, lists, links, centres and matrices; checked with files of FAISS 1.15.1.
+    """
+    if isinstance(part, faiss.IndexPreTransform):
+        chain = [faiss.downcast_VectorTransform(part.chain.at(i)) for i in range(part.chain.size())]
+        return sum(map(_matrix_bytes, chain)) + _filled_bytes(faiss.downcast_index(part.index), n)
+    if isinstance(part, faiss.IndexRefine):
+        both = (part.base_index, part.refine_index)
+        return sum(_filled_bytes(faiss.downcast_index(one), n) for one in both)
+    if isinstance(part, faiss.IndexHNSW):
+        # Twice M links on layer 0, some 4 bytes of links above, then level and offset.
+        links = 8 * int(part.hnsw.nb_neighbors(1)) + 16
+        return n * links + _filled_bytes(faiss.downcast_index(part.storage), n)
+    if isinstance(part, faiss.MultiIndexQuantizer):
+        return 4 * int(part.d) * int(part.pq.ksub)
+    total = n * code_bytes(part) + 4 * int(part.d) * _codebook(part)
+    if isinstance(part, faiss.IndexIVF):
+        nlist = int(part.nlist)
+        total += 8 * n + 8 * nlist + _filled_bytes(faiss.downcast_index(part.quantizer), nlist)
     return total
+
+
+def _matrix_bytes(transform: Any) -> int:
+    """Bytes of a trained transformation; PCA keeps all components besides those in use."""
+    if not isinstance(transform, faiss.LinearTransform):
+        return 0
+    rows = int(transform.d_out)
+    if isinstance(transform, faiss.PCAMatrix):
+        rows += int(transform.d_in)
+    return 4 * int(transform.d_in) * rows
+
+
+def _codebook(part: Any) -> int:
+    """How many vectors of full length the code's centres are together."""
+    if _has_pq(part):
+        return int(part.pq.ksub)
+    additive = _additive(part)
+    return int(additive.total_codebook_size) if additive is not None else 0

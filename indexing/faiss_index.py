@@ -32,11 +32,7 @@ _MOST_TIES = 4_096  # neighbours asked for at most while settling a tie at the l
 
 
 class FaissIndex(BuiltIndex):
-    """A FAISS index behind the contract.
-
-    Attributes:
-        seconds: what training and adding took, where it was built and not loaded.
-    """
+    """A FAISS index behind the contract."""
 
     def __init__(
         self,
@@ -62,36 +58,31 @@ class FaissIndex(BuiltIndex):
         self.distance = distance
         self.n = int(index.ntotal)
         self.d = int(index.d)
-        self.seconds: tuple[float, float] | None = None
         self._index = index
-        self._code_size = code_size
-        self._parameters = dict(parameters or {})
+        self.code_size = code_size
+        self.search_parameters = dict(parameters or {})
         self._make = make
         self._settle_ties = settle_ties
 
-    def search_object(self, params: Mapping[str, int] | None = None) -> Any:
-        """The faiss.SearchParameters of a call to ``faiss_index``; None where there are none."""
+    def _search_object(self, params: Mapping[str, int] | None) -> Any:
+        """The faiss.SearchParameters of a call; None where there are none."""
         values = self.choose(params)
         return self._make(values) if self._make else None
 
-    @property
-    def code_size(self) -> int:
-        return self._code_size
-
-    @property
-    def faiss_index(self) -> Any:
-        """FAISS's own object, to look inside and to measure; it is never changed."""
+    def inspect(self) -> Any:
         return self._index
 
-    @property
-    def search_parameters(self) -> dict[str, SearchParameter]:
-        return dict(self._parameters)
+    def searcher(
+        self, params: Mapping[str, int] | None = None
+    ) -> Callable[[Floats, int], tuple[Floats, Ints]]:
+        # FAISS's own call, so that its time compares with anybody's script.
+        return functools.partial(self._index.search, params=self._search_object(params))
 
     def search(
         self, queries: Floats, k: int, params: Mapping[str, int] | None = None
     ) -> SearchHits:
         queries = self.check_queries(queries, k)
-        made = self.search_object(params)
+        made = self._search_object(params)
         k = min(k, self.n)
         with search_threads(len(queries)):
             if not self._settle_ties or k == self.n:
@@ -146,7 +137,7 @@ class FaissIndex(BuiltIndex):
             faiss.write_index(self._index, writer)
 
     @functools.cached_property
-    def _size(self) -> int:
+    def size_bytes(self) -> int:
         total = 0
 
         def count(part: bytes) -> int:
@@ -157,13 +148,11 @@ class FaissIndex(BuiltIndex):
         faiss.write_index(self._index, faiss.PyCallbackIOWriter(count))
         return total
 
-    @property
-    def size_bytes(self) -> int:
-        return self._size
-
 
 class FaissType(IndexType):
     """The steps that all FAISS types share."""
+
+    file = "index.faiss"
 
     @abc.abstractmethod
     def _make_index(self, vectors: Floats, plan: Plan) -> Any:

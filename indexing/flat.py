@@ -34,6 +34,9 @@ class Flat(FaissType):
         check_overrides(self.name, overrides, {})
         return Plan({}, {})
 
+    def estimate_bytes(self, plan: Plan, n: int, d: int) -> int:
+        return 4 * n * d
+
     def _make_index(self, vectors: Floats, plan: Plan) -> Any:
         index = faiss.IndexFlatL2(vectors.shape[1])
         fill(index, vectors)

@@ -21,21 +21,17 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from data import artefact, descriptors, store
-from data.base import Photo
 from data.descriptors import Layout, ListOrder, Matrix, Norms
 from data.distractors import DistractorSource, open_shards
-from data.errors import PlaygroundError
+from data.errors import Conflict, NotFound, PlaygroundError
 from data.paths import check_name
 from data.store import Collection
 from extractors import registry as extractor_registry
-from extractors.base import Features
 from indexing.artefacts import build_command, extractor_folder
 from indexing.build import library_versions, record
-from indexing.engine import QueryDescriptor, SearchEngine
 from indexing.progress import Clock
 
 _QUERIES, _QUERY_IDS = "queries.npy", "query_ids.json"
-_STAGES = ("decode", "crop", "preprocess", "extract", "load")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +50,6 @@ class Report:
 def spec_of(name: str) -> str:
     """The extractor spec of imported descriptors of this name."""
     return extractor_registry.canonical(f"imported:name={check_name(name, 'descriptor')}")
-
-
-def is_imported(spec: str) -> bool:
-    return extractor_registry.parse_spec(spec)[0] == "imported"
 
 
 def import_descriptors(
@@ -94,10 +86,10 @@ def import_descriptors(
     orders = descriptors.list_orders(collection)
     far = orders.get(DistractorSource.kind) if distractors is not None else None
     if distractors is not None and far is None:
-        raise PlaygroundError(
-            f"The collection {collection_name} has no listed distractors. Add them first: python "
-            f"-m scripts.collections add {collection_name} --source distractors --path FOLDER "
-            f"--no-photos"
+        raise NotFound(
+            f"The collection {collection_name} has no listed distractors. Add them first:",
+            command=f"python -m scripts.collections add {collection_name} --source distractors "
+            f"--path FOLDER --no-photos",
         )
     others = set(far.ids) if far is not None else set()
     members = [photo.id for photo in collection.photos if photo.id not in others]
@@ -199,9 +191,9 @@ def stored_queries(collection: str, spec: str) -> StoredQueries:
     folder = extractor_folder(collection, spec)
     manifest = artefact.read_manifest(folder)
     if manifest is None:
-        raise PlaygroundError(
-            f"The collection {collection} has no vectors of {spec} yet. Run: "
-            f"{build_command(collection, spec)}"
+        raise NotFound(
+            f"The collection {collection} has no vectors of {spec} yet.",
+            command=build_command(collection, spec),
         )
     return _stored(collection, spec, folder, artefact.canonical_json(manifest))
 
@@ -218,50 +210,12 @@ def _stored(collection: str, spec: str, folder: Path, manifest_text: str) -> Sto
     )
     vectors = np.load(artefact.file_path(folder, manifest, _QUERIES, mend), allow_pickle=False)
     if vectors.shape != (len(listed), manifest["dim"]) or vectors.dtype != np.float32:
-        raise PlaygroundError(
+        raise Conflict(
             f"{folder / _QUERIES} is {vectors.shape} {vectors.dtype}, expected are "
-            f"{(len(listed), manifest['dim'])} float32. Run: {mend}"
+            f"{(len(listed), manifest['dim'])} float32.",
+            command=mend,
         )
     return StoredQueries({one: row for row, one in enumerate(listed)}, vectors, version)
-
-
-def describe_query(
-    engine: SearchEngine,
-    collection: str,
-    extractor: str,
-    query: Photo,
-    key: str | None = None,
-) -> QueryDescriptor:
-    """The descriptor of a collection's query: stored where it was imported, else computed.
-
-    Args:
-        key: as for ``engine.describe``; the photo's SHA-256 where omitted.
-
-    Raises:
-        PlaygroundError: no descriptor of this query was imported, or like ``engine.describe``.
-    """
-    spec = extractor_registry.canonical(extractor)
-    if not is_imported(spec):
-        photo = engine.collection(collection).read(query)
-        return engine.describe(collection, spec, photo, query.box, key=key or query.sha256)
-    stored = stored_queries(collection, spec)
-    row = stored.rows.get(query.id)
-    if row is None:
-        raise PlaygroundError(
-            f"{spec} has no descriptor of the query {query.id} of {collection}; it has "
-            f"{len(stored.rows):,}. Import the queries' descriptors too: "
-            f"{build_command(collection, spec)} --queries FILE"
-        )
-    return QueryDescriptor(
-        collection,
-        spec,
-        "",
-        query.box or (0, 0, query.width, query.height),
-        Features(stored.vectors[row : row + 1]),
-        dict.fromkeys(_STAGES, 0.0),
-        False,
-        stored.version,
-    )
 
 
 # -- which row is whose ----------------------------------------------------------------------------

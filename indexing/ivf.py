@@ -95,6 +95,9 @@ class Ivf(FaissType):
             notes.append(few)
         return Plan({"nlist": nlist}, {"nprobe": nprobe}, tuple(notes))
 
+    def estimate_bytes(self, plan: Plan, n: int, d: int) -> int:
+        return n * (4 * d + 8) + 4 * d * int(plan.build["nlist"])
+
     def _make_index(self, vectors: Floats, plan: Plan) -> Any:
         apply()
         d = vectors.shape[1]

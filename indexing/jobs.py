@@ -26,7 +26,6 @@ from indexing.progress import Stage
 
 WRITE_EVERY = 0.3  # s
 KEEP = 30  # ended jobs whose files are kept
-START_TIME = 60.0  # s that a new process may take before it writes its own file
 
 
 @dataclasses.dataclass(frozen=True)

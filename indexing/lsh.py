@@ -96,6 +96,10 @@ class Lsh(FaissType):
             )
         return Plan({"nbits": nbits, "thresholds": thresholds}, {}, tuple(notes))
 
+    def estimate_bytes(self, plan: Plan, n: int, d: int) -> int:
+        nbits = int(plan.build["nbits"])
+        return n * nbits // 8 + 4 * d * nbits
+
     def _make_index(self, vectors: Floats, plan: Plan) -> Any:
         with training_threads():  # the rotation is a QR decomposition, made in the constructor
             index = faiss.IndexLSH(

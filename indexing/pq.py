@@ -92,6 +92,10 @@ class Pq(FaissType):
             notes.append(f"m is {m}: {d} has no divisor nearer to d / 8 = {d / 8:g} (256 at most).")
         return Plan({"m": m, "nbits": nbits}, {}, tuple(notes))
 
+    def estimate_bytes(self, plan: Plan, n: int, d: int) -> int:
+        m, nbits = int(plan.build["m"]), int(plan.build["nbits"])
+        return n * -(-m * nbits // 8) + 4 * d * 2**nbits
+
     def _make_index(self, vectors: Floats, plan: Plan) -> Any:
         apply()
         nbits = int(plan.build["nbits"])

@@ -3,32 +3,47 @@
 A spec is a name, then optionally ``:`` and overrides ``parameter=value`` between commas. A FAISS
 factory string follows its name as it is, its own search parameters behind ``;``:
 ``factory:OPQ16_64,IVF256,PQ16x4fs,RFlat;nprobe=8,k_factor=20``. To add an index, write its module
-and add its line to ``TYPES``.
+and add its row to ``TYPES``: every page has it then.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import hashlib
-import importlib
-import urllib.parse
-from typing import cast
+from collections.abc import Mapping
 
+from data import specs
 from data.errors import PlaygroundError
+from data.specs import Methods, Row
 from indexing.base import IndexCard, IndexType, Value
 
-# Modules are imported at the first use, so that one index's missing package leaves the others.
-TYPES: dict[str, str] = {
-    "flat": "indexing.flat:Flat",
-    "ivf": "indexing.ivf:Ivf",
-    "lsh": "indexing.lsh:Lsh",
-    "pq": "indexing.pq:Pq",
-    "factory": "indexing.factory:Factory",
-}
-_FREE_TEXT = "factory"  # its spec holds a text with commas instead of overrides
 
-_SLUG_LENGTH = 120  # characters; file systems allow 255 bytes, and other parts are added to it
-_SLUG_SAFE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.,=+")
+@dataclasses.dataclass(frozen=True)
+class IndexRow(Row):
+    """What is known of a kind of index before its library is imported."""
+
+    colour: str = ""  # of its points in charts; empty: a free one
+    view: str = ""  # pages/parts/inside_<view>.py draws it; empty: it cannot be looked into
+    basic: bool = True  # "all" stands for it, too, and the build form offers it
+
+
+TYPES: dict[str, IndexRow] = {
+    "flat": IndexRow("indexing.flat:Flat", "Flat", "#3b6fe0", view="flat"),
+    "ivf": IndexRow("indexing.ivf:Ivf", "IVF", "#e07a1f", view="ivf"),
+    "lsh": IndexRow("indexing.lsh:Lsh", "LSH", "#1a936f", view="lsh"),
+    "pq": IndexRow("indexing.pq:Pq", "PQ", "#8a4fd3", view="pq"),
+    "factory": IndexRow("indexing.factory:Factory", "Factory", basic=False),
+}
+FREE_TEXT = "factory"  # its spec holds a text with commas instead of overrides
+
+_METHODS: Methods[IndexType] = Methods(
+    "index",
+    TYPES,
+    lambda: (
+        f"{', '.join(TYPES)}; with parameters such as ivf:nlist=16,nprobe=4 or "
+        f"factory:OPQ16_64,IVF256,PQ16x4fs,RFlat"
+    ),
+)
 
 
 def names() -> list[str]:
@@ -36,57 +51,53 @@ def names() -> list[str]:
     return list(TYPES)
 
 
+def basic() -> list[str]:
+    """The kinds that need nothing but their name: what ``all`` stands for."""
+    return [name for name, row in TYPES.items() if row.basic]
+
+
 def card(name: str) -> IndexCard:
     """What the pages show about a kind of index."""
     return index_type(name).card
 
 
-@functools.cache
 def index_type(name: str) -> IndexType:
     """The kind of index of a name.
 
     Raises:
         PlaygroundError: there is no such kind, or its Python package is not installed.
     """
-    if name not in TYPES:
-        raise PlaygroundError(
-            f"There is no index '{name}'. Legal: {', '.join(TYPES)}; with parameters such as "
-            f"ivf:nlist=16,nprobe=4 or factory:OPQ16_64,IVF256,PQ16x4fs,RFlat."
-        )
-    module, _, attribute = TYPES[name].partition(":")
-    try:
-        return cast(IndexType, getattr(importlib.import_module(module), attribute)())
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in {"data", "extractors", "indexing"}:  # a defect of ours
-            raise
-        raise PlaygroundError(
-            f"The index '{name}' needs the Python package {missing}, which is not installed. "
-            f"Install the project's requirements, or choose another one of {', '.join(TYPES)}."
-        ) from error
+    _METHODS.check(name)
+    return _made(_METHODS.type_of(name))
+
+
+@functools.cache
+def _made(cls: type[IndexType]) -> IndexType:
+    return cls()
+
+
+def family_title(text: str) -> str:
+    """``ivf+pq+refine`` as IVF + PQ + refine."""
+    titles = {part.lower(): part for part in index_type(FREE_TEXT).families}
+    titles |= {name: row.title for name, row in TYPES.items()}
+    return " + ".join(titles.get(part, part) for part in text.split("+"))
 
 
 def expand(text: str) -> list[str]:
-    """The specs of a list between commas; ``all`` stands for every kind but factory strings.
+    """The specs of a list between commas; ``all`` stands for ``basic()``.
 
     A part such as ``nprobe=4`` belongs to the spec before it. A factory string holds commas of
     its own, so it comes last.
     """
-    specs: list[str] = []
-    before, marker, factory = text.partition(f"{_FREE_TEXT}:")
-    for part in filter(None, (piece.strip() for piece in before.split(","))):
-        if part == "all":
-            specs += [name for name in names() if name != _FREE_TEXT]
-        elif "=" in part and ":" not in part.partition("=")[0] and specs:
-            # The first override follows the name's colon, the others a comma.
-            specs[-1] += f",{part}"
-        else:
-            specs.append(part)
+    before, marker, factory = text.partition(f"{FREE_TEXT}:")
+    listed: list[str] = []
+    for part in filter(None, specs.split_list(before)):
+        listed += basic() if part == "all" else [part]
     if marker:
-        specs.append(marker + factory)
-    for spec in specs:
+        listed.append(marker + factory)
+    for spec in listed:
         parse_index_spec(spec)
-    return list(dict.fromkeys(specs))
+    return list(dict.fromkeys(listed))
 
 
 def parse_index_spec(spec: str) -> tuple[IndexType, dict[str, Value]]:
@@ -112,38 +123,22 @@ def without_search(spec: str) -> str:
     return _join(name, {k: v for k, v in overrides.items() if k not in search})
 
 
+def with_search(spec: str, values: Mapping[str, int]) -> str:
+    """The spec with search parameters, as the Search page would be given it."""
+    name, overrides = _split(spec)
+    return _join(name, overrides | {key: str(value) for key, value in values.items()})
+
+
 def slug(spec: str) -> str:
-    """A file name for a spec; different canonical specs have different slugs.
-
-    Only lower-case letters come out, so that it also holds where file names ignore case. Longer
-    ones than 120 characters end with a hash and have no way back.
-    """
-    text = canonical(spec)
-    name, colon, rest = text.partition(":")
-    safe = name + ("@" if colon else "") + "".join(map(_escape, rest))
-    if safe.endswith("."):  # Windows drops a final dot
-        safe = safe[:-1] + "%2e"
-    if len(safe) > _SLUG_LENGTH:
-        # '~' marks a shortened slug; whole ones never contain it.
-        mark = f"~{hashlib.sha256(text.encode()).hexdigest()[:32]}"
-        safe = safe[: _SLUG_LENGTH - len(mark)] + mark
-    return safe
-
-
-def unslug(text: str) -> str | None:
-    """The canonical spec of a slug; None for one that was shortened."""
-    if "~" in text:
-        return None
-    name, at, rest = text.partition("@")
-    return f"{name}:{urllib.parse.unquote(rest)}" if at else name
+    """A file name for a spec, see ``data.specs.slug``."""
+    return specs.slug(canonical(spec))
 
 
 def _split(spec: str) -> tuple[str, dict[str, str]]:
-    name, colon, rest = (part.strip() for part in spec.partition(":"))
-    if name not in TYPES:
-        index_type(name)  # raises
+    name, _, rest = (part.strip() for part in spec.partition(":"))
+    _METHODS.check(name)
     overrides: dict[str, str] = {}
-    if name == _FREE_TEXT:
+    if name == FREE_TEXT:
         text, _, rest = rest.partition(";")
         overrides["factory"] = "".join(text.split())
         if not overrides["factory"]:
@@ -151,23 +146,17 @@ def _split(spec: str) -> tuple[str, dict[str, str]]:
                 f"The index '{spec}' has no factory string. Legal: factory: and a string, such as "
                 f"factory:PQ16x4fs,RFlat."
             )
-    for part in rest.split(",") if colon and rest.strip() else []:
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or not key or not value:
-            raise PlaygroundError(
-                f"'{part.strip()}' in the index '{spec}' is not parameter=value. Legal: a name, or "
-                f"name:parameter=value,parameter=value with a parameter of "
-                f"{', '.join(card(name).parameters) or 'none'}."
-            )
-        if key in overrides:
-            raise PlaygroundError(f"The index '{spec}' sets {key} twice. Remove one of them.")
-        overrides[key] = value
+    if rest.strip():
+        what = f"index '{spec}'"
+        overrides |= specs.overrides_of(rest, what, lambda: ", ".join(card(name).parameters))
+        if "" in overrides.values():
+            raise PlaygroundError(f"The {what} has an empty value. Legal: parameter=number.")
     return name, overrides
 
 
 def _join(name: str, overrides: dict[str, str]) -> str:
     rest = dict(overrides)
-    text = rest.pop("factory", "") if name == _FREE_TEXT else ""
+    text = rest.pop("factory", "") if name == FREE_TEXT else ""
     fields = ",".join(f"{key}={_number(rest[key])}" for key in sorted(rest))
     if text:
         return f"{name}:{text}" + (f";{fields}" if fields else "")
@@ -177,7 +166,3 @@ def _join(name: str, overrides: dict[str, str]) -> str:
 def _number(text: str) -> str:
     """Whole numbers without leading zeros, so that equal ones are equal texts."""
     return str(int(text)) if text.isascii() and text.isdigit() and len(text) < 19 else text
-
-
-def _escape(char: str) -> str:
-    return char if char in _SLUG_SAFE else "".join(f"%{byte:02x}" for byte in char.encode())

@@ -141,7 +141,7 @@ def _best_source(spec: str) -> str:
 
 
 def _known_indexes(name: str, spec: str) -> list[str]:
-    standard = [index for index in index_registry.names() if index != "factory"]
+    standard = index_registry.basic()
     return standard + [i for i in built_indexes(name, spec) if i not in standard]
 
 

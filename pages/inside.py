@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from data.errors import PlaygroundError
-from pages.parts import (
-    backend,
-    choices,
-    entry,
-    inside_flat,
-    inside_hnsw,
-    inside_ivf,
-    inside_lsh,
-    inside_pq,
-    inside_query,
-    looks,
-    state,
-)
+from indexing import registry
+from pages.parts import backend, choices, entry, inside_query, looks, state
 from pages.parts.inside_case import case_of, choose_extractor
 from pages.parts.inside_data import Case, open_index
 from pages.parts.settings import MAX_K
@@ -28,13 +18,7 @@ from pages.parts.text import plain
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_VIEWS = {
-    "flat": inside_flat.draw,
-    "ivf": inside_ivf.draw,
-    "lsh": inside_lsh.draw,
-    "pq": inside_pq.draw,
-}
-_KINDS = {"flat": "Flat", "ivf": "IVF", "lsh": "LSH", "pq": "PQ", "hnsw": "HNSW"}
+_HNSW = "hnsw"  # no type of its own: a graph is built for the page
 
 
 def main() -> None:
@@ -71,9 +55,9 @@ def main() -> None:
 def _kind() -> str:
     chosen = st.segmented_control(
         "Index",
-        list(_KINDS),
+        [*registry.names(), _HNSW],
         default="flat",
-        format_func=_KINDS.__getitem__,
+        format_func=registry.family_title,
         key="in_index",
         bind="query-params",
         required=True,
@@ -91,8 +75,15 @@ def _k() -> int:
 
 
 def _view(case: Case, kind: str, specs: Sequence[str]) -> None:
-    if kind == "hnsw":
+    if kind == _HNSW:
         st.fragment(_guarded)(case, "")
+        return
+    title = backend.title(kind)
+    if not registry.TYPES[kind].view:
+        st.info(
+            f"{title} cannot be looked into: nothing here draws such an index. What it finds is on "
+            f"the Search page, what it costs under Trade-offs."
+        )
         return
     built = [spec for spec in specs if spec.partition(":")[0] == kind]
     if not built:
@@ -100,7 +91,7 @@ def _view(case: Case, kind: str, specs: Sequence[str]) -> None:
 
         command = build_command(case.collection.name, case.extractor, kind)
         st.info(
-            f"There is no {_KINDS[kind]} index of {backend.title(case.extractor)} for "
+            f"There is no {title} index of {backend.title(case.extractor)} for "
             f"{plain(case.collection.name)} yet. Build it on the Collections page, or run:"
         )
         st.code(command, language="bash", wrap_lines=True)
@@ -116,10 +107,9 @@ def _guarded(case: Case, spec: str) -> None:
     """A slider draws its view again, not the page."""
     with backend.guard("look into this index"):
         try:
-            if not spec:
-                inside_hnsw.draw(case)
-                return
-            _VIEWS[spec.partition(":")[0]](case, open_index(case, spec))
+            view = registry.TYPES[spec.partition(":")[0]].view if spec else _HNSW
+            draw = importlib.import_module(f"pages.parts.inside_{view}").draw
+            draw(case, *([open_index(case, spec)] if spec else []))
         except PlaygroundError as error:
             st.info(plain(str(error)))
 

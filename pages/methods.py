@@ -1,4 +1,4 @@
-"""Methods: each extractor and index type on one screen, its cost here, and the weights."""
+"""Methods: each extractor, index type and re-ranker, its cost here, and the weights."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from extractors import registry as extractors
+from indexing import registry as indexes
 from pages.parts import backend, choices, entry, looks, training, weights
 from pages.parts.compare import UNTRAINED, seconds, size
 from pages.parts.text import photos as count_of
 from pages.parts.text import plain
+from retrieval.rerank import registry as rerankers
 
 if TYPE_CHECKING:
     from indexing.status import ExtractorStatus
@@ -21,7 +24,7 @@ def main() -> None:
     )
     kind = st.segmented_control(
         "Kind",
-        ["Extractors", "Index types", "Weights"],
+        ["Extractors", "Index types", "Re-rankers", "Weights"],
         default="Extractors",
         required=True,
         key="m_kind",
@@ -40,13 +43,15 @@ def main() -> None:
     with backend.guard("describe this method"):
         if kind == "Extractors":
             _extractor(name)
-        else:
+        elif kind == "Index types":
             _index(name)
+        else:
+            _reranker(name)
 
 
 def _extractor(collection: str | None) -> None:
-    name = _choose(backend.extractor_names(), "m_extractor")
-    card = backend.extractor_card(name)
+    name = _choose(extractors.names(), "m_extractor")
+    card = extractors.card(name)
     facts, cost = _page(card, name)
     with facts:
         st.markdown(f"**Paper**  \n[{card.paper}]({card.url})")
@@ -80,8 +85,8 @@ def _extractor_cost(one: ExtractorStatus) -> None:
 
 
 def _index(collection: str | None) -> None:
-    name = _choose(backend.index_names(), "m_index")
-    card = backend.index_card(name)
+    name = _choose(indexes.names(), "m_index")
+    card = indexes.card(name)
     facts, cost = _page(card, name)
     with facts:
         st.markdown(f"**Paper**  \n[{card.paper}]({card.url})")
@@ -109,13 +114,48 @@ def _index(collection: str | None) -> None:
         st.dataframe(lines, hide_index=True, column_config=columns, width="stretch")
 
 
+def _reranker(collection: str | None) -> None:
+    name = _choose(rerankers.names(), "m_rerank")
+    card = rerankers.card(name)
+    facts, cost = _page(card, name)
+    with facts:
+        st.markdown(f"**Score of a hit afterwards**  \n{card.score}")
+        st.markdown(f"**When it hurts**  \n{card.hurts}")
+        st.markdown(f"**Paper**  \n[{card.paper}]({card.url})")
+        if card.licence:
+            st.markdown(f"**Licence**  \n{card.licence}")
+    with cost:
+        st.markdown(card.cost)
+        rows = backend.evaluations(collection) if collection is not None else []
+        lines = [
+            {
+                "Extractor": backend.title(row.extractor),
+                "Index": backend.title(row.index),
+                "Chain": backend.chain_title(row.rerank),
+                "ms": row.rerank_ms,
+                "mAP": row.map,
+            }
+            for row in rows
+            if not row.stale and name in {one.partition(":")[0] for one in row.rerank.split("+")}
+        ]
+        if not lines:
+            st.caption("Not evaluated on this collection yet: the Accuracy page does it.")
+            return
+        columns: dict[str, Any] = {
+            "ms": st.column_config.NumberColumn(format="%.1f"),
+            "mAP": st.column_config.NumberColumn(format="%.3f"),
+        }
+        st.caption(f"Evaluated on {plain(str(collection))}, median per query:")
+        st.dataframe(lines, hide_index=True, column_config=columns, width="stretch")
+
+
 def _choose(names: list[str], key: str) -> str:
     chosen = st.pills(
         "Method",
         names,
         default=names[0],
         required=True,
-        format_func=lambda name: backend.title(name) if name != "factory" else "Factory",
+        format_func=backend.title,
         key=key,
         bind="query-params",
         label_visibility="collapsed",

@@ -20,6 +20,7 @@ from pages.parts import (
     cropper,
     details,
     entry,
+    feedback,
     looks,
     query,
     region,
@@ -29,6 +30,7 @@ from pages.parts import (
     state,
     table,
     weights,
+    why,
 )
 from pages.parts.text import plain
 
@@ -58,7 +60,7 @@ def main() -> None:
         # After a start this can take seconds, so the query is drawn before.
         seen = building.look(name)
         found, ready = seen.found, seen.ready
-        extractors, indexes, k = choices.methods(name, found, ready)
+        extractors, indexes, chains, k = choices.methods(name, found, ready)
     with strip:
         building.progress_strip(seen)
     # While a build runs, what nobody chose stays open, so that new extractors join by themselves.
@@ -71,10 +73,13 @@ def main() -> None:
             st.warning("Choose at least one extractor and one index type.")
         return
     rows, failures = searching.search_all(
-        collection, chosen, box, extractors, indexes, ready, found, k
+        collection, chosen, box, extractors, indexes, ready, found, k, chains
     )
     for failure in failures:
-        st.error(f"{failure.where}: {failure.message}")
+        if failure.impossible:
+            st.caption(plain(f"{failure.where}: {failure.message}"))
+        else:
+            st.error(plain(f"{failure.where}: {failure.message}"))
     if rows:
         judged = searching.judged(collection, chosen, box)
         _results(collection, chosen, box, rows, k, judged)
@@ -130,6 +135,7 @@ def _results(
     report = functools.partial(reporting.of_search, collection, chosen, box, rows, k)
     table.show(rows, k, dataclasses.asdict(state.current()), report, judged)
     st.header("Results", anchor=False)
+    feedback.strip(collection)
     untrained = list(
         dict.fromkeys(
             backend.title(row.extractor) for row in rows if row.result.weights == "untrained"
@@ -145,16 +151,20 @@ def _results(
     photos = {one: collection.photo(one) for one in ids}
     thumbnails = {one: backend.thumbnail_url(collection, photo) for one, photo in photos.items()}
     labels = {one: backend.caption(collection, photo) for one, photo in photos.items()}
-    titles = {name: backend.title(name) for row in rows for name in (row.extractor, row.index)}
+    titles = {
+        name: backend.title(name)
+        for row in rows
+        for name in (row.extractor, row.index, *row.result.recipe.rerank)
+    }
     data = compare.payload(rows, thumbnails, labels, titles)
     data["key"] = _digest(data["rows"], collection.fingerprint)
     opened = results.results_grid(data, key="grid")
     if opened is not None:
-        _open(collection, chosen, rows, opened)
+        _open(collection, chosen, box, rows, opened)
 
 
 def _truth_sentence(row: compare.Row) -> str:
-    count = len(row.truth.ids) if row.truth is not None else 0
+    count = len(row.truth.positives) if row.truth is not None else 0
     if count == 0:
         return "No photo of the collection shows the query's landmark, so every hit is wrong."
     said = f"{count} photos of the collection show the query's landmark."
@@ -170,6 +180,7 @@ def _digest(rows: object, fingerprint: str) -> str:
 def _open(
     collection: Collection,
     chosen: query.Query,
+    box: Box | None,
     rows: Sequence[compare.Row],
     opened: Mapping[str, str],
 ) -> None:
@@ -178,15 +189,15 @@ def _open(
         return
     for hit, verdict in zip(row.hits, row.verdicts(), strict=True):
         if hit.id == opened.get("id"):
-            where = f"{backend.title(row.extractor)} · {backend.title(row.index)}"
-            places = row.result.matches.get(hit.id)
+            parts = (row.extractor, row.index, *row.result.recipe.rerank)
+            where = " · ".join(map(backend.title, parts))
             details.show_photo(
                 collection,
                 collection.photo(hit.id),
                 hit,
                 where,
                 verdict,
-                matched=details.Matched(chosen.pixels, places) if places is not None else None,
+                reason=why.Why(row.result, chosen, box),
             )
             return
 

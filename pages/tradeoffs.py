@@ -17,6 +17,7 @@ from pages.parts import (
     state,
     tradeoffs_charts,
     tradeoffs_live,
+    tradeoffs_recipes,
     tradeoffs_run,
     tradeoffs_tune,
 )
@@ -67,6 +68,8 @@ def main() -> None:
         scale = data.Scale(photos, 0, photos)
     else:
         scale = _measured(case, points)
+    with backend.guard("draw the recipes"):
+        tradeoffs_recipes.show(collection, extractor)
     st.header("Move a parameter", anchor=False)
     st.fragment(tradeoffs_live.show)(case, scale)
     if points:

@@ -1,7 +1,10 @@
 """Build a collection's descriptors and indexes.
 
     python -m scripts.build --collection demo --extractors all --indexes all
+    python -m scripts.build --collection demo --extractors gem-siamese --indexes flat \\
+        --rerank diffusion,dba
 
+``--rerank`` makes what re-rankers need beforehand, and tells its size before it starts.
 Stop it at any moment, kill included, and start it again: it goes on where it was.
 """
 
@@ -18,11 +21,17 @@ from indexing import registry as index_registry
 from indexing.build import Outcome, build, planned_stages
 from indexing.jobs import JobProgress
 from indexing.progress import Silent, Terminal
-from scripts.console import counted, page_job, print_json, print_table, run
+from retrieval import prepare
+from retrieval.ranking import Recipe
+from scripts.console import Progress, counted, page_job, print_json, print_table, run
 
 
 def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(prog="python -m scripts.build", description=__doc__)
+    result = argparse.ArgumentParser(
+        prog="python -m scripts.build",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     result.add_argument("--collection", default="demo")
     result.add_argument(
         "--extractors", default="all", help="all, or specs between commas: hog,resnet50:pooling=mac"
@@ -34,6 +43,12 @@ def parser() -> argparse.ArgumentParser:
         "--weights",
         default="auto",
         help="auto, bundled, published, imagenet, untrained or file:PATH",
+    )
+    result.add_argument(
+        "--rerank",
+        default="none",
+        help="re-rankers whose offline part is made too, such as diffusion,dba; they must be legal "
+        "after each extractor",
     )
     result.add_argument("--force", action="store_true", help="build again what is up to date")
     result.add_argument("--json", action="store_true", help="print a machine-readable summary")
@@ -48,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     indexes = index_registry.expand(arguments.indexes)
     if arguments.job:
         return _as_job(arguments, extractors, indexes)
+    recipes = [Recipe.of(spec, index, arguments.rerank) for spec in extractors for index in indexes]
     quiet = arguments.quiet or not sys.stderr.isatty()
     outcomes = build(
         arguments.collection,
@@ -69,7 +85,24 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"{outcome.extractor} {outcome.index or ''}: {note}")
         described = sum(outcome.described for outcome in outcomes)
         print(f"{counted(described, 'photo')} described in this run.")
+    # What is made offline follows from the descriptors: one index stands for all.
+    for recipe in recipes[:: len(indexes)]:
+        _prepare(arguments, recipe, quiet)
     return 0
+
+
+def _prepare(arguments: argparse.Namespace, recipe: Recipe, quiet: bool) -> None:
+    """The offline part of the re-rankers."""
+    name = arguments.collection
+    for step in prepare.plan(name, recipe):
+        print(
+            f"{recipe.extractor} {step.spec}: {step.bytes:,} bytes at most, "
+            f"{step.bytes_per_photo:,.0f} per photo",
+            file=sys.stderr if arguments.json else sys.stdout,
+            flush=True,
+        )
+    with Progress("step", quiet=quiet) as progress:
+        prepare.prepare(name, recipe, progress)
 
 
 def _as_job(arguments: argparse.Namespace, extractors: list[str], indexes: list[str]) -> int:

@@ -16,7 +16,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from data import glr21, names, registry, store
+from data import changing, glr21, importing, names, registry, store
 from data.archive import ZipSource
 from data.base import PackedSource, Skipped, Source
 from data.demo import DemoSource
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--title", help="words for people; the name where omitted")
     command.add_argument(
         "--exists",
-        choices=get_args(store.OnExists),
+        choices=get_args(importing.OnExists),
         help="with a collection of this name: refuse (default); add photos to it; refresh it, "
         "dropping photos of the same folder that are gone (demo: default); replace it",
     )
@@ -184,9 +184,9 @@ def _import(args: argparse.Namespace) -> None:
         name = source.name()
     if name is None:
         raise PlaygroundError("--name is missing: how the collection is to be called.")
-    exists: store.OnExists = args.exists or ("refresh" if args.source == "demo" else "refuse")
+    exists: importing.OnExists = args.exists or ("refresh" if args.source == "demo" else "refuse")
     with console.Progress(quiet=args.json) as progress:
-        report = store.import_collection(
+        report = importing.import_collection(
             name, source, title=args.title, progress=progress, on_exists=exists
         )
     _print_report(name, report, args.json)
@@ -195,11 +195,11 @@ def _import(args: argparse.Namespace) -> None:
 def _add(args: argparse.Namespace) -> None:
     source = _source(args)
     with console.Progress(quiet=args.json) as progress:
-        report = store.add(args.name, source, progress=progress)
+        report = importing.add(args.name, source, progress=progress)
     _print_report(args.name, report, args.json)
 
 
-def _print_report(name: str, report: store.Report, as_json: bool) -> None:
+def _print_report(name: str, report: importing.Report, as_json: bool) -> None:
     summary = store.summary(name)
     if as_json:
         counts = {key: summary[key] for key in ("photos", "queries", "landmarks", "fingerprint")}
@@ -304,7 +304,7 @@ def _show(args: argparse.Namespace) -> None:
 
 
 def _remove(args: argparse.Namespace) -> None:
-    removed = store.remove(args.name, args.ids)
+    removed = changing.remove(args.name, args.ids)
     summary = store.summary(args.name)
     if args.json:
         counts = {key: summary[key] for key in ("photos", "queries", "landmarks", "fingerprint")}
@@ -319,7 +319,7 @@ def _delete(args: argparse.Namespace) -> None:
             f"Nothing was deleted. To delete the collection {args.name} and its vectors: "
             f"python -m scripts.collections delete {args.name} --yes"
         )
-    store.delete(args.name)
+    changing.delete(args.name)
     if args.json:
         console.print_json({"collection": args.name, "deleted": True})
         return

@@ -1,8 +1,9 @@
-"""Import descriptors that were computed elsewhere, as an extractor's output.
+"""Import descriptors that were computed elsewhere, or write those that are built as files.
 
 python -m scripts.collections import --source roxford5k --path DIR --name rox --no-photos
 python -m scripts.descriptors import --collection rox --name R101-GeM --file FILE.mat
 python -m scripts.build --collection rox --extractors imported:name=R101-GeM --indexes flat
+python -m scripts.descriptors export --collection demo --extractor hog --index flat --out DIR
 """
 
 from __future__ import annotations
@@ -10,16 +11,27 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import get_args
 
 from data import descriptors
 from indexing import imported
+from retrieval.engine import SearchEngine
+from retrieval.export import export
 from scripts import console
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command; returns the exit code."""
     args = _parser().parse_args(argv)
+    if args.command == "export":
+        files = export(SearchEngine(), args.collection, args.extractor, args.index, Path(args.out))
+        if args.json:
+            console.print_json({"files": [str(file) for file in files]})
+        else:
+            for file in files:
+                print(f"{file}  {file.stat().st_size:,} bytes")
+        return 0
     report = imported.import_descriptors(
         args.collection,
         args.name,
@@ -81,6 +93,17 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--distractors", help="a folder of feature files of the R1M distractors, in list order"
     )
+    console.json_flag(command)
+    command = commands.add_parser(
+        "export",
+        help="write descriptors and an index with the ids of their rows",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=export.__doc__,
+    )
+    command.add_argument("--collection", required=True, metavar="NAME")
+    command.add_argument("--extractor", required=True, help="a spec that is built")
+    command.add_argument("--index", help="an index that is built; without: descriptors alone")
+    command.add_argument("--out", required=True, metavar="DIR", help="an empty or new folder")
     console.json_flag(command)
     return parser
 

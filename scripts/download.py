@@ -21,12 +21,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from data import download, gldv2_lists, glr21
-from data.download import Estimate, Report
+from data import glr21
 from data.errors import PlaygroundError
-from data.gldv2_http import Cancel, Settings, Stopped
-from data.gldv2_lists import Mirror, Progress, Wanted
+from data.gldv2.download import download
+from data.gldv2.estimate import Estimate, Question, keep_question
+from data.gldv2.lists import BASE_URL, SHARDS, Mirror, Wanted
+from data.gldv2.local import find_local, import_local
+from data.gldv2.session import Report
+from data.gldv2.shards import Method
+from data.http import Cancel, Settings, Stopped
 from data.names import printable
+from data.progress import Progress
 from indexing.jobs import JobProgress
 from indexing.progress import Stage
 from scripts import console
@@ -90,13 +95,13 @@ def parser() -> argparse.ArgumentParser:
         "--no-local", action="store_true", help="download even where Kaggle's copy is on disk"
     )
     server = command.add_argument_group("the server")
-    server.add_argument("--base-url", default=gldv2_lists.BASE_URL, help="of the mirror")
+    server.add_argument("--base-url", default=BASE_URL, help="of the mirror")
     server.add_argument(
         "--shards", metavar="train=N,index=N,test=N", help="of a mirror with fewer than all"
     )
     server.add_argument(
         "--method",
-        choices=get_args(download.Method),
+        choices=get_args(Method),
         default="auto",
         help="byte ranges, whole shards, or what fits",
     )
@@ -158,8 +163,8 @@ def _run(
 ) -> Report:
     local = arguments.local or (None if arguments.no_local else _kaggle(wanted))
     if local is not None:
-        return download.import_local(arguments.name, wanted, local, progress=progress)
-    return download.download(
+        return import_local(arguments.name, wanted, local, progress=progress)
+    return download(
         arguments.name,
         wanted,
         Mirror(arguments.base_url, _shards(arguments.shards)),
@@ -190,8 +195,8 @@ def _as_job(arguments: argparse.Namespace, wanted: Wanted, choice: list[str]) ->
         report = _run(arguments, wanted, stages, question, cancel)
     except Stopped as error:
         if question.left_open is not None:
-            asked = download.Question(arguments.name, question.left_open, tuple(choice))
-            download.keep_question(asked)
+            asked = Question(arguments.name, question.left_open, tuple(choice))
+            keep_question(asked)
             stages.end("done")
             return 0
         stages.end("cancelled", str(error))
@@ -219,7 +224,7 @@ def _incomplete(report: Report) -> str:
 def _kaggle(wanted: Wanted) -> Path | None:
     if wanted.category or wanted.hierarchy or wanted.clean:
         return None
-    found = download.find_local(wanted)
+    found = find_local(wanted)
     if found is not None:
         print(
             f"{found} is on this machine: it is imported instead of downloading. To download all "
@@ -247,7 +252,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _shards(text: str | None) -> dict[str, int]:
-    found = dict(gldv2_lists.SHARDS)
+    found = dict(SHARDS)
     for part in text.split(",") if text else []:
         split, _, number = part.partition("=")
         if split not in found or not number.isdigit() or not 0 < int(number) <= 1000:

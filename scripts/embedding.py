@@ -14,10 +14,10 @@ from collections.abc import Sequence
 
 from extractors import registry as extractor_registry
 from indexing import embedding
-from indexing.engine import SearchEngine
 from indexing.jobs import JobProgress
 from indexing.progress import Stage
 from indexing.status import collection_status
+from retrieval.engine import SearchEngine
 from scripts import console
 
 

@@ -3,12 +3,12 @@
     python -m scripts.evaluate --collection demo --extractors all --indexes flat \\
         --protocol auto --json results.json --html report.html
 
-Each row (extractor x index) has: collection, protocol, extractor, weights, index, rerank, queries,
-map, map_ci (95 %), mp@1, mp@5, mp@10, recall@k_vs_exact, extract_ms and search_ms (medians, warm),
-bytes_per_vector, build_s; besides them k, partial, and what the protocol has more (easy, medium
-and hard; n-s). What is not known is null. Rows that were evaluated before are used again as long
-as photos, descriptors, index, ground truth and k are the same. Stop it at any moment and start it
-again: it goes on where it was.
+Each row (extractor x index x chain of re-rankers) has: collection, protocol, extractor, weights,
+index, rerank, queries, map, map_ci (95 %), mp@1, mp@5, mp@10, recall@k_vs_exact, extract_ms and
+search_ms (medians, warm), bytes_per_vector, build_s; besides them k, partial, rerank_ms where there
+is a chain, and what the protocol has more (easy, medium and hard; n-s). What is not known is null.
+Rows that were evaluated before are used again as long as photos, descriptors, index, re-rankers,
+ground truth and k are the same. Stop it at any moment and start it again: it goes on where it was.
 """
 
 from __future__ import annotations
@@ -24,16 +24,15 @@ from typing import Any
 from data import artefact, store
 from data.demo import ensure_demo
 from data.errors import PlaygroundError
-from evaluation import registry, report
+from evaluation import pictures, registry, report
 from evaluation.run import K, Row, evaluate
 from extractors import registry as extractor_registry
 from indexing import registry as index_registry
 from indexing.jobs import JobProgress
 from indexing.progress import Clock, Stage
 from indexing.status import collection_status
+from retrieval.ranking import USUAL, Recipe
 from scripts import console
-
-RERANK = ("none",)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,12 +51,20 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--protocol", default="auto", help=f"auto (the collection's), {', '.join(registry.names())}"
     )
-    result.add_argument("--rerank", default="none", choices=RERANK, help="nothing else yet")
+    result.add_argument(
+        "--rerank",
+        action="append",
+        help="a chain such as aqe:k=5,sift, none, or usual (ransac after local features, else "
+        "none); may be repeated; usual without it",
+    )
     result.add_argument("--k", type=int, default=K, help="of recall@k and of the timed searches")
     result.add_argument(
         "--json", nargs="?", const="-", metavar="OUT", help="write the rows; - or nothing: stdout"
     )
     result.add_argument("--html", metavar="OUT", help="write the report: one file, opens offline")
+    result.add_argument(
+        "--pictures", metavar="DIR", help="draw every query's first ranks, a PNG each"
+    )
     result.add_argument("--force", action="store_true", help="evaluate again what is up to date")
     result.add_argument("--quiet", action="store_true", help="no progress bar")
     result.add_argument("--job", help=argparse.SUPPRESS)  # used by the pages
@@ -78,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"left out: {status.message}", file=sys.stderr)
     rows: list[Row] = []
     with console.Progress("search step", quiet=arguments.quiet) as progress:
-        for extractors, indexes in groups:
+        for extractors, indexes, reranks in _by_chains(groups, arguments.rerank):
             rows += evaluate(
                 name,
                 extractors,
@@ -87,6 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 progress,
                 arguments.force,
                 k=arguments.k,
+                reranks=reranks,
             )
     result = [row.as_json() for row in rows]
     if arguments.json == "-":
@@ -99,6 +107,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.html:
         report.write(Path(arguments.html), rows, store.load(name))
         print(f"report: {arguments.html}", file=sys.stderr)
+    if arguments.pictures:
+        count = pictures.write(store.load(name), rows, Path(arguments.pictures))
+        print(f"{count:,} rankings: {arguments.pictures}", file=sys.stderr)
     return 0
 
 
@@ -107,16 +118,21 @@ def _as_job(arguments: argparse.Namespace) -> int:
     name = arguments.collection
     with console.page_job(JobProgress(arguments.job, f"evaluate:{name}", [])) as job:
         groups = chosen(name, arguments.extractors, arguments.indexes)
-        pairs = [(spec, indexes) for specs, indexes in groups for spec in specs]
-        stages = [Stage(spec, "evaluate") for spec, _ in pairs]
+        pairs = _by_chains(groups, arguments.rerank)
+        stages = [Stage(specs[0], "evaluate") for specs, _, _ in pairs]
         job.plan(stages)
-        for stage, (spec, indexes) in zip(stages, pairs, strict=True):
-            _stage(job, stage, arguments, spec, indexes)
+        for stage, (specs, indexes, reranks) in zip(stages, pairs, strict=True):
+            _stage(job, stage, arguments, specs[0], indexes, reranks)
     return 0
 
 
 def _stage(
-    job: JobProgress, stage: Stage, arguments: argparse.Namespace, spec: str, indexes: list[str]
+    job: JobProgress,
+    stage: Stage,
+    arguments: argparse.Namespace,
+    spec: str,
+    indexes: list[str],
+    reranks: list[str],
 ) -> None:
     """One extractor with its indexes."""
     clock = Clock()
@@ -128,9 +144,35 @@ def _stage(
     stage.state = "running"
     tell(0, 1)
     protocol, force, k = arguments.protocol, arguments.force, arguments.k
-    evaluate(arguments.collection, [spec], indexes, protocol, tell, force, k=k)
+    evaluate(arguments.collection, [spec], indexes, protocol, tell, force, k=k, reranks=reranks)
     stage.state = "done"
     tell(1, 1)
+
+
+def _by_chains(
+    groups: list[tuple[list[str], list[str]]], wanted: Sequence[str] | None
+) -> list[tuple[list[str], list[str], list[str]]]:
+    """Each extractor with its indexes and the chains that can follow it.
+
+    What cannot is told and left out, unless nothing would be left of the command.
+    """
+    refused: list[PlaygroundError] = []
+    found = []
+    for spec, indexes in [(spec, indexes) for specs, indexes in groups for spec in specs]:
+        chains = []
+        for chain in wanted or [USUAL]:
+            try:
+                Recipe.of(spec, indexes[0], chain)
+                chains.append(chain)
+            except PlaygroundError as error:
+                refused.append(error)
+        if chains:
+            found.append(([spec], indexes, chains))
+    if refused and not found:
+        raise refused[0]
+    for one in dict.fromkeys(map(str, refused)):
+        print(f"left out: {one}", file=sys.stderr)
+    return found
 
 
 def chosen(collection: str, extractors: str, indexes: str) -> list[tuple[list[str], list[str]]]:
@@ -176,7 +218,7 @@ def print_rows(rows: Sequence[Row]) -> None:
     header = ["extractor", "weights", "index", "rerank", "queries"]
     header += [f"mAP {s}" for s in settings] if len(settings) > 1 else ["mAP"]
     header += ["95 %", "mP@1", "mP@5", "mP@10", f"recall@{rows[0].k}"]
-    header += ["extract ms", "search ms", "bytes/vector", "build s"]
+    header += ["extract ms", "search ms", "re-rank ms", "bytes/vector", "build s"]
     scored = rows[0].judged_by.headline != "ap"
     if scored:
         header.insert(5, rows[0].judged_by.headline.upper())
@@ -190,8 +232,8 @@ def print_rows(rows: Sequence[Row]) -> None:
         line += [f"{row.means[setting]['ap']:.3f}" for setting in settings]
         line.append(f"{ci[0]:.3f}-{ci[1]:.3f}" if ci else "-")
         line += [f"{main[f'p@{k}']:.3f}" for k in (1, 5, 10)]
-        line += [f"{row.recall:.3f}", row.extract_ms, row.search_ms, row.bytes_per_vector]
-        lines.append([*line, row.build_s])
+        line += [f"{row.recall:.3f}", row.extract_ms, row.search_ms, row.rerank_ms]
+        lines.append([*line, row.bytes_per_vector, row.build_s])
     console.print_table(header, lines)
     if any(row.partial for row in rows):
         print("partial: photos of this data set were missing when it was imported.")

@@ -41,6 +41,8 @@ def _describe(row: WeightFile, state: str) -> dict[str, Any]:
 
 def _how(row: WeightFile) -> str:
     """How the file comes here; of our own networks, some only from a training of the user's."""
+    if row.install:
+        return "by pip"
     if row.package or (row.source == "bundled" and (BUNDLED_ROOT / row.file).is_file()):
         return "shipped"
     return "download" if row.url else "by hand"

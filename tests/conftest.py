@@ -15,7 +15,7 @@ import pytest
 from browser import chrome  # noqa: F401  (one browser for all test files)
 
 import data  # noqa: F401  (sets the environment before numeric libraries load)
-from data import paths, photos, store
+from data import importing, paths, photos, store
 from data.demo import DemoSource
 from extractors import weights
 
@@ -148,7 +148,7 @@ def toy_photos(toy_folder: Path) -> dict[str, photos.RGB]:
 @pytest.fixture
 def toy_collection(home: Path, toy_folder: Path) -> store.Collection:
     """The toy photos as the collection ``toy`` in ``home``: 30 photos, 5 queries with boxes."""
-    store.import_collection("toy", DemoSource(toy_folder))
+    importing.import_collection("toy", DemoSource(toy_folder))
     return store.load("toy")
 
 

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from data import photos
-from data.gldv2_lists import Mirror
+from data.gldv2.lists import Mirror
 
 SHARDS = {"train": 4, "index": 3, "test": 2}
 LARGE, SMALL = (96, 72), (40, 30)  # width, height in px

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.io
 
-from data import descriptors, distractors, photos, store
+from data import changing, descriptors, distractors, importing, photos, store
 from data.base import Candidate
 from data.distractors import DistractorSource, open_shards
 from data.errors import PlaygroundError
@@ -25,7 +25,8 @@ from evaluation import registry as protocols
 from extractors import registry as extractors
 from indexing import artefacts, imported, status
 from indexing.build import build
-from indexing.engine import SearchEngine
+from retrieval.engine import SearchEngine
+from retrieval.ranking import Query, Recipe
 from scripts import console
 from scripts import descriptors as cli
 
@@ -325,7 +326,7 @@ def write_truth(root: Path) -> Path:
 @pytest.fixture
 def rox(home: Path, tmp_path: Path) -> store.Collection:
     """``rox``: 20 photos and 3 queries without files."""
-    store.import_collection("rox", ROxford5k(write_truth(tmp_path / "rox"), photos=False))
+    importing.import_collection("rox", ROxford5k(write_truth(tmp_path / "rox"), photos=False))
     return store.load("rox")
 
 
@@ -355,13 +356,15 @@ def test_published_features_are_evaluated_without_photos(
     assert protocol.name == "revisited"
     names = list_of(rox)
     for query in rox.queries:
-        described = imported.describe_query(engine, "rox", SPEC, query)
-        assert described.box == query.box
-        found = [hit.id for hit in engine.search("rox", SPEC, "flat", described, k=N).hits]
+        described = Query.of_photo(rox, query)
+        assert engine.search("rox", Recipe.of(SPEC), described, k=1).box == query.box
+        found = [
+            hit.id for hit in engine.search("rox", Recipe.of(SPEC, "flat"), described, k=N).hits
+        ]
         expected = plain_ranking(x, q[query.extra["row"]], names)
         assert found == expected
         assert protocol.judge_all(rox, query, found) == protocol.judge_all(rox, query, expected)
-    assert len(engine.search("rox", SPEC, "lsh", described, k=5).hits) == 5
+    assert len(engine.search("rox", Recipe.of(SPEC, "lsh"), described, k=5).hits) == 5
 
     vectors, extractor = artefacts.load_vectors(rox, SPEC)
     assert vectors.ids == rox.ids
@@ -376,7 +379,7 @@ def test_new_photos_cannot_be_described(rox: store.Collection, tmp_path: Path) -
     imported.import_descriptors("rox", "R101-GeM", path)
     build("rox", [SPEC], ["flat"])
     with pytest.raises(PlaygroundError, match="cannot describe new photos"):
-        SearchEngine().describe("rox", SPEC, np.zeros((30, 40, 3), np.uint8))
+        SearchEngine().describe("rox", SPEC, Query(np.zeros((30, 40, 3), np.uint8)))
     assert "imported" not in extractors.names()
     assert "imported" not in extractors.expand("all")
     made = extractors.create(SPEC)
@@ -400,7 +403,7 @@ def test_missing_or_outdated_descriptors_name_the_import(
         imported.stored_queries("rox", SPEC)
     path = save_revisitop(tmp_path / "f.mat", matrix(), matrix(NQ))
     imported.import_descriptors("rox", "R101-GeM", path)
-    store.remove("rox", [IDS[0]])
+    changing.remove("rox", [IDS[0]])
     for force in (False, True):
         with pytest.raises(PlaygroundError, match=f"has changed since.*{command}"):
             build("rox", [SPEC], ["flat"], force=force)
@@ -420,8 +423,10 @@ def test_an_import_replaces_the_one_before(rox: store.Collection, tmp_path: Path
         build("rox", [SPEC], ["flat"])
         query = rox.queries[0]
         engine = SearchEngine()
-        described = imported.describe_query(engine, "rox", SPEC, query)
-        found = [hit.id for hit in engine.search("rox", SPEC, "flat", described, k=N).hits]
+        described = Query.of_photo(rox, query)
+        found = [
+            hit.id for hit in engine.search("rox", Recipe.of(SPEC, "flat"), described, k=N).hits
+        ]
         assert found == plain_ranking(x, q[query.extra["row"]], list_of(rox))
 
 
@@ -478,22 +483,22 @@ def test_without_descriptors_of_queries(rox: store.Collection, tmp_path: Path) -
     assert report.queries == 0
     assert "No descriptors of the 3 queries" in report.notes[0]
     with pytest.raises(PlaygroundError, match=r"no descriptor of the query query_a.*--queries"):
-        imported.describe_query(SearchEngine(), "rox", SPEC, rox.query("query_a"))
+        SearchEngine().describe("rox", SPEC, Query.of_photo(rox, rox.query("query_a")))
 
 
 def test_queries_that_are_photos_use_their_vectors(home: Path, tmp_path: Path) -> None:
     names = ["100000", "100001", "100100", "100101", "100102"]
     listing = tmp_path / "holidays_images.dat"
     listing.write_text("\n".join(f"{name}.jpg" for name in names))
-    store.import_collection("holidays", Holidays(tmp_path, photos=False))
+    importing.import_collection("holidays", Holidays(tmp_path, photos=False))
     collection = store.load("holidays")
     rows = matrix(5)
     np.save(tmp_path / "x.npy", rows)
     report = imported.import_descriptors("holidays", "R101-GeM", tmp_path / "x.npy")
     assert report.queries == 2
     assert "use their vectors" in report.notes[0]
-    described = imported.describe_query(
-        SearchEngine(), "holidays", SPEC, collection.query("q100100")
+    described = SearchEngine().describe(
+        "holidays", SPEC, Query.of_photo(collection, collection.query("q100100"))
     )
     np.testing.assert_allclose(described.features.vectors[0], unit(rows)[2], atol=2e-6)
 
@@ -503,7 +508,7 @@ def test_distractors_are_imported_from_shards(rox: store.Collection, tmp_path: P
     far.mkdir()
     files = [f"{number % 3}/d{number:03d}.jpg" for number in range(50)][::-1]
     (far / "revisitop1m.txt").write_text("\n".join(files))
-    store.add("rox", DistractorSource(far, photos=False, limit=30, seed=4))
+    importing.add("rox", DistractorSource(far, photos=False, limit=30, seed=4))
     collection = store.load("rox")
     assert len(collection.photos) == N + 30
     x, q, z = matrix(), matrix(NQ, seed=5), matrix(50, seed=6)
@@ -538,7 +543,7 @@ def test_photos_on_disk_can_have_imported_descriptors_too(home: Path, tmp_path: 
     for one in [*IDS[1:], "query_a", "query_b", "query_c"]:  # a photo is missing
         pixels = rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)
         (root / f"{one}.jpg").write_bytes(photos.encode_jpeg(pixels))
-    store.import_collection("rox", ROxford5k(root))
+    importing.import_collection("rox", ROxford5k(root))
     x, q = matrix(), matrix(NQ, seed=5)
     path = save_revisitop(tmp_path / "f.mat", x, q)
     assert imported.import_descriptors("rox", "R101-GeM", path).photos == N - 1
@@ -546,8 +551,8 @@ def test_photos_on_disk_can_have_imported_descriptors_too(home: Path, tmp_path: 
     collection, engine = store.load("rox"), SearchEngine()
     query = collection.query("query_a")
     for spec in (SPEC, "hog"):  # described here, and stored
-        described = imported.describe_query(engine, "rox", spec, query)
-        assert len(engine.search("rox", spec, "flat", described, k=5).hits) == 5
+        described = Query.of_photo(collection, query)
+        assert len(engine.search("rox", Recipe.of(spec, "flat"), described, k=5).hits) == 5
 
 
 def test_damaged_queries_are_found(rox: store.Collection, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from data import photos, registry, store
+from data import changing, importing, photos, registry, store
 from data.benchmark import Benchmark
 from data.distractors import DistractorSource
 from data.errors import PlaygroundError
@@ -69,8 +69,8 @@ def write_classic(root: Path, prefix: str, names: list[str]) -> Path:
     return root
 
 
-def load(name: str, source: Benchmark | Glr21Source) -> tuple[store.Collection, store.Report]:
-    report = store.import_collection(name, source)
+def load(name: str, source: Benchmark | Glr21Source) -> tuple[store.Collection, importing.Report]:
+    report = importing.import_collection(name, source)
     return store.load(name), report
 
 
@@ -136,14 +136,14 @@ def test_missing_photos_make_it_partial(home: Path, tmp_path: Path) -> None:
 
     # Put back and refreshed, it is whole; there is still one source.
     write_revisited(root)
-    store.import_collection("rox", ROxford5k(root), on_exists="refresh")
+    importing.import_collection("rox", ROxford5k(root), on_exists="refresh")
     collection = store.load("rox")
     assert len(collection.sources) == 1
     assert "partial" not in collection.source
 
-    store.remove("rox", ["oxford_000004"])
+    changing.remove("rox", ["oxford_000004"])
     assert store.load("rox").source["partial"] == {"photos_missing": 1, "queries_missing": 0}
-    store.remove("rox", ["radcliffe_camera_000031"])
+    changing.remove("rox", ["radcliffe_camera_000031"])
     assert store.load("rox").source["partial"] == {"photos_missing": 1, "queries_missing": 1}
 
 
@@ -172,7 +172,7 @@ def test_a_list_without_photos(home: Path, tmp_path: Path) -> None:
     for read in (collection.read, collection.thumbnail):
         with pytest.raises(PlaygroundError, match=r"has no file: .*--no-photos"):
             read(photo)
-    again = store.import_collection("rox", ROxford5k(root, photos=False), on_exists="add")
+    again = importing.import_collection("rox", ROxford5k(root, photos=False), on_exists="add")
     assert (again.unchanged, again.added, again.replaced) == (8, 0, 0)
 
 
@@ -381,7 +381,7 @@ def write_distractors(root: Path, count: int = 12, listed: bool = True) -> Path:
 def test_distractors_are_added_to_a_benchmark(home: Path, tmp_path: Path) -> None:
     load("rox", ROxford5k(write_revisited(tmp_path / "rox")))
     root = write_distractors(tmp_path / "r1m")
-    report = store.add("rox", DistractorSource(root))
+    report = importing.add("rox", DistractorSource(root))
     assert report.added == 12
     collection = store.load("rox")
     assert len(collection.photos) == 18
@@ -391,7 +391,7 @@ def test_distractors_are_added_to_a_benchmark(home: Path, tmp_path: Path) -> Non
     photo = collection.photo("002_d0011")
     assert (photo.file, photo.extra) == ("jpg/002/d0011.jpg", {"list": "distractors", "row": 0})
     # Another source's photos are no part of the benchmark.
-    store.remove("rox", ["002_d0011"])
+    changing.remove("rox", ["002_d0011"])
     assert "partial" not in store.load("rox").source
 
 

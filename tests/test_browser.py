@@ -22,10 +22,10 @@ pytestmark = pytest.mark.browser
 IMPORT = """
 import sys
 from pathlib import Path
-from data import store
+from data import importing
 from data.demo import DemoSource
 for name in ("toy", "other"):
-    store.import_collection(name, DemoSource(Path(sys.argv[1])), title=name)
+    importing.import_collection(name, DemoSource(Path(sys.argv[1])), title=name)
 """
 
 
@@ -272,7 +272,7 @@ def test_build_from_the_page_makes_an_extractor_choosable(tab: Tab) -> None:
     tab.page.get_by_role("link", name="Collections").click()
     tab.page.get_by_role("tab", name="Built").click()
     pills = tab.page.locator(".st-key-b_extractors")
-    for name in ("BoVW", "ResNet50", "GeM Siamese", "DELF", "VGG16"):
+    for name in ("BoVW", "ResNet50", "GeM-Siamese", "DELF", "VGG16"):
         pills.get_by_text(name, exact=True).click()
         tab.settle()
     tab.page.get_by_role("button", name="Build", exact=True).click()

@@ -10,7 +10,7 @@ import pytest
 from browser import Tab, serving
 from ui_fakes import NAME, JunkSource
 
-from data import store
+from data import importing
 from indexing.build import build
 
 pytestmark = pytest.mark.browser
@@ -22,7 +22,7 @@ def server(chrome: Any, tmp_path_factory: Any) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("accuracy")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLAYGROUND_HOME", str(folder / "home"))
-        store.import_collection(NAME, JunkSource(folder / "photos"))
+        importing.import_collection(NAME, JunkSource(folder / "photos"))
         build(NAME, ["hog"], ["flat", "pq"])
     with serving(folder / "home") as url:
         yield url

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data import artefact, paths, store
+from data import artefact, changing, importing, paths, store
 from data.demo import DemoSource
 from data.errors import PlaygroundError
 from indexing import artefacts, jobs, status
@@ -75,7 +75,7 @@ def test_two_builds_give_the_same_bytes(
     found = []
     for name in ("one", "two"):
         monkeypatch.setenv("PLAYGROUND_HOME", str(tmp_path / name))
-        store.import_collection("toy", DemoSource(toy_folder))
+        importing.import_collection("toy", DemoSource(toy_folder))
         build("toy", CHEAP, INDEXES)
         found.append(artefact_bytes(paths.vectors_root("toy")))
     assert found[0] == found[1]
@@ -118,10 +118,10 @@ def test_a_stopped_build_goes_on_where_it_was(
 
 def test_only_new_photos_are_described(toy_folder: Path, home: Path, tmp_path: Path) -> None:
     small = write_toy(tmp_path / "small", landmarks=4)
-    store.import_collection("toy", DemoSource(small))
+    importing.import_collection("toy", DemoSource(small))
     build("toy", CHEAP, ["flat"])
     before, _ = artefacts.load_vectors(store.load("toy"), "bovw:words=64")
-    store.import_collection("toy", DemoSource(toy_folder), on_exists="add")
+    importing.import_collection("toy", DemoSource(toy_folder), on_exists="add")
     with pytest.raises(PlaygroundError, match=r"24 photos then, 30 now"):
         artefacts.load_vectors(store.load("toy"), "hog")
     outcomes = build("toy", CHEAP, ["flat"])
@@ -129,7 +129,7 @@ def test_only_new_photos_are_described(toy_folder: Path, home: Path, tmp_path: P
     after, _ = artefacts.load_vectors(store.load("toy"), "bovw:words=64")
     assert np.array_equal(after.vectors[:24], before.vectors)
     assert np.array_equal(after.state["centroids"], before.state["centroids"])
-    store.remove("toy", ["toy-0-00", "toy-4-05"])
+    changing.remove("toy", ["toy-0-00", "toy-4-05"])
     outcomes = build("toy", CHEAP, ["flat"])
     assert all(o.described == 0 for o in outcomes)
     fewer, _ = artefacts.load_vectors(store.load("toy"), "bovw:words=64")
@@ -169,7 +169,7 @@ def test_damaged_files_are_refused_and_mended(toy_collection: store.Collection, 
 
 def test_an_index_over_other_vectors_is_refused(toy_collection: store.Collection) -> None:
     build("toy", ["hog"], ["flat"])
-    store.remove("toy", ["toy-0-00"])
+    changing.remove("toy", ["toy-0-00"])
     build("toy", ["hog"], [])
     vectors, _ = artefacts.load_vectors(store.load("toy"), "hog")
     with pytest.raises(PlaygroundError, match="other vectors"):
@@ -236,7 +236,7 @@ def test_unknown_names_are_told_before_the_work(toy_collection: store.Collection
 
 def test_a_photo_that_went_missing_is_named(home: Path, tmp_path: Path) -> None:
     folder = write_toy(tmp_path / "photos", landmarks=1)
-    store.import_collection("toy", DemoSource(folder))
+    importing.import_collection("toy", DemoSource(folder))
     (folder / "photos/toy-0/03.jpg").unlink()
     with pytest.raises(PlaygroundError, match="toy-0-03"):
         build("toy", ["hog"], ["flat"])
@@ -252,7 +252,7 @@ def test_photos_without_keypoints_are_left_out_of_the_index(home: Path, tmp_path
     for i in range(6):
         (folder / f"p{i}.jpg").write_bytes(encode_jpeg(toy_photo(i % 3, i)))
     (folder / "blank.png").write_bytes(encode_jpeg(np.full((120, 160, 3), 200, np.uint8)))
-    store.import_collection("mixed", FolderSource(folder))
+    importing.import_collection("mixed", FolderSource(folder))
     outcomes = build("mixed", ["bovw:words=32"], ["flat"])
     assert "1 photo without any descriptor is not in the index." in outcomes[1].notes
     vectors, _ = artefacts.load_vectors(store.load("mixed"), "bovw:words=32")

@@ -641,8 +641,8 @@ def test_neural_codes_are_torchvisions_activations(tmp_path: Path, layer: str, l
 def test_all_stays_the_basic_six() -> None:
     assert registry.names() == ["hog", "gem-siamese", "resnet50", "delf", "bovw", "vgg16"]
     assert registry.expand("all") == registry.names()
-    assert not set(registry.further()) & set(registry.names())
-    assert set(PUBLISHED) <= set(registry.further())
+    assert not set(registry.FURTHER.keys()) & set(registry.names())
+    assert set(PUBLISHED) <= set(registry.FURTHER.keys())
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import names, photos, registry, store
+from data import importing, names, photos, store
 from data.archive import Limits, ZipSource
 from data.base import Candidate, Skipped
 from data.demo import DemoSource, ensure_demo
@@ -284,7 +284,7 @@ def test_zip_with_zip64_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_zip_import_keeps_copies(home: Path, tmp_path: Path) -> None:
     path = tmp_path / "photos.zip"
     path.write_bytes(zipped({"a/1.jpg": jpeg(1), "a/2.png": jpeg(2), "b/bad.jpg": b"no photo"}))
-    report = store.import_collection("zip", ZipSource(path))
+    report = importing.import_collection("zip", ZipSource(path))
     path.unlink()
     assert report.added == 2
     assert [entry.file for entry in report.skipped] == ["photos.zip/b/bad.jpg"]
@@ -301,11 +301,13 @@ def test_zip_import_keeps_copies(home: Path, tmp_path: Path) -> None:
 
 def test_uploads(home: Path) -> None:
     files = [("C:\\fotos\\Mein Bild.jpg", jpeg(1)), ("x.jpg", jpeg(2)), ("y.jpg", b"nothing")]
-    report = store.import_collection("up", UploadSource(files, label=" Zoo "))
+    report = importing.import_collection("up", UploadSource(files, label=" Zoo "))
     assert (report.added, [s.file for s in report.skipped]) == (2, ["y.jpg"])
     assert store.load("up").ids == ("Mein_Bild", "x")
     assert store.load("up").labels == ("Zoo",)
-    again = store.add("up", UploadSource([("x.jpg", jpeg(2)), ("Mein Bild.jpg", jpeg(9))], "Zoo"))
+    again = importing.add(
+        "up", UploadSource([("x.jpg", jpeg(2)), ("Mein Bild.jpg", jpeg(9))], "Zoo")
+    )
     assert (again.added, again.unchanged, again.replaced) == (0, 1, 1)
     assert len(list((store.load("up").folder / "photos").rglob("*.jpg"))) == 2
 
@@ -438,7 +440,7 @@ def test_glr21_exception(tmp_path: Path) -> None:
 
 def test_glr21_real_sample(home: Path, glr21_sample: Path) -> None:
     source = Glr21Source(glr21_sample, landmarks=3, min_photos=10, max_photos=12, seed=1)
-    report = store.import_collection("real", source)
+    report = importing.import_collection("real", source)
     collection = store.load("real")
     assert not report.skipped
     sizes = Counter(photo.label for photo in collection.photos)
@@ -473,7 +475,7 @@ def test_ensure_demo_follows_its_content(home: Path, toy_folder: Path, tmp_path:
     manifest = (first.folder / "manifest.json").stat().st_mtime_ns
     assert ensure_demo(folder).fingerprint == first.fingerprint
     assert (first.folder / "manifest.json").stat().st_mtime_ns == manifest
-    store.add("toy", UploadSource([("mine.jpg", jpeg())]))
+    importing.add("toy", UploadSource([("mine.jpg", jpeg())]))
     lines = (folder / "photos.jsonl").read_text().splitlines(keepends=True)
     (folder / "photos.jsonl").write_text("".join(lines[1:]))
     changed = ensure_demo(folder)
@@ -494,7 +496,7 @@ def test_demo_bad_lines_are_skipped(home: Path, toy_folder: Path, tmp_path: Path
     entries[5]["id"] = entries[4]["id"]
     text = "\n".join([*map(json.dumps, entries), "{broken", ""])
     (folder / "photos.jsonl").write_text(text)
-    report = store.import_collection("toy", DemoSource(folder))
+    report = importing.import_collection("toy", DemoSource(folder))
     assert (report.added, len(report.skipped)) == (30, 6)
     reasons = " ".join(entry.reason for entry in report.skipped)
     for part in ("outside the collection", "SHA-256", "'id'", "illegal id", "of another photo"):
@@ -509,29 +511,13 @@ def test_demo_exception(home: Path, tmp_path: Path) -> None:
         ensure_demo(tmp_path)
 
 
-# Registry
-
-
-def test_registry() -> None:
-    assert set(registry.SOURCES) - set(registry.BENCHMARKS) == {
-        "demo",
-        "folder",
-        "glr21",
-        "upload",
-        "zip",
-    }
-    assert registry.source_class("folder") is FolderSource
-    with pytest.raises(PlaygroundError, match=r"'ftp' is no source.*Legal: demo, folder"):
-        registry.source_class("ftp")
-
-
 def test_folder_leaves_the_judgement_of_content_to_the_import(home: Path, tmp_path: Path) -> None:
     """A text with a photo's extension is offered, and the import reports it."""
     put(tmp_path / "in" / "a" / "text.jpg", b"words")
     Image.new("RGB", (16, 16)).save(tmp_path / "in" / "a" / "good.webp")
     source = FolderSource(tmp_path / "in")
     assert [c.file for c in sort(source.candidates())[0]] == ["a/good.webp", "a/text.jpg"]
-    report = store.import_collection("mixed", source)
+    report = importing.import_collection("mixed", source)
     assert report.added == 1
     assert [entry.file for entry in report.skipped] == ["a/text.jpg"]
     assert "not a photo" in report.skipped[0].reason

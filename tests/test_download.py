@@ -19,12 +19,16 @@ from typing import Any
 import gldv2_mirror as fake
 import pytest
 
-from data import download, gldv2_tar, paths, photos, store
-from data.download import Estimate, Report
+from data import changing, importing, paths, photos, store
 from data.errors import PlaygroundError
 from data.folder import FolderSource
-from data.gldv2_http import Settings, Stopped
-from data.gldv2_lists import Wanted
+from data.gldv2 import download, fetching, keeping, local
+from data.gldv2 import tar as gldv2_tar
+from data.gldv2.estimate import SPARE, Estimate, kept_question
+from data.gldv2.lists import Wanted
+from data.gldv2.session import Report
+from data.gldv2.shards import Method
+from data.http import Settings, Stopped
 from indexing import jobs
 from scripts import console
 from scripts import download as cli
@@ -57,7 +61,7 @@ def get(server: fake.Server, wanted: Wanted = INDEX, name: str = "some", **more:
 
 
 def files_of(name: str = "some") -> dict[str, bytes]:
-    folder = download.root() / "subsets" / name
+    folder = paths.downloads_root() / "subsets" / name
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -75,7 +79,7 @@ def expected(made: fake.Layout, wanted: Wanted) -> dict[str, bytes]:
     ids = [(wanted.split, photo.id) for photo in collection.photos]
     ids += [("test", query.id) for query in collection.queries]
     return {
-        f"{split}/{'/'.join(i[:3])}/{i}.jpg": download.fit(fake.jpeg(i), wanted.longer_side)
+        f"{split}/{'/'.join(i[:3])}/{i}.jpg": keeping.fit(fake.jpeg(i), wanted.longer_side)
         for split, i in ids
     }
 
@@ -108,7 +112,7 @@ def test_smoke(
     for query in collection.queries:
         assert query.relevant and set(query.relevant) <= set(made.solution[query.id])
     assert max(max(p.width, p.height) for p in collection.photos) == 64
-    assert not (download.root() / "subsets" / "some" / ".incoming").exists()
+    assert not (paths.downloads_root() / "subsets" / "some" / ".incoming").exists()
 
 
 def test_attribution_is_kept_with_every_photo(server: fake.Server) -> None:
@@ -209,7 +213,7 @@ def test_a_missing_md5_is_reported(server: fake.Server) -> None:
 
 @pytest.mark.parametrize("method", ["ranges", "shards"])
 def test_a_shard_that_is_not_there_is_reported(
-    server: fake.Server, made: fake.Layout, method: download.Method
+    server: fake.Server, made: fake.Layout, method: Method
 ) -> None:
     path = "/index/images_001.tar"
     del server.layout.files[path]
@@ -224,7 +228,7 @@ def test_a_shard_that_is_not_there_is_reported(
 
 
 def _chosen() -> list[str]:
-    text = (download.root() / "subsets/some/index_image_to_landmark.csv").read_text()
+    text = (paths.downloads_root() / "subsets/some/index_image_to_landmark.csv").read_text()
     return [line.partition(",")[0] for line in text.splitlines()[1:]]
 
 
@@ -246,13 +250,13 @@ def test_a_server_that_is_gone_is_an_error(server: fake.Server) -> None:
 def test_photos_in_another_shard_need_a_look_through_all(
     server: fake.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "_FEW", 0)
+    monkeypatch.setattr(fetching, "_FEW", 0)
     get(server, name="first")
     moved = _first_in_shard("first", server, 0)
     for number, ids in enumerate(server.layout.shards["index"]):
         left = [i for i in ids if i != moved] + ([moved] if number == 2 else [])
         server.layout.put_shard("index", number, left)
-    shutil.rmtree(download.root() / "shards")
+    shutil.rmtree(paths.downloads_root() / "shards")
     report = get(server)
     assert report.missing == [f"index/{moved}"]
     assert "--search-all" in report.problems[0].reason
@@ -270,7 +274,7 @@ def test_a_photo_that_is_nowhere(server: fake.Server) -> None:
     gone = _first_in_shard("first", server, 0)
     ids = [i for i in server.layout.shards["index"][0] if i != gone]
     server.layout.put_shard("index", 0, ids)
-    shutil.rmtree(download.root() / "shards")
+    shutil.rmtree(paths.downloads_root() / "shards")
     report = get(server)
     assert report.missing == [f"index/{gone}"]
     assert "1 photos of index are listed, but not in any shard" in " ".join(
@@ -281,7 +285,7 @@ def test_a_photo_that_is_nowhere(server: fake.Server) -> None:
 
 @pytest.mark.parametrize("method", ["ranges", "shards"])
 def test_a_photo_that_is_no_photo(
-    server: fake.Server, monkeypatch: pytest.MonkeyPatch, method: download.Method
+    server: fake.Server, monkeypatch: pytest.MonkeyPatch, method: Method
 ) -> None:
     get(server, name="first")
     bad = store.load("first").ids[0]
@@ -289,7 +293,7 @@ def test_a_photo_that_is_no_photo(
     monkeypatch.setattr(fake, "jpeg", lambda i: b"<html>" * 99 if i == bad else good(i))
     number = server.layout.shard_of("index", bad)
     server.layout.put_shard("index", number, server.layout.shards["index"][number])
-    shutil.rmtree(download.root() / "shards")
+    shutil.rmtree(paths.downloads_root() / "shards")
     report = get(server, method=method)
     assert report.missing == [f"index/{bad}"]
     assert f"index/{bad}.jpg cannot be used: not a photo" in report.problems[0].reason
@@ -333,7 +337,7 @@ def test_a_full_disk_is_noticed_before(
 
 
 def test_a_full_disk_for_the_photos(server: fake.Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    free = download.SPARE + 100_000  # enough for the lists, not for the photos
+    free = SPARE + 100_000  # enough for the lists, not for the photos
     monkeypatch.setattr(
         shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(2 * free, free, free)
     )
@@ -374,7 +378,7 @@ def test_other_parameters_and_other_collections_are_refused(
         get(server, dataclasses.replace(INDEX, seed=1))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "a.jpg").write_bytes(fake.jpeg("0" * 16))
-    store.import_collection("mine", FolderSource(tmp_path / "mine"))
+    importing.import_collection("mine", FolderSource(tmp_path / "mine"))
     with pytest.raises(PlaygroundError, match="does not come from this download"):
         get(server, name="mine")
     with pytest.raises(PlaygroundError, match="not a legal collection name"):
@@ -423,7 +427,7 @@ def test_a_copy_of_kaggle_is_imported_instead(
 ) -> None:
     folder = kaggle(made, tmp_path / "kagglehub/competitions/landmark-retrieval-2021")
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kagglehub"))
-    assert download.find_local(TRAIN) == folder and download.find_local(INDEX) is None
+    assert local.find_local(TRAIN) == folder and local.find_local(INDEX) is None
     argv = ["glr21", "--name", "some", "--split", "train", "--landmarks", "3", "--max-photos", "4"]
     argv += ["--base-url", server.url]
     assert console.call(cli.main, argv) == 0
@@ -433,7 +437,7 @@ def test_a_copy_of_kaggle_is_imported_instead(
     get(server, TRAIN, "fetched")
     assert store.load("some").ids == store.load("fetched").ids
     with pytest.raises(PlaygroundError, match="--no-local"):
-        download.import_local("other", dataclasses.replace(TRAIN, clean=True), folder)
+        local.import_local("other", dataclasses.replace(TRAIN, clean=True), folder)
 
 
 # The command
@@ -532,9 +536,9 @@ def test_job(server: fake.Server, made: fake.Layout) -> None:
     assert jobs.job(started.id).state == "cancelled" and not store.exists("some")
     server.pause = 0.0
     for step, more in (("lists", ["--estimate"]), ("photos", ["--estimate", "--yes"])):
-        if step == "photos" or not list((download.root() / "lists").glob("*.csv")):
+        if step == "photos" or not list((paths.downloads_root() / "lists").glob("*.csv")):
             assert ended(jobs.start("download:some", "download", words + more).id).state == "done"
-            question = download.kept_question("some")
+            question = kept_question("some")
             assert question is not None and question.estimate.step == step
             assert ["scripts.download", "glr21", *question.arguments] == words
     assert photos_of() == {}
@@ -544,7 +548,7 @@ def test_job(server: fake.Server, made: fake.Layout) -> None:
     assert photos_of() == expected(made, INDEX)
     del server.layout.files["/index/images_001.tar"]
     words[words.index("some")] = "other"
-    shutil.rmtree(download.root() / "shards")
+    shutil.rmtree(paths.downloads_root() / "shards")
     failed = ended(jobs.start("download:other", "download", words).id)
     assert failed.state == "failed"
     assert "not complete" in failed.error and "answered 404" in failed.error
@@ -560,8 +564,8 @@ def killed_and_resumed(server: fake.Server, home: Path, kills: int, whole: bool)
     words += ["--parallel", "2"]
     assert console.call(cli.main, words) == 0
     uninterrupted, total = files_of(), len(server.log)
-    shutil.rmtree(download.root())
-    store.delete("some")
+    shutil.rmtree(paths.downloads_root())
+    changing.delete("some")
     server.log.clear()
     server.pause = 0.05
     command = [sys.executable, "-m", "scripts.download", *words]

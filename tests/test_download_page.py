@@ -13,9 +13,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from ui_fakes import NAME, ToySource, faked, status_of
 
-from data import download, store
-from data.download import Estimate
+from data import changing, importing, paths, store
 from data.errors import PlaygroundError
+from data.gldv2 import download
+from data.gldv2.estimate import Estimate, Question, keep_question, kept_question
 from data.paths import PROJECT_ROOT
 from indexing.jobs import Job
 from indexing.progress import Stage
@@ -29,7 +30,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, 
     monkeypatch.setenv("PLAYGROUND_HOME", str(tmp_path / "home"))
     streamlit.cache_data.clear()
     streamlit.cache_resource.clear()
-    store.import_collection(NAME, ToySource(tmp_path / "photos"))
+    importing.import_collection(NAME, ToySource(tmp_path / "photos"))
     with faked([status_of("hog")]) as (_, calls):
         yield calls
 
@@ -105,7 +106,7 @@ def ask(step: Any, size: int = 812_000_000) -> None:
     how = "3,204 photos by byte range."
     estimate = Estimate(step, 3204, size, 19_000, 400_000_000, 700.0, how, 40, 9_800_000_000)
     arguments = ("--name", "castles", "--split", "train", "--up-to", "2.0")
-    download.keep_question(download.Question("castles", estimate, arguments))
+    keep_question(Question("castles", estimate, arguments))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_the_estimate_is_shown_and_asked(
     what, arguments = start.call_args.args
     assert what == "download:castles"
     assert arguments == ["--name", "castles", "--split", "train", "--up-to", "2.0", *more]
-    assert download.kept_question("castles") is None
+    assert kept_question("castles") is None
 
 
 def test_the_answer_may_be_no(fake: dict[str, mock.Mock]) -> None:
@@ -135,7 +136,7 @@ def test_the_answer_may_be_no(fake: dict[str, mock.Mock]) -> None:
     with having([job("done")]), mock.patch.object(backend, "start_download") as start:
         page().button(key="download_no").click().run()
     start.assert_not_called()
-    assert download.kept_question("castles") is None
+    assert kept_question("castles") is None
 
 
 def test_more_than_was_allowed_cannot_be_started(fake: dict[str, mock.Mock]) -> None:
@@ -147,8 +148,8 @@ def test_more_than_was_allowed_cannot_be_started(fake: dict[str, mock.Mock]) -> 
 
 
 def test_deleting_offers_the_downloaded_photos(fake: dict[str, mock.Mock], tmp_path: Path) -> None:
-    folder = download.root() / "subsets" / "castles"
-    store.import_collection("castles", ToySource(folder))
+    folder = paths.downloads_root() / "subsets" / "castles"
+    importing.import_collection("castles", ToySource(folder))
     with pytest.raises(PlaygroundError, match="are those of the collection castles"):
         download.delete_downloaded("castles")
     test = page()
@@ -157,7 +158,7 @@ def test_deleting_offers_the_downloaded_photos(fake: dict[str, mock.Mock], tmp_p
     # A dialog is a fragment, of which AppTest draws the first run alone.
     assert test.checkbox(key="delete_downloaded").value is False
     assert str(folder) in " ".join(one.value for one in test.caption).replace("\\", "")
-    store.delete("castles")
+    changing.delete("castles")
     assert download.downloaded("castles") == folder
     download.delete_downloaded("castles")
     assert download.downloaded("castles") is None
@@ -189,7 +190,7 @@ def test_when_it_is_done_its_collection_is_shown(
     now = [job("running", done=1, total=2)]
     with having(now):
         test = page()
-        store.import_collection("castles", ToySource(tmp_path / "photos"))
+        importing.import_collection("castles", ToySource(tmp_path / "photos"))
         now[0] = job("done")
         test.run()
         assert not test.exception

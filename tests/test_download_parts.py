@@ -15,10 +15,14 @@ from pathlib import Path
 import gldv2_mirror as fake
 import pytest
 
-from data import gldv2_lists, gldv2_tar
-from data.download import fit
 from data.errors import PlaygroundError
-from data.gldv2_http import (
+from data.gldv2 import lists as gldv2_lists
+from data.gldv2 import tar as gldv2_tar
+from data.gldv2.keeping import fit
+from data.gldv2.lists import Wanted
+from data.gldv2.tar import BrokenShardError, Member, RangedShard, UnorderedError
+from data.glr21 import Glr21Source
+from data.http import (
     ChangedError,
     Remote,
     RestartError,
@@ -27,9 +31,6 @@ from data.gldv2_http import (
     Web,
     WebError,
 )
-from data.gldv2_lists import Wanted
-from data.gldv2_tar import BrokenShardError, Member, RangedShard, UnorderedError
-from data.glr21 import Glr21Source
 from data.photos import BadPhoto, probe
 
 QUICK = Settings(parallel=3, attempts=4, timeout=0.8, backoff=0.01, longest_wait=0.05)

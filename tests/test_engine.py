@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from data import store
+from data import changing, store
 from data.errors import PlaygroundError
 from extractors import registry
 from extractors.bovw import Bovw
 from indexing.build import build
-from indexing.engine import STAGES, SearchEngine
+from retrieval.engine import SearchEngine
+from retrieval.ranking import STAGES, Query, Recipe
 from scripts import search as search_script
 from scripts.console import call
 from tests.conftest import TOY_VIEWS
@@ -32,8 +34,8 @@ def test_flat_hits_equal_brute_force(built: store.Collection) -> None:
     engine = SearchEngine()
     query = built.queries[2]
     photo = built.read(query)
-    descriptor = engine.describe("toy", "hog", photo, query.box)
-    result = engine.search("toy", "hog", "flat", descriptor, 10)
+    asked = Query(photo, query.box)
+    result = engine.search("toy", Recipe.of("hog", "flat"), asked, 10)
     extractor = registry.create("hog")
     q = extractor.extract(photo, query.box).vectors[0]
     x = np.concatenate([extractor.extract(built.read(p)).vectors for p in built.photos])
@@ -51,8 +53,8 @@ def test_every_index_finds_the_landmark(built: store.Collection, index: str) -> 
     engine = SearchEngine()
     good = 0
     for query in built.queries:
-        descriptor = engine.describe("toy", BOVW, built.read(query), query.box)
-        result = engine.search("toy", BOVW, index, descriptor, TOY_VIEWS)
+        asked = Query(built.read(query), query.box)
+        result = engine.search("toy", Recipe.of(BOVW, index), asked, TOY_VIEWS)
         scores = [hit.score for hit in result.hits]
         assert scores == sorted(scores, reverse=True)
         assert all(hit.id in built.ids for hit in result.hits)
@@ -63,8 +65,8 @@ def test_every_index_finds_the_landmark(built: store.Collection, index: str) -> 
 @pytest.mark.parametrize("index", INDEXES)
 def test_more_results_than_photos(built: store.Collection, index: str) -> None:
     engine = SearchEngine()
-    descriptor = engine.describe("toy", "hog", built.read(built.queries[0]))
-    result = engine.search("toy", "hog", index, descriptor, 100, None)
+    asked = Query(built.read(built.queries[0]))
+    result = engine.search("toy", Recipe.of("hog", index), asked, 100)
     ids = [hit.id for hit in result.hits]
     assert len(ids) == len(set(ids)) <= 30
     if index == "flat":
@@ -74,11 +76,11 @@ def test_more_results_than_photos(built: store.Collection, index: str) -> None:
 def test_probing_everything_is_exact(built: store.Collection) -> None:
     engine = SearchEngine()
     build("toy", ["hog"], ["ivf:nlist=6"])
-    descriptor = engine.describe("toy", "hog", built.read(built.queries[0]))
-    exact = engine.search("toy", "hog", "flat", descriptor, 20)
-    probed = engine.search("toy", "hog", "ivf:nlist=6,nprobe=6", descriptor, 20)
+    asked = Query(built.read(built.queries[0]))
+    exact = engine.search("toy", Recipe.of("hog", "flat"), asked, 20)
+    probed = engine.search("toy", Recipe.of("hog", "ivf:nlist=6,nprobe=6"), asked, 20)
     assert [h.id for h in probed.hits] == [h.id for h in exact.hits]
-    few = engine.search("toy", "hog", "ivf:nlist=6", descriptor, 20, {"nprobe": 1})
+    few = engine.search("toy", Recipe.of("hog", "ivf:nlist=6"), asked, 20, params={"nprobe": 1})
     assert len(few.hits) < 20
     assert any("part of the collection" in note for note in few.notes)
 
@@ -89,21 +91,22 @@ def test_a_crop_is_described_once(built: store.Collection, monkeypatch: pytest.M
     monkeypatch.setattr(Bovw, "describe", lambda self, p: calls.append(1) or real(self, p))
     engine = SearchEngine()
     photo = built.read(built.queries[0])
-    first = engine.describe("toy", BOVW, photo, (10, 10, 150, 120), key="photo")
-    again = engine.describe("toy", BOVW, photo, (10, 10, 150, 120), key="photo")
+    first = engine.describe("toy", BOVW, Query(photo, (10, 10, 150, 120), key="photo"))
+    again = Query(photo, (10, 10, 150, 120), key="photo")
     for index in INDEXES:
         for k in (1, 5):
-            engine.search("toy", BOVW, index, again, k)
-    assert first is again
+            result = engine.search("toy", Recipe.of(BOVW, index), again, k)
+            assert result.earlier and not result.cold
+    assert engine.describe("toy", BOVW, again).features is first.features
     assert len(calls) == 1
-    engine.describe("toy", BOVW, photo, (10, 10, 151, 120), key="photo")
+    engine.describe("toy", BOVW, Query(photo, (10, 10, 151, 120), key="photo"))
     assert len(calls) == 2
 
 
 def test_timings_have_every_stage(built: store.Collection) -> None:
     engine = SearchEngine()
-    descriptor = engine.describe("toy", "hog", built.read(built.queries[0]), decode_ms=3.0)
-    result = engine.search("toy", "hog", "flat", descriptor, 3)
+    asked = Query(built.read(built.queries[0]), decode_ms=3.0)
+    result = engine.search("toy", Recipe.of("hog", "flat"), asked, 3)
     assert set(result.timings_ms) == {*STAGES, "total"}
     assert result.timings_ms["decode"] == 3.0
     assert result.timings_ms["extract"] > 0
@@ -116,13 +119,13 @@ def test_timings_have_every_stage(built: store.Collection) -> None:
 def test_a_box_outside_the_photo_names_the_legal_values(built: store.Collection) -> None:
     photo = built.read(built.queries[0])
     with pytest.raises(PlaygroundError, match="200 x 150"):
-        SearchEngine().describe("toy", "hog", photo, (0, 0, 201, 100))
+        Query(photo, (0, 0, 201, 100))
 
 
 def test_a_crop_without_features_gives_a_note(built: store.Collection) -> None:
     engine = SearchEngine()
     blank = np.full((150, 200, 3), 128, np.uint8)
-    result = engine.search("toy", BOVW, "flat", engine.describe("toy", BOVW, blank), 5)
+    result = engine.search("toy", Recipe.of(BOVW, "flat"), Query(blank), 5)
     assert result.hits == []
     assert any("nothing to describe" in note for note in result.notes)
 
@@ -131,27 +134,62 @@ def test_what_is_not_built_names_the_command(built: store.Collection) -> None:
     engine = SearchEngine()
     photo = built.read(built.queries[0])
     with pytest.raises(PlaygroundError, match=r"scripts\.build --collection toy"):
-        engine.describe("toy", "bovw", photo)
-    descriptor = engine.describe("toy", "hog", photo)
+        engine.describe("toy", "bovw", Query(photo))
+    asked = Query(photo)
     with pytest.raises(PlaygroundError, match=r"scripts\.build --collection toy"):
-        engine.search("toy", "hog", "factory:HNSW16", descriptor, 3)
+        engine.search("toy", Recipe.of("hog", "factory:HNSW16"), asked, 3)
     with pytest.raises(PlaygroundError, match="k = 0"):
-        engine.search("toy", "hog", "flat", descriptor, 0)
+        engine.search("toy", Recipe.of("hog", "flat"), asked, 0)
 
 
 def test_a_rebuilt_collection_is_seen_without_a_restart(built: store.Collection) -> None:
-    engine = SearchEngine()
-    photo = built.read(built.queries[0])
-    old = engine.describe("toy", "hog", photo)
-    best = engine.search("toy", "hog", "flat", old, 1).hits[0].id
-    store.remove("toy", [best])
+    engine, recipe = SearchEngine(), Recipe.of("hog", "flat")
+    query = Query(built.read(built.queries[0]))
+    best = engine.search("toy", recipe, query, 1).hits[0].id
+    changing.remove("toy", [best])
     with pytest.raises(PlaygroundError, match="has changed since"):
-        engine.describe("toy", "hog", photo)
+        engine.search("toy", recipe, query, 1)
     build("toy", ["hog"], ["flat"])
-    with pytest.raises(PlaygroundError, match="Describe it again"):
-        engine.search("toy", "hog", "flat", old, 1)
-    new = engine.describe("toy", "hog", photo)
-    assert engine.search("toy", "hog", "flat", new, 30).hits[0].id != best
+    assert engine.search("toy", recipe, query, 30).hits[0].id != best
+
+
+def test_a_search_beside_changes_answers_from_one_state(built: store.Collection) -> None:
+    """Every hit is a photo of one state, with its own label and asked."""
+    engine, recipe = SearchEngine(), Recipe.of("hog", "flat")
+    photo = built.read(built.queries[0])
+    truth = {one.id: one.label for one in built.photos}
+    distances = {
+        hit.id: hit.distance for hit in engine.search("toy", recipe, Query(photo), 30).hits
+    }
+    away = [one.id for one in built.photos[::3]]
+    files = [(built.photo(one).label, built.path(built.photo(one))) for one in away]
+    assert all(path.is_file() for _, path in files)
+    wrong: list[str] = []
+    answers = [0]
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                hits = engine.search("toy", recipe, Query(photo, key="same"), 30).hits
+            except PlaygroundError:
+                continue  # between a change and its build there is nothing to answer from
+            answers[0] += 1
+            for hit in hits:
+                if truth[hit.id] != hit.label or abs(distances[hit.id] - hit.distance) > 1e-5:
+                    wrong.append(hit.id)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for one in threads:
+        one.start()
+    for photo_id in away:
+        changing.remove("toy", [photo_id])
+        build("toy", ["hog"], ["flat"])
+    stop.set()
+    for one in threads:
+        one.join()
+    assert not wrong
+    assert answers[0] > 0
 
 
 def test_sessions_share_an_engine(built: store.Collection) -> None:
@@ -162,8 +200,10 @@ def test_sessions_share_an_engine(built: store.Collection) -> None:
 
     def ask(job: tuple[int, int]) -> list[str]:
         number, nprobe = job
-        descriptor = engine.describe("toy", "hog", photos[number], key=str(number))
-        found = engine.search("toy", "hog", "ivf:nlist=6", descriptor, 30, {"nprobe": nprobe})
+        asked = Query(photos[number], key=str(number))
+        found = engine.search(
+            "toy", Recipe.of("hog", "ivf:nlist=6"), asked, 30, params={"nprobe": nprobe}
+        )
         return [hit.id for hit in found.hits]
 
     work = [(n, p) for n in range(5) for p in (1, 3, 6)] * 4
@@ -180,7 +220,7 @@ def test_stats_come_from_the_manifests(built: store.Collection) -> None:
     assert stats.extract_s is not None
 
 
-# Local descriptors, with a small DELF of random weights
+# Local askeds, with a small DELF of random weights
 
 
 @pytest.fixture
@@ -190,16 +230,14 @@ def delf(toy_collection: store.Collection) -> str:
     return spec
 
 
-def test_local_descriptors_vote_and_are_verified(
-    toy_collection: store.Collection, delf: str
-) -> None:
+def test_local_askeds_vote_and_are_verified(toy_collection: store.Collection, delf: str) -> None:
     engine = SearchEngine()
     photo = toy_collection.photos[8]
-    descriptor = engine.describe("toy", delf, toy_collection.read(photo))
-    assert descriptor.weights == "untrained"
+    asked = Query(toy_collection.read(photo))
     for index in ("flat", "lsh", "pq", "ivf"):
-        result = engine.search("toy", delf, index, descriptor, 10)
-        assert result.metric == "inliers"
+        result = engine.search("toy", Recipe.of(delf, index), asked, 10)
+        assert result.weights == "untrained"
+        assert result.recipe.rerank == ("ransac",)
         scores = [hit.score for hit in result.hits]
         assert scores == sorted(scores, reverse=True)
         assert all(hit.votes for hit in result.hits)
@@ -220,8 +258,8 @@ def test_matches_of_a_crop_lie_in_the_original_photo(
     engine = SearchEngine()
     photo = toy_collection.photos[8]
     box = (64, 32, 192, 144)
-    descriptor = engine.describe("toy", delf, toy_collection.read(photo), box)
-    result = engine.search("toy", delf, "flat", descriptor, 30)
+    asked = Query(toy_collection.read(photo), box)
+    result = engine.search("toy", Recipe.of(delf, "flat"), asked, 30)
     matches = result.matches.get(photo.id)
     assert matches is not None
     assert (matches[:, 0] >= box[0] - 8).all()

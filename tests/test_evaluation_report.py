@@ -219,7 +219,7 @@ def test_junk_partial_and_settings(toy_collection: store.Collection) -> None:
     assert "Partial data set" in text
     assert text.count('class="junk"') == 4  # greyed, neither right nor wrong
     assert all(f"mAP {setting}" in text for setting in protocol.settings)
-    assert "verify ms" in text and "Query by query" not in text  # one method has no other one
+    assert "re-rank ms" in text and "Query by query" not in text  # one method has no other one
 
 
 def test_photos_that_are_gone_leave_a_place(

@@ -13,18 +13,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data import artefact, store
+from data import artefact, changing, importing, store
 from data.demo import DemoSource
 from data.errors import PlaygroundError
+from data.specs import Row
 from evaluation import rows as stored
 from evaluation import run
 from evaluation.run import evaluate, load_rows
 from extractors import registry as extractor_registry
 from extractors.base import Extractor, Features, Prepared, crop_and_shrink, l2_normalise
 from indexing.build import build
-from indexing.engine import SearchEngine
 from indexing.imported import import_descriptors
 from indexing.status import ExtractorStatus, collection_status
+from retrieval import engine as retrieval_engine
+from retrieval.engine import SearchEngine
+from retrieval.ranking import Query, Recipe
 from scripts import evaluate as script
 from scripts.console import call
 from tests.conftest import TOY_VIEWS, write_toy
@@ -58,7 +61,7 @@ def built_once(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder = tmp_path_factory.mktemp("evaluated") / "home"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLAYGROUND_HOME", str(folder))
-        store.import_collection("toy", DemoSource(toy_folder))
+        importing.import_collection("toy", DemoSource(toy_folder))
         build("toy", ["hog"], INDEXES)
     return folder
 
@@ -86,13 +89,14 @@ class Count:
 def described(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ids of the queries that were described, warm-ups not counted."""
     seen: list[str] = []
-    real = run.describe_query
+    real = retrieval_engine._describe
 
-    def counting(engine: Any, collection: str, spec: str, query: Any) -> Any:
-        seen.append(query.id)
-        return real(engine, collection, spec, query)
+    def counting(loaded: Any, query: Query) -> Any:
+        if query.key != "warm-up":
+            seen.append(str(query.id))
+        return real(loaded, query)
 
-    monkeypatch.setattr(run, "describe_query", counting)
+    monkeypatch.setattr(retrieval_engine, "_describe", counting)
     return seen
 
 
@@ -121,7 +125,7 @@ def test_the_exact_row_equals_brute_force(built: store.Collection) -> None:
         assert query.ap == {"all": pytest.approx(ap)}
         assert query.ranks["all"] == tuple(i for i in range(30) if hits[i])
         assert query.positives == {"all": TOY_VIEWS}
-        assert query.extract_ms > 0 and query.search_ms > 0 and query.verify_ms == 0
+        assert query.extract_ms > 0 and query.search_ms > 0 and query.rerank_ms == 0
     assert row.map == pytest.approx(sum(q.ap["all"] for q in row.queries) / 5)
     assert row.map > 0.3
     assert row.recall == 1.0
@@ -177,9 +181,9 @@ def test_whole_collections_are_ranked_however_large(
     assert all(query.ranked == 30 for query in row.queries)
     engine = SearchEngine(max_k=3)
     query = built.queries[0]
-    descriptor = engine.describe("toy", "hog", built.read(query), query.box)
+    asked = Query.of_photo(built, query)
     with pytest.raises(PlaygroundError, match="Legal: 1 to 3"):
-        engine.search("toy", "hog", "flat", descriptor, 4)
+        engine.search("toy", Recipe.of("hog", "flat"), asked, 4)
 
 
 def test_without_the_exact_index_recall_is_not_known(toy_collection: store.Collection) -> None:
@@ -270,7 +274,7 @@ def test_a_damaged_row_is_evaluated_again(built: store.Collection, described: li
 
 def test_what_changed_is_told_and_evaluated_again(built: store.Collection) -> None:
     (row,) = evaluate("toy", ["hog"], ["flat"])
-    store.remove("toy", [built.ids[0]])
+    changing.remove("toy", [built.ids[0]])
     (old,) = load_rows("toy")
     assert old == dataclasses.replace(row, stale=old.stale)
     assert "photos" in old.stale and "ground truth" in old.stale
@@ -340,12 +344,12 @@ class Grid(Extractor):
 def test_local_descriptors_are_verified(
     toy_collection: store.Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(extractor_registry.METHODS, "grid", f"{__name__}:Grid")
+    monkeypatch.setitem(extractor_registry.METHODS, "grid", Row(f"{__name__}:Grid", "grid"))
     build("toy", ["grid"], ["flat", "pq"])
     exact, coarse = evaluate("toy", ["grid"], ["flat", "pq"], k=5)
     for row in (exact, coarse):
         assert row.rerank == "ransac"
-        assert row.verify_ms > 0 and row.as_json()["verify_ms"] == row.verify_ms
+        assert row.rerank_ms > 0 and row.as_json()["rerank_ms"] == row.rerank_ms
         assert row.map > 0
     assert exact.recall == 1.0
     assert 0 < coarse.recall < 1  # of the neighbours of each of the query's descriptors
@@ -392,7 +396,7 @@ class Lists(DemoSource):
 
 
 def test_revisited_and_partial(home: Path, toy_folder: Path) -> None:
-    store.import_collection("lists", Lists(toy_folder))
+    importing.import_collection("lists", Lists(toy_folder))
     build("lists", ["hog"], ["flat"])
     (row,) = evaluate("lists", ["hog"], ["flat"])
     assert row.protocol == "revisited" and row.partial
@@ -414,7 +418,7 @@ def test_revisited_and_partial(home: Path, toy_folder: Path) -> None:
 def test_photos_of_the_collection_as_queries(home: Path, tmp_path: Path) -> None:
     folder = write_toy(tmp_path / "small", landmarks=2, views=3)
     (folder / "queries.jsonl").write_text("")
-    store.import_collection("own", DemoSource(folder))
+    importing.import_collection("own", DemoSource(folder))
     build("own", ["hog"], ["flat"])
     (row,) = evaluate("own", ["hog"], ["flat"])
     assert len(row.queries) == 6
@@ -427,7 +431,7 @@ def test_photos_of_the_collection_as_queries(home: Path, tmp_path: Path) -> None
 def test_a_collection_without_anything_to_find(home: Path, tmp_path: Path) -> None:
     folder = write_toy(tmp_path / "one", landmarks=1, views=1)
     (folder / "queries.jsonl").write_text("")
-    store.import_collection("one", DemoSource(folder))
+    importing.import_collection("one", DemoSource(folder))
     build("one", ["hog"], ["flat"])
     with pytest.raises(PlaygroundError, match="has no queries"):
         evaluate("one", ["hog"], ["flat"])

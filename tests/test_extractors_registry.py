@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import pytest
 
 from data.errors import PlaygroundError
+from data.specs import Row
 from extractors import registry
 from extractors.bovw import Bovw, BovwConfig
 from extractors.hog import Hog, HogConfig
@@ -39,7 +40,7 @@ class Toy:
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.METHODS, "toy", f"{__name__}:Toy")
+    monkeypatch.setitem(registry.METHODS, "toy", Row(f"{__name__}:Toy", "toy"))
 
 
 def test_names_are_listed_cheapest_first() -> None:
@@ -169,9 +170,11 @@ def test_expand_lists() -> None:
 
 
 def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.METHODS, "absent", "no_such_package.module:Class")
+    monkeypatch.setitem(registry.METHODS, "absent", Row("no_such_package.module:Class", "absent"))
     with pytest.raises(PlaygroundError, match="needs the Python package no_such_package"):
         registry.create("absent")
-    monkeypatch.setitem(registry.METHODS, "broken", "extractors.no_such_module:Class")
+    monkeypatch.setitem(
+        registry.METHODS, "broken", Row("extractors.no_such_module:Class", "broken")
+    )
     with pytest.raises(ModuleNotFoundError):
         registry.create("broken")

@@ -71,12 +71,11 @@ def test_slugs_are_injective_and_safe() -> None:
     slugs = [registry.slug(spec) for spec in SPECS]
     for one, other in itertools.combinations(slugs, 2):
         assert one != other
-    for spec, slug in zip(SPECS, slugs, strict=False):
+    for slug in slugs:
         assert slug == slug.lower()
         assert len(slug) <= 120
         assert not set(slug) & set('/\\:*?"<>| ;')
         assert not slug.endswith(".")
-        assert registry.unslug(slug) == registry.canonical(spec)
     assert registry.slug("ivf:nprobe=4,nlist=16") == registry.slug("ivf:nlist=16,nprobe=4")
 
 
@@ -85,4 +84,3 @@ def test_long_slugs_are_shortened_by_a_hash() -> None:
     slugs = [registry.slug(one), registry.slug(other)]
     assert slugs[0] != slugs[1]
     assert max(map(len, slugs)) == 120
-    assert registry.unslug(slugs[0]) is None

@@ -405,6 +405,37 @@ def test_thread_counts_belong_to_their_thread() -> None:
 # -- files -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "flat",
+        "ivf:nlist=20",
+        "lsh:nbits=256",
+        "pq:m=8,nbits=5",
+        "factory:RQ4x6",
+        "factory:RQ2x4_1x6",
+        "factory:LSQ2x6",
+        "factory:PRQ2x2x5",
+        "factory:PLSQ2x2x4",
+        "factory:IVF16,RQ2x5",
+        "factory:IVF16_HNSW32,Flat",
+        "factory:IMI2x5,PQ8x5",
+        "factory:PCA16,Flat",
+        "factory:OPQ4_16,IVF16,PQ4x4fs,RFlat",
+        "factory:HNSW16,SQ8",
+        "factory:EDEN4",
+        "factory:RR,RaBitQfs,RFlat",
+    ],
+)
+def test_the_estimate_is_the_size_of_the_file(spec: str) -> None:
+    n, d = 1_600, 32
+    kind, overrides = parse_index_spec(spec)
+    plan = kind.plan(n, d, overrides)
+    size = kind.build(unit(n, d), plan).size_bytes
+    # FAISS's own headers are not estimated: some 50 bytes of every part, some of every list.
+    assert 0 <= size - kind.estimate_bytes(plan, n, d) < max(0.02 * size, 700)
+
+
 @pytest.mark.parametrize("spec", SPECS)
 def test_saved_index_gives_the_same_hits(spec: str, tmp_path: Path) -> None:
     vectors, queries = unit(500, 16), unit(20, 16, 1)

@@ -93,12 +93,6 @@ def test_overlap_of_short_and_repeated_lists() -> None:
     assert math.isnan(metrics.overlap_at_k([], [], 10))
 
 
-def test_recall_against_the_exact_search() -> None:
-    assert metrics.recall_vs_exact([5, 1], [1, 2, 3, 4], 4) == 0.25
-    assert metrics.recall_vs_exact([3, 2, 1], [1, 2, 3], 10) == 1.0
-    assert math.isnan(metrics.recall_vs_exact([1], [], 10))
-
-
 @pytest.mark.parametrize("k", [0, -1])
 def test_impossible_k_is_refused(k: int) -> None:
     for call in (
@@ -106,7 +100,6 @@ def test_impossible_k_is_refused(k: int) -> None:
         lambda: metrics.average_precision_at_k([True], 1, k),
         lambda: metrics.revisited_precision_at_k([0], k),
         lambda: metrics.overlap_at_k([1], [1], k),
-        lambda: metrics.recall_vs_exact([1], [1], k),
     ):
         with pytest.raises(ValueError, match="k must be at least 1"):
             call()

@@ -16,7 +16,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from ui_fakes import NAME, JunkSource, draw, faked, index_of, status_of
 
-from data import store
+from data import changing, importing, store
 from data.folder import FolderSource
 from data.paths import PROJECT_ROOT
 from evaluation.base import Truth
@@ -41,7 +41,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("accuracy")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLAYGROUND_HOME", str(folder / "home"))
-        store.import_collection(NAME, JunkSource(folder / "photos"))
+        importing.import_collection(NAME, JunkSource(folder / "photos"))
         build(NAME, ["hog"], list(INDEXES))
         evaluate(NAME, ["hog"], ["flat", "pq"])
     return folder / "home"
@@ -210,7 +210,7 @@ def test_a_query_opens_in_search_with_both_methods(home: Path) -> None:
 
 
 def test_out_of_date_rows_are_said_and_left_out_of_the_drawings(home: Path) -> None:
-    store.remove(NAME, ["tower-3"])
+    changing.remove(NAME, ["tower-3"])
     test = page()
     assert "Out of date: HOG · Flat, HOG · PQ." in text(test)
     assert all(state.startswith("out of date") for state in test.dataframe[0].value["state"])
@@ -218,11 +218,11 @@ def test_out_of_date_rows_are_said_and_left_out_of_the_drawings(home: Path) -> N
 
 
 def test_no_collection_and_no_ground_truth(home: Path, tmp_path: Path) -> None:
-    store.delete(NAME)
+    changing.delete(NAME)
     assert "no collection yet" in text(page())
     (tmp_path / "flat").mkdir()
     draw(0, 0).save(tmp_path / "flat" / "one.jpg")
-    store.import_collection(NAME, FolderSource(tmp_path / "flat"))
+    importing.import_collection(NAME, FolderSource(tmp_path / "flat"))
     assert "no ground truth" in text(page())
 
 

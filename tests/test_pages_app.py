@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from ui_fakes import NAME, FakeEngine, FakeJob, ToySource, draw, faked, index_of, status_of
 
-from data import store
+from data import changing, importing, store
 from data.errors import PlaygroundError
 from data.paths import PROJECT_ROOT
 from indexing.progress import Stage
@@ -33,7 +33,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PLAYGROUND_HOME", str(tmp_path / "home"))
     streamlit.cache_data.clear()
     streamlit.cache_resource.clear()
-    store.import_collection(NAME, ToySource(tmp_path / "photos"))
+    importing.import_collection(NAME, ToySource(tmp_path / "photos"))
     return tmp_path
 
 
@@ -97,7 +97,7 @@ def test_whole_photo_and_reset(fake: Any) -> None:
     engine, _ = fake
     test = fine(app(extractors="hog"))
     fine(test.button(key="whole").click().run())
-    assert engine.described[-1][1] is None
+    assert engine.described[-1][1] == (0, 0, 360, 260)
     assert test.query_params["box"] == "whole"
     fine(test.button(key="reset").click().run())
     assert test.query_params["box"] == "40,20,300,220"
@@ -283,7 +283,7 @@ def test_nothing_built(home: Path) -> None:
 
 
 def test_no_collection(home: Path) -> None:
-    store.delete(NAME)
+    changing.delete(NAME)
     with faked([]):
         for page in (None, "collections", "methods"):
             fine(app(page))
@@ -440,3 +440,55 @@ def test_a_demo_that_cannot_be_made_is_a_sentence(
     broken = PlaygroundError("The demo is incomplete. Restore it.")
     with faked(READY), mock.patch("data.demo.ensure_demo", side_effect=broken):
         assert begin() == "The demo is incomplete. Restore it."
+
+
+# Re-ranking, feedback and the clock
+
+
+def test_a_chain_has_a_row_of_its_own(fake: Any) -> None:
+    test = fine(app(extractors="hog", indexes="flat", rerank="aqe"))
+    frame = test.dataframe[0].value
+    assert frame["rerank"].tolist() == ["none", "aqe"]
+    assert test.query_params["rerank"] in ("aqe", ["aqe"])
+    test.pills(key="w_rerank").set_value([])
+    assert len(fine(test.run()).dataframe[0].value) == 1
+
+
+def test_what_cannot_follow_is_said_once_and_is_no_error(fake: Any) -> None:
+    test = fine(app(extractors="hog", indexes="flat", rerank="ransac"))
+    assert not test.error
+    assert captions(test).count("local features") == 1
+
+
+def test_a_typed_chain_joins_the_pills(fake: Any) -> None:
+    test = fine(app(extractors="hog", indexes="flat"))
+    test.text_input(key="w_chain").set_value("aqe:k=3").run()
+    fine(test.button(key="add_chain").click().run())
+    assert test.dataframe[0].value["rerank"].tolist() == ["none", "aqe:k=3"]
+    test.text_input(key="w_chain").set_value("aqe:k=0").run()
+    test.button(key="add_chain").click().run()
+    assert "1 or more answers" in test.error[0].value
+
+
+def test_marks_move_the_query_and_are_taken_back(fake: Any) -> None:
+    test = fine(app(extractors="hog", indexes="flat", right="arch-0"))
+    assert test.dataframe[0].value["rerank"].tolist() == ["none", "rocchio"]
+    fine(test.button(key="unmark-0").click().run())
+    assert len(test.dataframe[0].value) == 1
+    assert "right" not in test.query_params
+
+
+def test_times_say_what_they_are_worth(fake: Any) -> None:
+    engine, _ = fake
+    test = fine(app(extractors=["hog", "resnet50"], indexes="flat"))
+    frame = test.dataframe[0].value
+    assert frame["times"].tolist() == ["once, cold start", "once"]
+    before = engine.begun
+    measure = next(one for one in test.button if one.label == "Measure")
+    fine(measure.click().run())
+    assert engine.begun - before == 6 * 2  # a warm-up and five runs, two rows in turn
+    frame = test.dataframe[0].value
+    assert frame["times"].tolist() == ["median of 5"] * 2
+    stages = ["decode", "crop", "preprocess", "extract", "search"]
+    total = sum(frame[f"{stage}_ms"] for stage in stages)
+    assert frame["total_ms"].tolist() == pytest.approx(total.tolist(), abs=0.01)

@@ -16,11 +16,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from ui_fakes import NAME, ToySource
 
-from data import store
+from data import importing, store
 from data.paths import PROJECT_ROOT
 from indexing.build import build
-from indexing.engine import SearchEngine
 from pages.parts import backend, plots
+from retrieval.engine import SearchEngine
+from retrieval.ranking import Query, Recipe
 
 SPECS = ["flat", "ivf:nlist=3", "lsh", "pq:m=4,nbits=2"]
 
@@ -31,7 +32,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inside")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLAYGROUND_HOME", str(folder / "home"))
-        store.import_collection(NAME, ToySource(folder / "photos"))
+        importing.import_collection(NAME, ToySource(folder / "photos"))
         build(NAME, ["hog"], SPECS)
     return folder / "home"
 
@@ -92,12 +93,15 @@ def traces(test: AppTest) -> list[str]:
 
 
 def query_vector() -> Any:
-    """The described first query with its own box, and the collection's vectors."""
+    """The engine, the first query with its own box, and the collection's vectors."""
     engine = SearchEngine()
     collection = store.load(NAME)
     query = collection.queries[0]
-    described = engine.describe(NAME, "hog", collection.read(query), query.box)
-    return engine, described, np.asarray(engine.vectors(NAME, "hog").vectors)
+    return (
+        engine,
+        Query.of_photo(collection, query),
+        np.asarray(engine.vectors(NAME, "hog").vectors),
+    )
 
 
 def test_flat_shows_every_distance(home: Path) -> None:
@@ -106,7 +110,8 @@ def test_flat_shows_every_distance(home: Path) -> None:
     assert "every other index is judged by" in text(test)
     shown = {name for name in traces(test) if name}
     assert shown == {"the query's landmark", "another landmark"}
-    _, described, vectors = query_vector()
+    engine, query, vectors = query_vector()
+    described = engine.describe(NAME, "hog", query)
     exact = np.sort(((vectors - described.features.vectors[0]) ** 2).sum(1))
     drawn = [
         value for spec in charts(test).values() for trace in spec["data"] for value in ys(trace)
@@ -138,7 +143,7 @@ def test_nprobe_goes_with_the_search(home: Path) -> None:
     recall = next(label for label in after if label.startswith("Recall@"))
     assert float(before[recall]) < float(after[recall]) == 1.0
     assert after["Photos compared"] == "12 of 12"
-    raw = backend.engine().opened(NAME, "hog", SPECS[1])[1].built.faiss_index
+    raw = backend.engine().opened(NAME, "hog", SPECS[1])[1].built.inspect()
     assert raw.nprobe == 1  # FAISS's own default: the shared index was not touched
 
 
@@ -153,8 +158,8 @@ def test_lsh_draws_bits_and_the_line_of_theory(home: Path) -> None:
 def test_pq_sums_to_the_distance_of_faiss(home: Path) -> None:
     test = page(index="pq")
     shown = {one.label: one.value for one in test.metric}
-    engine, described, _ = query_vector()
-    best = engine.search(NAME, "hog", SPECS[3], described, 1).hits[0]
+    engine, query, _ = query_vector()
+    best = engine.search(NAME, Recipe.of("hog", SPECS[3]), query, 1).hits[0]
     assert float(shown["Sum of its cells"]) == pytest.approx(best.distance, abs=1e-3)
     assert shown["By FAISS"] == shown["Sum of its cells"]
     assert shown["Bytes per vector"] == "15,120 → 1"

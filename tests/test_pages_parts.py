@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 from unittest import mock
 
 import pytest
-from ui_fakes import FakeHit, FakeResult, FakeStats
+from ui_fakes import FakeStats
 
 from data.base import Photo
+from data.store import Collection
 from pages.parts import compare, plots, region, settings, table, text
 from pages.parts.settings import Settings
+from retrieval.compare import Truth, truth_of
+from retrieval.ranking import Hit, Recipe, SearchResult
 
 
 def photo(name: str, label: str | None = None, **more: object) -> Photo:
@@ -98,10 +102,23 @@ def listed(params: dict[str, str | list[str]]) -> dict[str, list[str]]:
     "given",
     [
         Settings(),
-        Settings("demo", "query", "q-1", (10, 20, 300, 400), ("hog",), ("flat", "pq"), 20),
-        Settings("demo", "photo", "p-1", "whole", ("hog", "vgg16"), None, 100),
-        Settings("demo", "query", "q", None, ("resnet50:pooling=rmac,p=3",), None, 1),
-        Settings("demo", "query", "q", None, ("hog",), ("factory:OPQ16_64,IVF256,PQ16x4fs",), 1),
+        Settings(
+            "demo", "query", "q-1", (10, 20, 300, 400), ("hog",), ("flat", "pq"), ("aqe",), 20
+        ),
+        Settings("demo", "photo", "p-1", "whole", ("hog", "vgg16"), None, None, 100),
+        Settings(
+            "demo",
+            "query",
+            "q",
+            None,
+            ("resnet50:pooling=rmac,p=3",),
+            None,
+            ("aqe:k=5+sift", "none"),
+            1,
+        ),
+        Settings(
+            "demo", "query", "q", None, ("hog",), ("factory:OPQ16_64,IVF256,PQ16x4fs",), None, 1
+        ),
     ],
 )
 def test_a_link_reproduces_the_settings(given: Settings) -> None:
@@ -133,13 +150,12 @@ def test_nonsense_links_give_the_defaults() -> None:
 # The table
 
 
-def result(ids: str, labels: dict[str, str | None], **more: object) -> FakeResult:
-    hits = [FakeHit(n, one, labels.get(one), n / 10, 1 - n / 10) for n, one in enumerate(ids, 1)]
+def result(ids: str, labels: dict[str, str | None], **more: object) -> SearchResult:
+    hits = [Hit(n, one, labels.get(one), n / 10, 1 - n / 10) for n, one in enumerate(ids, 1)]
     values: dict[str, object] = {
         "collection": "c",
-        "extractor": "hog",
+        "recipe": Recipe("hog", "ivf"),
         "weights": "",
-        "index": "ivf",
         "metric": "l2",
         "k": len(ids),
         "box": (0, 0, 1, 1),
@@ -147,40 +163,48 @@ def result(ids: str, labels: dict[str, str | None], **more: object) -> FakeResul
         "timings_ms": {"extract": 12.3456, "search": 0.5, "total": 14.0},
         "cold": False,
     }
-    return FakeResult(**(values | more))  # type: ignore[arg-type]
+    return SearchResult(**(values | more))  # type: ignore[arg-type]
+
+
+def collection_of(photos: list[Photo]) -> Collection:
+    nowhere = Path("nowhere")
+    return Collection(
+        "c", "", "", "", "", {}, ({},), tuple(photos), (), "0" * 64, nowhere, (nowhere,)
+    )
 
 
 LABELS: dict[str, str | None] = {"a": "arch", "b": "bridge", "c": "arch", "d": None}
 PHOTOS = [photo(name, label) for name, label in LABELS.items()]
+TOY = collection_of(PHOTOS)
 
 
-def row(truth: compare.Truth | None, flat: tuple[str, ...] | None = None) -> compare.Row:
-    return compare.Row("hog", "ivf", result("abcd", LABELS), FakeStats(), truth, flat)  # type: ignore[arg-type]
+def row(truth: Truth | None, flat: tuple[str, ...] | None = None) -> compare.Row:
+    return compare.Row(result("abcd", LABELS), FakeStats(), truth, flat)  # type: ignore[arg-type]
 
 
 def test_truth_by_label() -> None:
-    truth = compare.truth_of(photo("q", "arch"), None, PHOTOS)
+    truth = truth_of(TOY, photo("q", "arch"), None)
     assert truth is not None
-    assert truth.ids == {"a", "c"}
+    assert truth.positives == {"a", "c"}
     assert row(truth).verdicts() == [True, False, True, None]  # d has no label: nobody knows
 
 
 def test_truth_leaves_the_photo_itself_out() -> None:
-    truth = compare.truth_of(PHOTOS[0], None, PHOTOS)
+    truth = truth_of(TOY, PHOTOS[0], None)
     assert truth is not None
-    assert truth.ids == {"c"}
+    assert truth.positives == {"c"}
 
 
 def test_truth_by_list() -> None:
-    truth = compare.truth_of(photo("q", relevant=("b", "gone")), None, PHOTOS)
+    truth = truth_of(TOY, photo("q", relevant=("b", "gone")), None)
     assert truth is not None
-    assert truth.ids == {"b"}
+    assert truth.positives == {"b"}
     assert row(truth).verdicts() == [False, True, False, False]
 
 
 def test_nothing_is_wrong_when_the_landmark_is_unknown() -> None:
-    assert compare.truth_of(None, None, PHOTOS) is None
-    assert compare.truth_of(photo("q"), None, PHOTOS) is None
+    assert truth_of(TOY, None, None) is None
+    assert truth_of(TOY, photo("q"), None) is None
     assert row(None).verdicts() == [None] * 4
     figures = row(None).figures(4)
     assert figures["precision"] is None
@@ -188,7 +212,7 @@ def test_nothing_is_wrong_when_the_landmark_is_unknown() -> None:
 
 
 def test_figures_by_hand() -> None:
-    truth = compare.truth_of(None, "arch", PHOTOS)
+    truth = truth_of(TOY, None, "arch")
     figures = row(truth, flat=("a", "b", "x", "y")).figures(4)
     assert figures["precision"] == pytest.approx(0.5)
     assert figures["ap"] == pytest.approx((1 / 1 + 2 / 3) / 2)
@@ -196,16 +220,16 @@ def test_figures_by_hand() -> None:
 
 
 def test_no_photo_of_the_landmark_gives_no_ap() -> None:
-    figures = row(compare.truth_of(None, "castle", PHOTOS)).figures(4)
+    figures = row(truth_of(TOY, None, "castle")).figures(4)
     assert figures["precision"] == 0
     assert figures["ap"] is None
 
 
 def test_junk_is_neither_right_nor_wrong() -> None:
     lists = {"easy": ["c"], "hard": [], "junk": ["a"]}
-    truth = compare.truth_of(photo("q", "arch", extra={"ground_truth": lists}), None, PHOTOS)
+    truth = truth_of(TOY, photo("q", "arch", extra={"ground_truth": lists}), None)
     assert truth is not None
-    assert truth.ids == {"c"}
+    assert truth.positives == {"c"}
     judged = row(truth)
     assert judged.verdicts() == [None, False, True, None]
     figures = judged.figures(4)  # the ranking without a: b wrong, c right, d without a label
@@ -217,31 +241,25 @@ def test_junk_is_neither_right_nor_wrong() -> None:
 
 def test_a_ranking_of_junk_alone_has_no_figures() -> None:
     lists = {"easy": [], "hard": [], "junk": ["a", "b", "c", "d"]}
-    truth = compare.truth_of(photo("q", "arch", extra={"ground_truth": lists}), None, PHOTOS)
+    truth = truth_of(TOY, photo("q", "arch", extra={"ground_truth": lists}), None)
     figures = row(truth).figures(4)
     assert figures["precision"] is None and figures["ap"] is None
 
 
-def test_without_drops_the_photo_and_counts_again() -> None:
-    left = compare.without(result("bac", LABELS), "b", 2)  # type: ignore[arg-type]
-    assert [(hit.rank, hit.id) for hit in left.hits] == [(1, "a"), (2, "c")]
-    assert left.k == 2
-
-
 def test_csv_and_json_hold_every_stage() -> None:
-    rows = [row(compare.truth_of(None, "arch", PHOTOS), ("a", "b", "c", "d"))]
+    rows = [row(truth_of(TOY, None, "arch"), ("a", "b", "c", "d"))]
     lines = list(csv.DictReader(io.StringIO(table.csv(rows, 4))))
     assert lines[0]["extractor"] == "hog"
     assert lines[0]["extract_ms"] == "12.346"
     assert lines[0]["overlap@4"] == "1.0"
-    assert lines[0]["start"] == "warm"
+    assert lines[0]["times"] == "once"
     whole = json.loads(table.as_json(rows, 4, {"k": 4}))
     assert whole["settings"] == {"k": 4}
     assert len(whole["results"][0]["hits"]) == 4
 
 
 def test_payload_sends_each_thumbnail_once_and_marks_what_flat_lacks() -> None:
-    truth = compare.truth_of(None, "arch", PHOTOS)
+    truth = truth_of(TOY, None, "arch")
     rows = [row(truth, ("a", "b")), row(truth, None)]
     sent = compare.payload(rows, {one: f"data:{one}" for one in "abcdz"}, {"a": "Arch"}, {})
     assert set(sent["thumbs"]) == set("abcd")
@@ -254,15 +272,22 @@ def test_payload_sends_each_thumbnail_once_and_marks_what_flat_lacks() -> None:
 
 def test_payload_says_that_weights_are_random() -> None:
     found = result("a", LABELS, weights="untrained", cold=True)
-    one = compare.Row("x", "flat", found, None, None, None)  # type: ignore[arg-type]
+    one = compare.Row(found, None, None, None)  # type: ignore[arg-type]
     badges = [badge[0] for badge in compare.payload([one], {}, {}, {})["rows"][0]["badges"]]
     assert "random weights" in badges
-    assert "cold start" in badges
+    assert "once, cold start" in badges
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(None, "–"), (0.04, "0.04 ms"), (3.21, "3.2 ms"), (42.4, "42 ms"), (1530, "1.5 s")],
+    [
+        (None, "–"),
+        (0.04, "0.04 ms"),
+        (3.21, "3.2 ms"),
+        (42.4, "42 ms"),
+        (347, "350 ms"),
+        (1530, "1.5 s"),
+    ],
 )
 def test_milliseconds(value: float | None, expected: str) -> None:
     assert compare.milliseconds(value) == expected

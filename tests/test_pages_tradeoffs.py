@@ -16,10 +16,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from ui_fakes import NAME, ToySource
 
-from data import store
+from data import importing, store
 from data.paths import PROJECT_ROOT
 from evaluation import session
-from evaluation.tradeoffs import live, padding, rows
+from evaluation.tradeoffs import front, live, padding, rows
 from evaluation.tradeoffs.rows import Latency, Point, Spread
 from indexing import jobs
 from indexing.build import build
@@ -40,7 +40,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tradeoffs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLAYGROUND_HOME", str(folder / "home"))
-        store.import_collection(NAME, ToySource(folder / "photos"))
+        importing.import_collection(NAME, ToySource(folder / "photos"))
         build(NAME, ["hog"], ["flat"])
         padding.open_set(NAME, "hog", PADDED)
     return folder / "home"
@@ -325,8 +325,8 @@ def test_scales_say_what_is_simulated() -> None:
 
 
 def test_fastest_of_each_kind_with_enough_recall() -> None:
-    steps = data.fastest(GRID, "recall@10", 0.9)
-    assert [(one.family, one.n, one.latency) for one in steps] == [
+    steps = front.fastest(GRID, "recall@10", 0.9)
+    assert [(one.family, one.n, one.latency_ms) for one in steps] == [
         ("flat", 12, 1.0),
         ("flat", 60, 8.0),
         ("ivf", 12, 0.9),

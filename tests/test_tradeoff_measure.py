@@ -26,6 +26,7 @@ from evaluation.tradeoffs import (
 )
 from evaluation.tradeoffs.measure import Effort, Truth
 from evaluation.tradeoffs.padding import VectorSet
+from indexing import registry
 from indexing.base import Floats
 from indexing.faiss_index import FaissIndex
 from indexing.imported import import_descriptors
@@ -271,7 +272,8 @@ def test_the_default_grid_has_every_kind_and_is_legal() -> None:
     for n, dim in ((60, 16), (10_000, 512), (100_000, 3_780)):
         for quick in (True, False):
             builds, left_out = grid.builds(n, dim, None, quick)
-            families = {rows.family_of(build.spec) for build in builds}
+            specs = [registry.parse_index_spec(build.spec) for build in builds]
+            families = {kind.family(overrides) for kind, overrides in specs}
             assert {"flat", "ivf", "lsh", "pq", "hnsw", "pq+refine"} <= families
             assert left_out == []
 
@@ -388,7 +390,7 @@ def test_search_parameters_do_not_change_the_shared_index() -> None:
     after = index.answer(query, 20)
     assert before.rows.tolist() == after.rows.tolist()
     built = index.built
-    assert isinstance(built, FaissIndex) and built.faiss_index.nprobe == 1  # FAISS's default
+    assert isinstance(built, FaissIndex) and built.inspect().nprobe == 1  # FAISS's default
     exact = live.exact(a_set(vectors), query, 20)
     assert everything.rows.tolist() == exact.rows.tolist()
     assert live.compare(everything, exact) == live.Comparison(1.0, (), ())
@@ -415,7 +417,7 @@ def test_construction_effort_of_a_graph_is_a_build_parameter() -> None:
     assert few.spec == "factory:HNSW4;ef_construction=4"
     for index, wanted in ((few, 4), (many, 200)):
         assert isinstance(index.built, FaissIndex)
-        assert index.built.faiss_index.hnsw.efConstruction == wanted
+        assert index.built.inspect().hnsw.efConstruction == wanted
     with pytest.raises(PlaygroundError, match="ef_construction"):
         live.build(a_set(vectors), "factory:PQ4x4fs;ef_construction=4")
 

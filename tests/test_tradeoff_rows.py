@@ -165,6 +165,13 @@ def test_nothing_measured_is_an_empty_list(home: object) -> None:
         ),
         ("factory:SQ8", {}, "factory:SQ8", "sq"),
         ("factory:OPQ16_64,Flat", {}, "factory:OPQ16_64,Flat", "flat"),
+        ("factory:RQ8x8", {}, "factory:RQ8x8", "rq"),
+        ("factory:LSQ8x8", {}, "factory:LSQ8x8", "lsq"),
+        ("factory:PRQ2x4x8", {}, "factory:PRQ2x4x8", "prq"),
+        ("factory:PLSQ2x4x8", {}, "factory:PLSQ2x4x8", "plsq"),
+        ("factory:RR,RaBitQfs,RFlat", {}, "factory:RR,RaBitQfs,RFlat", "rabitq+refine"),
+        ("factory:IVF16,EDEN4", {"nprobe": 2}, "factory:IVF16,EDEN4;nprobe=2", "ivf+eden"),
+        ("factory:IMI2x5,PQ8", {"nprobe": 2}, "factory:IMI2x5,PQ8;nprobe=2", "ivf+pq"),
     ],
 )
 def test_setting_and_family(index: str, search: dict[str, int], setting: str, family: str) -> None:

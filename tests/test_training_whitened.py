@@ -13,7 +13,7 @@ pytest.importorskip("pytorch_metric_learning")
 
 from conftest import write_toy
 
-from data import store
+from data import importing, store
 from data.demo import DemoSource
 from data.errors import PlaygroundError
 from extractors import registry
@@ -64,7 +64,7 @@ def test_the_collection_it_was_learned_from_is_refused(learned: store.Collection
 
 
 def test_another_collection_can_be_searched(learned: store.Collection, tmp_path: Path) -> None:
-    store.import_collection(
+    importing.import_collection(
         "other", DemoSource(write_toy(tmp_path / "other", landmarks=2, views=2))
     )
     outcomes = build("other", [f"{SPEC},dim=5"], ["flat"])
@@ -93,7 +93,7 @@ def test_other_weights_or_versions_are_refused(learned: store.Collection) -> Non
 
 @pytest.mark.parametrize("spec", ["bovw", "delf"])
 def test_what_has_no_one_vector_is_refused(home: Path, toy_folder: Path, spec: str) -> None:
-    store.import_collection("toy", DemoSource(toy_folder))
+    importing.import_collection("toy", DemoSource(toy_folder))
     arguments = ["--extractor", spec, "--collection", "toy", "--name", "x"]
     assert console.call(fit_whitening.main, arguments) == 2
     assert not whitening_path("x").exists()

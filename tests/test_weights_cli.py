@@ -22,9 +22,9 @@ import torchvision
 from streamlit.testing.v1 import AppTest
 from ui_fakes import NAME, FakeEngine, FakeJob, ToySource, faked, status_of
 
-from data import artefact, store
+from data import artefact, importing
 from data.errors import PlaygroundError
-from data.gldv2_http import Settings, Web
+from data.http import Settings, Web
 from data.paths import PROJECT_ROOT, weights_root
 from extractors import downloads, timm_names, weights
 from extractors.weights import TABLE, WeightFile
@@ -335,9 +335,9 @@ def test_the_table_is_consistent() -> None:
     for row in TABLE:
         assert row.licence
         assert row.note
-        if row.network == "megaloc":  # Hugging Face's names promise no hash: it is kept beside
-            assert row.url
-            assert weights.hash_note(row, Path(row.file)) == Path("megaloc.sha256")
+        if "huggingface.co" in row.url:  # its names promise no hash: it is kept beside
+            beside = Path(row.file).with_suffix(".sha256")
+            assert weights.hash_note(row, Path(row.file)) == beside
             continue
         assert weights.hash_note(row, Path(row.file)) is None
         assert bool(row.url or row.package) == bool(row.hash_prefix)
@@ -357,7 +357,7 @@ def test_list_names_every_file(row: WeightFile, capsys: pytest.CaptureFixture[st
     assert call(script.main, ["list", "--json"]) == 0
     entries = json.loads(capsys.readouterr().out)
     assert [entry["network"] for entry in entries] == [r.network for r in (*TABLE, row)]
-    assert not any(entry["here"] for entry in entries if entry["get"] != "shipped")
+    assert not any(entry["here"] for entry in entries if entry["get"] not in ("shipped", "by pip"))
     assert call(script.main, ["list"]) == 0
     assert "by hand" in capsys.readouterr().out
 
@@ -491,7 +491,7 @@ def shipped(tmp_path: Path, unbundled: Path) -> Iterator[tuple[FakeEngine, dict[
 
     streamlit.cache_data.clear()
     streamlit.cache_resource.clear()
-    store.import_collection(NAME, ToySource(tmp_path / "photos"))
+    importing.import_collection(NAME, ToySource(tmp_path / "photos"))
     for name in ("resnet50", "vgg16"):
         (unbundled / f"{name}.safetensors").write_bytes(b"stands in for ours")
     names = ("hog", "resnet50", "vgg16")

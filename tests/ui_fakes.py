@@ -22,6 +22,7 @@ from data.base import Candidate
 from indexing.progress import Stage
 from indexing.status import ExtractorStatus, IndexStatus
 from pages.parts import backend
+from retrieval.ranking import Hit, Query, Recipe, SearchResult
 
 LANDMARKS = ("arch", "bridge", "tower")
 PER_LANDMARK = 4
@@ -102,35 +103,6 @@ class JunkSource(ToySource):
 
 
 @dataclasses.dataclass(frozen=True)
-class FakeHit:
-    rank: int
-    id: str
-    label: str | None
-    distance: float
-    score: float
-    inliers: int | None = None
-    votes: int | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class FakeResult:
-    collection: str
-    extractor: str
-    weights: str
-    index: str
-    metric: str
-    k: int
-    box: Any
-    hits: list[FakeHit]
-    timings_ms: dict[str, float]
-    cold: bool
-    notes: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-
-@dataclasses.dataclass(frozen=True)
 class FakeStats:
     n: int = 12
     dim: int = 64
@@ -174,57 +146,59 @@ class FakeEngine:
     described: list[tuple[Any, ...]] = dataclasses.field(default_factory=list)
     weights: dict[str, str] = dataclasses.field(default_factory=lambda: {"resnet50": "untrained"})
     error: Exception | None = None
-
-    def describe(
-        self,
-        collection: str,
-        extractor: str,
-        photo: Any,
-        box: Any = None,
-        key: str | None = None,
-        decode_ms: float = 0.0,
-    ) -> Any:
-        if self.error is not None and extractor == "bovw":
-            raise self.error
-        self.described.append((extractor, box, photo.shape, key))
-        return (collection, extractor, box, decode_ms)
+    begun: int = 0
 
     def search(
-        self, collection: str, extractor: str, index: str, descriptor: Any, k: int, params: Any = ()
-    ) -> FakeResult:
-        photos = store.load(collection).photos
+        self,
+        collection: str,
+        recipe: Recipe,
+        query: Query,
+        k: int,
+        *,
+        params: Any = None,
+        exclude: Any = (),
+    ) -> SearchResult:
+        extractor, index = recipe.extractor, recipe.index
+        self.begun += 1
+        if self.error is not None and extractor == "bovw":
+            raise self.error
+        seen = (extractor, query.box, query.pixels().shape, query.key)
+        first = not self.described
+        if seen not in self.described:
+            self.described.append(seen)
+        photos = [photo for photo in store.load(collection).photos if photo.id not in exclude]
 
         def order(photo: Any) -> str:
             salt = extractor if index == "flat" else extractor + index
             return hashlib.sha1(f"{salt}{photo.id}".encode()).hexdigest()
 
-        ranked = sorted(photos, key=order)[:k]
-        hits = [
-            FakeHit(
-                rank,
-                photo.id,
-                photo.label,
-                0.1 * rank,
-                1 - 0.05 * rank,
-                12 - rank if extractor == "delf" else None,
-                40 - rank if extractor == "delf" else None,
-            )
-            for rank, photo in enumerate(ranked, start=1)
-        ]
+        plain = sorted(photos, key=order)
+        ranked = plain[::-1] if "aqe" in recipe.rerank else plain
+        hits = []
+        for rank, photo in enumerate(ranked[:k], start=1):
+            local = {"votes": 40 - rank, "inliers": 12 - rank} if extractor == "delf" else {}
+            before = plain.index(photo) + 1 if recipe.rerank else None
+            distance, score = 0.1 * rank, 1 - 0.05 * rank
+            hits.append(Hit(rank, photo.id, photo.label, distance, score, local, before))
         times = dict.fromkeys(("decode", "crop", "preprocess", "extract", "search"), 1.25)
-        times |= {"extract": 31.5, "verify": 0.0, "total": 37.0}
-        return FakeResult(
-            collection,
-            extractor,
-            self.weights.get(extractor, "imagenet" if extractor == "vgg16" else ""),
-            index,
-            "l2",
-            k,
-            descriptor[2] or (0, 0, 1, 1),
-            hits,
-            times,
-            len(self.described) == 1,
+        times |= {"extract": 31.5, **dict.fromkeys(recipe.rerank, 2.5), "total": 37.0}
+        return SearchResult(
+            collection=collection,
+            recipe=recipe,
+            weights=self.weights.get(extractor, "imagenet" if extractor == "vgg16" else ""),
+            metric="l2",
+            k=k,
+            box=query.box,
+            hits=hits,
+            timings_ms=times,
+            cold=first,
         )
+
+    def activity(self) -> tuple[int, int]:
+        return self.begun, 0
+
+    def without_queries(self) -> FakeEngine:
+        return self
 
     def stats(self, collection: str, extractor: str, index: str) -> FakeStats:
         return FakeStats()

@@ -1,7 +1,7 @@
 """The same figures from plain FAISS calls, as anybody would write them, to compare with ours.
 
 Nothing of ``indexing`` or ``measure`` is used for the plain half but FAISS itself with the
-process-wide settings of ``faiss_settings``: the index is made by its constructor, parameters are
+process-wide settings of ``faiss_settings``: the index is made by its factory, parameters are
 set on it, recall is the share of equal ids, and time is a loop around ``index.search``. Both
 halves take turns, query set by query set, so that a busy machine is busy for both.
 """
@@ -23,7 +23,6 @@ from evaluation.tradeoffs.padding import VectorSet
 from evaluation.tradeoffs.run import exact_truth
 from indexing import registry as index_registry
 from indexing.base import Floats
-from indexing.faiss_index import FaissIndex
 from indexing.faiss_settings import coarse_points, faiss
 
 K = 10
@@ -69,19 +68,18 @@ def compare(vectors: VectorSet, specs: Sequence[str], rounds: int = ROUNDS) -> l
             )
         kind, _ = index_registry.parse_index_spec(build.spec)
         built = kind.build(vectors.vectors, build.plan)
-        assert isinstance(built, FaissIndex)
         subject = measure.Subject(build, built, 0.0, 0.0, 0.0, 0, 0, "")
         plain = plain_index(build.spec, dict(build.plan.build), vectors.vectors)
         set_parameters(plain, search)
         found = measure.answers(subject, search, asked, K)
         recall = measure.recall_at(K, found, vectors.vectors, asked.vectors, truth)
-        made = built.search_object(search)
+        ask = built.searcher(search)
         ours, theirs = [], []
         effort = Effort(samples=2 * len(asked), seconds=2.0)
         for number in range(rounds):
             if number % 2:
                 theirs.append(plain_latency(plain, asked.vectors, effort.samples))
-            one = measure.single_queries(built.faiss_index, asked.vectors, K, made, 1, effort)
+            one = measure.single_queries(ask, asked.vectors, K, 1, effort)
             ours.append(float(np.median(one)))
             if number % 2 == 0:
                 theirs.append(plain_latency(plain, asked.vectors, effort.samples))
@@ -107,28 +105,31 @@ def _setting(spec: str, search: dict[str, int]) -> str:
 
 
 def plain_index(spec: str, build: dict[str, Any], vectors: Floats) -> Any:
-    """A trained and filled index, by FAISS's own constructors."""
+    """A trained and filled index, by FAISS's own factory.
+
+    Raises:
+        PlaygroundError: FAISS has no such index.
+    """
     d = vectors.shape[1]
     xb = np.ascontiguousarray(vectors)
     kind = spec.partition(":")[0]
-    faiss.omp_set_num_threads(measure.all_threads())
-    if kind == "flat":
-        index = faiss.IndexFlatL2(d)
-    elif kind == "ivf":
-        quantizer = faiss.IndexFlatL2(d)
-        index = faiss.IndexIVFFlat(quantizer, d, build["nlist"])
-        index.cp.max_points_per_centroid = coarse_points(build["nlist"])  # or the cells differ
-    elif kind == "lsh":
-        faiss.omp_set_num_threads(1)  # the rotation depends on it
-        index = faiss.IndexLSH(d, build["nbits"], True, bool(build["thresholds"]))
-    elif kind == "pq":
-        index = faiss.IndexPQ(d, build["m"], build["nbits"])
-        index.do_polysemous_training = False
-    else:
-        index = faiss.index_factory(d, build["factory"])
-        if (ivf := faiss.try_extract_index_ivf(index)) is not None:
-            ivf.cp.max_points_per_centroid = coarse_points(ivf.nlist)
-        faiss.omp_set_num_threads(1)  # so does a graph
+    texts = {
+        "flat": "Flat",
+        "ivf": "IVF{nlist},Flat",
+        "lsh": "LSH{nbits}r" + "t" * int(build.get("thresholds", 0)),
+        "pq": "PQ{m}x{nbits}np",  # no polysemous training
+        "factory": "{factory}",
+    }
+    if kind not in texts:
+        raise PlaygroundError(
+            f"There are no plain FAISS calls to compare {spec} with: it is another library's. "
+            f"Legal: {', '.join(texts)}."
+        )
+    # A rotation and a graph depend on the number of threads.
+    faiss.omp_set_num_threads(1 if kind in ("lsh", "factory") else measure.all_threads())
+    index = faiss.index_factory(d, texts[kind].format(**build))
+    if (ivf := faiss.try_extract_index_ivf(index)) is not None:
+        ivf.cp.max_points_per_centroid = coarse_points(ivf.nlist)  # or the cells differ
     index.train(xb)
     index.add(xb)
     faiss.omp_set_num_threads(measure.all_threads())

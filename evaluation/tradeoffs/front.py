@@ -159,12 +159,21 @@ def tune(
     return Choice(None, nearest, failing, impossible, sentence)
 
 
+def fastest(points: Sequence[Point], measure: str, least: float) -> list[Point]:
+    """Of each kind and size the fastest setting with at least this recall; by kind, then size."""
+    good = [p for p in points if p.value(measure) >= least and not math.isnan(p.latency_ms)]
+    found: dict[tuple[str, int], Point] = {}
+    for point in sorted(good, key=lambda p: p.latency_ms):
+        found.setdefault((point.family, point.n), point)
+    return [found[place] for place in sorted(found)]
+
+
 @dataclasses.dataclass(frozen=True)
 class Crossing:
     """From which size on a kind of index is faster than exact search.
 
     Attributes:
-        family: see ``rows.family_of``.
+        family: see ``Point.family``.
         speedup: n -> latency of ``flat`` / that of the family's fastest setting with enough recall.
         size: where the speed-up passes 1, between two measured sizes by interpolation of its
             logarithm; the smallest measured size where it is above 1 from there on; None where it
@@ -186,13 +195,10 @@ def crossings(
         measure: another recall of ``rows.MEASURES``.
     """
     flat = {point.n: point.latency_ms for point in points if point.family == "flat"}
-    good = [p for p in points if p.n in flat and p.value(measure) >= recall]
+    quick = fastest([point for point in points if point.n in flat], measure, recall)
     found = []
     for family in dict.fromkeys(point.family for point in points if point.family != "flat"):
-        fastest: dict[int, float] = {}
-        for point in (point for point in good if point.family == family):
-            fastest[point.n] = min(point.latency_ms, fastest.get(point.n, math.inf))
-        speedup = {n: flat[n] / fastest[n] for n in sorted(fastest)}
+        speedup = {p.n: flat[p.n] / p.latency_ms for p in quick if p.family == family}
         found.append(Crossing(family, speedup, _crossing(speedup)))
     return found
 

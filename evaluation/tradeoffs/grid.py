@@ -17,7 +17,6 @@ from data.errors import PlaygroundError
 from evaluation.tradeoffs import padding
 from indexing import registry as index_registry
 from indexing.base import Plan
-from indexing.factory import estimate_bytes, parts_of
 from indexing.faiss_settings import coarse_points
 from indexing.pq import divisors
 
@@ -87,13 +86,14 @@ def one_build(spec: str, n: int, dim: int, quick: bool = False) -> Build:
     searches = (given,) if given else sweep(plan, quick)
     if given and len(given) < len(plan.search):  # the rest as planned
         searches = ({**plan.search},)
-    return Build(
-        index_registry.without_search(spec), plan, searches, index_bytes(spec, plan, n, dim)
-    )
+    needed = kind.estimate_bytes(plan, n, dim)
+    return Build(index_registry.without_search(spec), plan, searches, needed)
 
 
 def sweep(plan: Plan, quick: bool) -> tuple[dict[str, int], ...]:
     """Every value of the plan's search parameters that the grid asks for; defaults among them.
+
+    A parameter that the grid does not know keeps its default.
 
     Of several parameters the first is swept and ``k_factor`` stays at 10: with a second look the
     number of lists decides.
@@ -103,26 +103,32 @@ def sweep(plan: Plan, quick: bool) -> tuple[dict[str, int], ...]:
     values = QUICK if quick else FULL
     names = list(plan.search)
     swept = [name for name in names if len(names) == 1 or name not in _SETTLED]
-    highest = {"nprobe": int(plan.build.get("nlist", 0)) or _lists(plan)}
+    highest = {"nprobe": _lists(plan)}
     choices = []
     for name in names:
         if name in swept:
             most = highest.get(name) or math.inf
-            choices.append(sorted({v for v in (*values[name], plan.search[name]) if v <= most}))
+            wanted = {*values.get(name, ()), plan.search[name]}
+            choices.append(sorted(v for v in wanted if v <= most))
         else:
             choices.append([_SETTLED[name]])
     return tuple(dict(zip(names, one, strict=True)) for one in itertools.product(*choices))
 
 
 def _lists(plan: Plan) -> int:
-    """The lists of a factory string."""
+    """The lists of an IVF, also of a factory string's; 0 without any."""
+    if "nlist" in plan.build:
+        return int(plan.build["nlist"])
     text = str(plan.build.get("factory", ""))
     digits = "".join(itertools.takewhile(str.isdigit, text.partition("IVF")[2]))
     return int(digits) if digits else 0
 
 
 def default_specs(n: int, dim: int, quick: bool = False) -> list[str]:
-    """A sensible grid for n vectors of dim numbers: every kind, few values of each."""
+    """A sensible grid for n vectors of dim numbers: every kind, few values of each.
+
+    A kind that the grid does not know is measured as it plans itself.
+    """
     lists = sorted({max(1, min(round(f * math.sqrt(n)), n // 39)) for f in (1, 4)})
     lists = lists[-1:] if quick else lists
     m16, m64, m128 = (_parts(dim, wanted) for wanted in (16, 64, 128))
@@ -138,7 +144,8 @@ def default_specs(n: int, dim: int, quick: bool = False) -> list[str]:
         specs += ["factory:SQ8", "factory:RR,RaBitQfs,RFlat", "factory:HNSW16"]
         if lists[-1] >= 16:
             specs.append(f"factory:IVF{lists[-1]},PQ{m64}")
-    return specs
+    known = {spec.partition(":")[0] for spec in specs}
+    return specs + [name for name in index_registry.basic() if name not in known]
 
 
 def user_specs(text: str) -> list[str]:
@@ -178,24 +185,9 @@ def _merged(found: Sequence[Build]) -> list[Build]:
 # Memory
 
 
-def index_bytes(spec: str, plan: Plan, n: int, dim: int) -> int:
-    """Bytes of the filled index, worked out before it is built."""
-    kind = spec.partition(":")[0]
-    values = {name: int(v) for name, v in plan.build.items() if isinstance(v, int)}
-    if kind == "ivf":
-        return n * (4 * dim + 8) + 4 * dim * values["nlist"]
-    if kind == "lsh":
-        return n * values["nbits"] // 8 + 4 * dim * values["nbits"]
-    if kind == "pq":
-        return n * values["m"] * values["nbits"] // 8 + 4 * dim * 2 ** values["nbits"]
-    if kind == "factory":
-        return estimate_bytes(parts_of(str(plan.build["factory"]), n, dim), n)
-    return 4 * n * dim
-
-
 def training_bytes(build: Build, n: int, dim: int) -> int:
     """Bytes of the sample that k-means copies while training, where it does not take all."""
-    lists = int(build.plan.build.get("nlist", 0)) or _lists(build.plan)
+    lists = _lists(build.plan)
     coded = "PQ" in build.spec or build.spec.startswith("pq")
     sample = max(lists * coarse_points(lists), 256 * 256 if coded else 0)
     return 4 * dim * sample if n > sample else 0

@@ -18,7 +18,7 @@ import numpy as np
 from evaluation import metrics
 from evaluation.tradeoffs.padding import VectorSet, open_set
 from indexing import registry as index_registry
-from indexing.base import BuiltIndex, Floats, Ints, SearchParameter
+from indexing.base import BuiltIndex, Floats, Ints
 from indexing.faiss_settings import faiss, search_threads
 
 __all__ = ["Answer", "Comparison", "LiveIndex", "build", "compare", "exact", "open_set"]
@@ -54,11 +54,6 @@ class LiveIndex:
     spec: str  # without search parameters
     built: BuiltIndex
     build_s: float
-
-    @property
-    def search_parameters(self) -> dict[str, SearchParameter]:
-        """Name -> range, default and meaning, for sliders; empty where there is none."""
-        return self.built.search_parameters
 
     def answer(self, query: Floats, k: int, params: Mapping[str, int] | None = None) -> Answer:
         """The k nearest vectors of a query (D,) float32, or (1, D)."""

@@ -18,14 +18,13 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 
-from data.errors import PlaygroundError
 from evaluation import metrics
 from evaluation.tradeoffs.grid import Build
 from evaluation.tradeoffs.live import distances_to
@@ -33,8 +32,7 @@ from evaluation.tradeoffs.padding import VectorSet
 from evaluation.tradeoffs.questions import DEPTH, Questions
 from evaluation.tradeoffs.rows import RECALLS, TIMED_K, Latency, Spread
 from indexing import registry as index_registry
-from indexing.base import Floats, Ints, manifest_of
-from indexing.faiss_index import FaissIndex
+from indexing.base import BuiltIndex, Floats, Ints, manifest_of
 from indexing.faiss_settings import apply, faiss, threads
 
 BATCH = 256  # queries in one call, for the throughput
@@ -69,7 +67,7 @@ class Subject:
     """A built index, as it is measured."""
 
     build: Build
-    built: FaissIndex
+    built: BuiltIndex
     train_s: float
     add_s: float
     build_s: float
@@ -107,12 +105,8 @@ def prepare(build: Build, vectors: VectorSet, scratch: Path) -> Subject:
     start = time.perf_counter()
     built = kind.build(vectors.vectors, build.plan)
     spent = time.perf_counter() - start
-    if not isinstance(built, FaissIndex):
-        raise PlaygroundError(
-            f"{build.spec} is no FAISS index, so its latency cannot be measured here."
-        )
     train_s, add_s = built.seconds or (math.nan, math.nan)
-    file = scratch / "index.faiss"
+    file = scratch / kind.file
     try:
         built.save(file)
         size = file.stat().st_size
@@ -122,7 +116,6 @@ def prepare(build: Build, vectors: VectorSet, scratch: Path) -> Subject:
         loaded = kind.load(file, manifest)
     finally:
         file.unlink(missing_ok=True)
-    assert isinstance(loaded, FaissIndex)
     loaded.search(np.ascontiguousarray(vectors.vectors[:1]), 1)
     grown = resident_bytes(trim=False) - before
     by_rss = size >= _RSS_FROM and grown > 0
@@ -197,9 +190,8 @@ def quality(
 def answers(subject: Subject, search: dict[str, int], questions: Questions, k: int) -> list[Ints]:
     """Rows of the k nearest per query, own photo left out."""
     wanted = min(subject.built.n, k + int((questions.own >= 0).any()))
-    index, made = subject.built.faiss_index, subject.built.search_object(search)
     apply()
-    _, rows = index.search(questions.vectors, wanted, params=made)
+    _, rows = subject.built.searcher(search)(questions.vectors, wanted)
     return questions.without_own(rows, k)
 
 
@@ -223,15 +215,16 @@ def count_distances(
     visited nodes. With a second look, its candidates besides. FAISS's counters belong to the
     process: they are set to 0 and read under a lock, with nothing else searching.
     """
-    index, made = subject.built.faiss_index, subject.built.search_object(search)
-    text = subject.build.spec
+    index, text = subject.built.inspect(), subject.build.spec
     again = TIMED_K * search.get("k_factor", 0)
+    if not isinstance(index, faiss.Index):
+        return math.nan, "not counted"
     if not ("IVF" in text or "HNSW" in text or text.startswith("ivf")):
         return float(subject.built.n + again), "by definition"
     with _COUNTING, threads(1):
         faiss.cvar.indexIVF_stats.reset()
         faiss.cvar.hnsw_stats.reset()
-        index.search(questions.vectors, min(TIMED_K, subject.built.n), params=made)
+        subject.built.searcher(search)(questions.vectors, min(TIMED_K, subject.built.n))
         lists, graph = int(faiss.cvar.indexIVF_stats.ndis), int(faiss.cvar.hnsw_stats.ndis)
     if lists + graph == 0:  # some kinds of lists do not count
         return math.nan, "not counted"
@@ -282,11 +275,11 @@ def time_once(
     subject: Subject, search: dict[str, int], questions: Questions, effort: Effort, times: Times
 ) -> None:
     """One repeat: single queries with 1 thread and with all, then a batch; added to ``times``."""
-    index, made = subject.built.faiss_index, subject.built.search_object(search)
+    ask = subject.built.searcher(search)
     k = min(TIMED_K, subject.built.n)
     apply()
-    one = single_queries(index, questions.vectors, k, made, 1, effort)
-    every = single_queries(index, questions.vectors, k, made, all_threads(), effort)
+    one = single_queries(ask, questions.vectors, k, 1, effort)
+    every = single_queries(ask, questions.vectors, k, all_threads(), effort)
     times.one.append(_percentiles(one))
     times.every.append(_percentiles(every))
     times.samples = max(times.samples, len(one))
@@ -297,25 +290,25 @@ def time_once(
     rows = np.resize(np.arange(len(questions)), times.batch)
     block = np.ascontiguousarray(questions.vectors[rows])
     with threads(all_threads()):
-        index.search(block[:_WARM_UP], k, params=made)
+        ask(block[:_WARM_UP], k)
         start = time.perf_counter()
-        index.search(block, k, params=made)
+        ask(block, k)
         times.rates.append(len(block) / (time.perf_counter() - start))
 
 
 def single_queries(
-    index: Any, queries: Floats, k: int, made: Any, count: int, effort: Effort
+    ask: Callable[[Floats, int], Any], queries: Floats, k: int, count: int, effort: Effort
 ) -> np.ndarray:
     """Milliseconds of each of many single searches on ``count`` threads, after a warm-up."""
     rows = [queries[i : i + 1] for i in range(len(queries))]
     spent = []
     with threads(count):
         for row in rows[:_WARM_UP]:
-            index.search(row, k, params=made)
+            ask(row, k)
         begun = time.perf_counter()
         for number, row in enumerate(itertools.cycle(rows)):
             start = time.perf_counter()
-            index.search(row, k, params=made)
+            ask(row, k)
             done = time.perf_counter()
             spent.append(1e3 * (done - start))
             late = done - begun > effort.seconds and number + 1 >= effort.fewest

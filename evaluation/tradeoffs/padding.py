@@ -27,6 +27,7 @@ from data import artefact, paths, store
 from data.descriptors import Matrix
 from data.distractors import open_shards
 from data.errors import PlaygroundError
+from data.progress import Progress
 from evaluation.tradeoffs import simulate
 from evaluation.tradeoffs.rows import SIMULATED, points_path
 from extractors import registry as extractor_registry
@@ -35,7 +36,6 @@ from indexing.base import Floats, Ints
 
 _BLOCK = 16_384  # rows copied at a time
 _RESERVE = 0.9  # share of the free disk and memory that may be asked for
-Progress = Callable[[int, int, str], None]
 
 
 @dataclasses.dataclass(frozen=True)

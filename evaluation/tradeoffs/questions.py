@@ -23,8 +23,9 @@ from evaluation.base import Protocol, Truth
 from evaluation.tradeoffs.padding import VectorSet
 from evaluation.tradeoffs.rows import points_path
 from indexing.base import Floats, Ints
-from indexing.engine import SearchEngine
-from indexing.imported import describe_query
+from retrieval.compare import is_photo
+from retrieval.engine import SearchEngine
+from retrieval.ranking import Query
 
 MOST = 500  # queries; of more a seeded draw
 DEPTH = 100  # ranks that mAP looks at
@@ -102,7 +103,8 @@ def ask(vectors: VectorSet, engine: SearchEngine | None = None) -> Questions:
     rows = {one: row for row, one in enumerate(vectors.ids)}
     queries, own = [], []
     for query in chosen:
-        itself = rows.get(query.id, -1) if _is_of(members, query) else -1
+        photo = query.box is None and is_photo(members, query)
+        itself = rows.get(query.id, -1) if photo else -1
         queries.append(query)
         own.append(itself)
     described = _described(vectors, members, queries, own, engine)
@@ -126,14 +128,6 @@ def _chosen(members: Collection, protocol: Protocol) -> list[Photo]:
         return found
     drawn = np.random.default_rng(_SEED).choice(len(found), MOST, replace=False)
     return [found[i] for i in sorted(drawn)]
-
-
-def _is_of(members: Collection, query: Photo) -> bool:
-    """Whether the query is a photo of the collection, and not one that is called alike."""
-    try:
-        return query.box is None and members.photo(query.id).sha256 == query.sha256
-    except PlaygroundError:
-        return False
 
 
 def _truth(members: Collection, protocol: Protocol, query: Photo) -> Truth | None:
@@ -172,7 +166,9 @@ def _stored(
     if manifest is None or any(manifest.get(name) != value for name, value in key.items()):
         engine = engine or SearchEngine(max_queries=1)
         rows = [
-            describe_query(engine, members.name, vectors.extractor, query).features.vectors[0]
+            engine.describe(
+                members.name, vectors.extractor, Query.of_photo(members, query)
+            ).features.vectors[0]
             for query in asked
         ]
         matrix = np.stack(rows).astype(np.float32)

@@ -7,9 +7,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from data import artefact
 from data.errors import PlaygroundError
-from evaluation.blocks import COLOURS, Series, escaped, legend, page, plot
+from evaluation.blocks import COLOURS, Series, escaped, legend, page, plot, save
 from evaluation.tradeoffs import front
 from evaluation.tradeoffs.rows import MEASURES, TIMED_K, Point
 
@@ -30,13 +29,7 @@ def write(path: Path, points: Sequence[Point], notes: Sequence[str] = ()) -> Non
             "There is nothing to report: no point was measured. Run: python -m scripts.benchmark "
             "index --collection NAME --extractor NAME"
         )
-    try:
-        artefact.write_atomically(path, render(points, notes))
-    except OSError as error:
-        raise PlaygroundError(
-            f"The report cannot be written to {path} ({error.strerror}). Give a path in a folder "
-            f"that is writable."
-        ) from error
+    save(path, render(points, notes))
 
 
 def render(points: Sequence[Point], notes: Sequence[str] = ()) -> str:
@@ -109,13 +102,9 @@ def _crossings(points: Sequence[Point], colours: dict[str, str]) -> str:
         rows.append(f"<tr><td>{escaped(one.family)}</td>{cells}<td class=n>{where}</td></tr>")
     head = "".join(f"<th class=n>{n:,}</th>" for n in sizes)
     lines = []
+    quick = front.fastest(points, "recall@10", GOOD)
     for family in dict.fromkeys(point.family for point in points):
-        fastest: dict[int, Point] = {}
-        for point in points:
-            good = point.family == family and point.value("recall@10") >= GOOD
-            if good and (point.n not in fastest or point.latency_ms < fastest[point.n].latency_ms):
-                fastest[point.n] = point
-        chosen = [fastest[n] for n in sorted(fastest)]
+        chosen = [point for point in quick if point.family == family]
         lines.append(
             Series(
                 family,

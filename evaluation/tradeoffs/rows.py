@@ -149,18 +149,13 @@ class Point:
     @property
     def setting(self) -> str:
         """The whole spec, search parameters included: what the Search page would be given."""
-        if not self.search:
-            return self.index
-        mark = ";" if self.index.startswith("factory:") else ","
-        mark = mark if ";" not in self.index and ":" in self.index else ","
-        mark = mark if ":" in self.index else ":"
-        fields = ",".join(f"{name}={value}" for name, value in sorted(self.search.items()))
-        return index_registry.canonical(f"{self.index}{mark}{fields}")
+        return index_registry.with_search(self.index, self.search)
 
     @property
     def family(self) -> str:
-        """The kind of index for colours and legends, see ``family_of``."""
-        return family_of(self.index)
+        """The kind of index for colours and legends, such as ``ivf`` or ``ivf+pq+refine``."""
+        kind, overrides = index_registry.parse_index_spec(self.index)
+        return kind.family(overrides)
 
     @property
     def bytes_per_vector(self) -> float:
@@ -179,23 +174,6 @@ class Point:
     def value(self, measure: str) -> float:
         """One of ``MEASURES`` of this point."""
         return MEASURES[measure].of(self)
-
-
-def family_of(index: str) -> str:
-    """``flat``, ``ivf``, ``lsh``, ``pq``; of factory strings ``hnsw``, ``ivf+...``, and so on.
-
-    A factory string is named after its graph or division, its code and its second look:
-    ``OPQ16_64,IVF256,PQ16x4fs,RFlat`` is ``ivf+pq+refine``.
-    """
-    kind, _, rest = index.partition(":")
-    if kind != "factory":
-        return kind
-    text = rest.partition(";")[0]
-    marks = {"HNSW": "hnsw", "IVF": "ivf", "IMI": "ivf", "PQ": "pq", "SQ": "sq", "RaBitQ": "rabitq"}
-    parts = [name for mark, name in marks.items() if mark in text.replace("OPQ", "")]
-    if "RFlat" in text or "Refine" in text:
-        parts.append("refine")
-    return "+".join(dict.fromkeys(parts)) or "flat"
 
 
 @dataclasses.dataclass(frozen=True)

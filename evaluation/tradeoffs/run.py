@@ -17,11 +17,12 @@ import datetime
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data import artefact
 from data.errors import PlaygroundError
+from data.progress import Progress, Steps
 from evaluation.tradeoffs import grid, measure, padding, questions, rows
 from evaluation.tradeoffs.grid import Build
 from evaluation.tradeoffs.live import TIE, nearest
@@ -36,7 +37,6 @@ REPEATS, QUICK_REPEATS = 5, 3
 BUILD_LIMIT = 300.0  # seconds
 _TOGETHER = 3_000_000_000  # bytes of indexes that are timed in turns
 _SHOWN = ("faiss-cpu", "numpy")
-Progress = Callable[[int, int, str], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,7 @@ def measure_grid(
         effort or (measure.QUICK if quick else Effort()),
         force,
         build_limit,
-        _Steps(progress),
+        Steps(progress),
     )
     task.steps.total = sum(
         len(builds) + task.repeats * sum(len(build.searches) for build in builds)
@@ -152,29 +152,6 @@ def _plan(
     return wanted, left_out
 
 
-class _Steps:
-    """Counts steps for a progress callback."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress, self.done, self.total = progress, 0, 0
-
-    def add(self, text: str, count: int = 1) -> None:
-        self.done += count
-        self.show(text)
-
-    def show(self, text: str) -> None:
-        if self._progress is not None:
-            self._progress(self.done, self.total, text)
-
-    def aside(self, words: str) -> Progress:
-        """For a step within a step: shown as text, so that a cancel gets through."""
-
-        def show(done: int, total: int, _: str) -> None:
-            self.show(f"{words} {done:,}/{total:,}")
-
-        return show
-
-
 @dataclasses.dataclass
 class _Setting:
     """A search of a built index, while it is measured."""
@@ -190,7 +167,7 @@ class _Task:
     """What holds for all sizes of a run."""
 
     def __init__(
-        self, repeats: int, effort: Effort, force: bool, build_limit: float, steps: _Steps
+        self, repeats: int, effort: Effort, force: bool, build_limit: float, steps: Steps
     ) -> None:
         self.repeats = repeats
         self.effort = effort

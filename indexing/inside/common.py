@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 
 from data.errors import PlaygroundError
 from indexing.base import BuiltIndex, Floats, Ints
-from indexing.faiss_index import FaissIndex
 
 _CHUNK = 8_192  # rows taken to float64 at a time
 
 
 def faiss_object(built: BuiltIndex, kind: str) -> Any:
     """FAISS's object behind an index of our type ``kind``."""
-    if not isinstance(built, FaissIndex) or built.name != kind:
+    found = built.inspect()
+    if found is None or built.name != kind:
         raise PlaygroundError(
             f"This view shows an index of the type {kind}, not {built.name}. Choose an index of "
             f"that type, or build one: python -m scripts.build --indexes {kind}"
         )
-    return built.faiss_index
+    return found
 
 
 def as_query(query: Floats, d: int) -> Floats:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 GENERAL = ("labels", "gldv2")  # protocols that judge any collection with landmarks
 LISTED = ("revisited", "classic")  # protocols that need lists of their own in the queries
 VERDICTS = {"positive": 1, "negative": 0, "junk": -2}  # as ``results_grid`` draws them
-JUNK_MARK = -2
 SHARE = 0.05  # below this p, a difference is called unlikely to be chance
 _TRIED = 20  # queries that are looked at, to see whether a protocol fits
 
@@ -56,7 +55,7 @@ def _fits(collection: Collection, name: str) -> bool:
 
 
 def one_per_pair(rows: Sequence[Row]) -> list[Row]:
-    """One row per extractor and index: that of the usual ``k``, else the first; current ones first.
+    """One row per recipe: that of the usual ``k``, else the first; current ones first.
 
     ``k`` decides recall and times alone, so rows of several are the same in accuracy.
     """
@@ -70,7 +69,9 @@ def one_per_pair(rows: Sequence[Row]) -> list[Row]:
 
 def missing(rows: Sequence[Row], ready: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
     """Built pairs of extractor and index without a row that is up to date."""
-    done = {(row.extractor, row.index) for row in rows if not row.stale}
+    # Local features have the usual chain ransac, all others none.
+    usual = ("none", "ransac")
+    done = {(row.extractor, row.index) for row in rows if not row.stale and row.rerank in usual}
     pairs = [(extractor, index) for extractor, indexes in ready.items() for index in indexes]
     return [pair for pair in pairs if pair not in done]
 
@@ -132,6 +133,7 @@ def record(
     """
     protocol = row.judged_by
     line: dict[str, Any] = {"extractor": title(row.extractor), "index": title(row.index)}
+    line["rerank"] = "" if row.rerank == "none" else row.rerank
     several = len(protocol.settings) > 1
     for name in protocol.settings:
         words = f" {name}" if several else ""
@@ -147,7 +149,7 @@ def record(
     line["extract_ms"] = _known(row.extract_ms)
     line["search_ms"] = _known(row.search_ms)
     if row.rerank != "none":
-        line["verify_ms"] = _known(row.verify_ms)
+        line["rerank_ms"] = _known(row.rerank_ms)
     line["bytes_per_vector"] = row.bytes_per_vector
     line["build_s"] = row.build_s
     line["queries"] = len(row.queries)
@@ -252,6 +254,11 @@ def glossary(protocol: Protocol, k: int) -> list[tuple[str, str]]:
             "Extract, search",
             "Median milliseconds per query with everything loaded: from the decoded photo to its "
             f"descriptor, and the index alone for {k} results.",
+        ),
+        (
+            "Re-rank",
+            "What happens to the index's answer before it is shown, and its median milliseconds "
+            "for the same number of results. The query's own photo has no part in it.",
         ),
         (
             "Bytes / vector, build",

@@ -39,7 +39,12 @@ def curves(rows: Sequence[Row], setting: str) -> None:
         key=f"a_curve-{len(indexes)}",
     )
     lines = [
-        {"extractor": backend.title(row.extractor), "recall": level, "precision": value}
+        {
+            "extractor": backend.title(row.extractor),
+            "rerank": row.rerank,
+            "recall": level,
+            "precision": value,
+        }
         for row in rows
         if row.index == (index or indexes[0])
         for level, value in zip(_levels(), row.precision_recall(setting), strict=False)
@@ -48,6 +53,8 @@ def curves(rows: Sequence[Row], setting: str) -> None:
         st.caption("No query has a right photo in this setting.")
         return
     share = alt.Scale(domain=[0, 1])
+    chains = {str(line["rerank"]) for line in lines}
+    keys = alt.Legend(title="Re-rank", orient="top") if len(chains) > 1 else None
     chart = (
         alt.Chart(pd.DataFrame(lines), height=HEIGHT)
         .mark_line(strokeWidth=2.5, interpolate="step-before")
@@ -55,8 +62,10 @@ def curves(rows: Sequence[Row], setting: str) -> None:
             x=alt.X("recall:Q", title="Recall", scale=share),
             y=alt.Y("precision:Q", title="Precision", scale=share),
             color=_colour(rows),
+            strokeDash=alt.StrokeDash("rerank:N", legend=keys),
             tooltip=[
                 alt.Tooltip("extractor:N", title="Extractor"),
+                alt.Tooltip("rerank:N", title="Re-rank"),
                 alt.Tooltip("recall:Q", title="Recall", format=".2f"),
                 alt.Tooltip("precision:Q", title="Precision", format=".3f"),
             ],
@@ -82,7 +91,7 @@ def intervals(rows: Sequence[Row], setting: str) -> None:
         low, high = interval or (mean, mean)
         lines.append(
             {
-                "method": f"{backend.title(row.extractor)} · {backend.title(row.index)}",
+                "method": backend.row_title(row.extractor, row.index, row.rerank),
                 "extractor": backend.title(row.extractor),
                 "mean": mean,
                 "low": low,

@@ -24,7 +24,7 @@ FAILURES = 6  # queries that are shown at first
 
 
 def title(row: Row) -> str:
-    return f"{backend.title(row.extractor)} · {backend.title(row.index)}"
+    return backend.row_title(row.extractor, row.index, row.rerank)
 
 
 def queries_of(collection: Collection, row: Row) -> dict[str, Photo]:
@@ -123,6 +123,7 @@ def _use(collection: Collection, query: Photo, rows: Sequence[Row]) -> None:
         state.update(
             extractors=tuple(dict.fromkeys(row.extractor for row in rows)),
             indexes=tuple(dict.fromkeys(row.index for row in rows)),
+            rerank=tuple(dict.fromkeys(row.rerank for row in rows)),
         )
 
     if not query.absent and st.button("Open in Search", key="a_search", on_click=prepare):
@@ -136,7 +137,7 @@ def _two(collection: Collection, query: Photo, rows: tuple[Row, Row], setting: s
         accuracy.strip(
             row.name,
             backend.title(row.extractor),
-            backend.title(row.index),
+            backend.row_title(row.extractor, row.index, row.rerank).partition(" · ")[2],
             _answer(row, query.id),
             row,
             setting,

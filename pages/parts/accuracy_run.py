@@ -86,11 +86,13 @@ def offer(
     if not ready:
         st.info("Nothing is built for this collection yet. Build it on the Collections page.")
         return
-    if not pairs or running:
+    if running:
         return
     built = sum(map(len, ready.values()))
     known = built - len(pairs)
-    options = list(dict.fromkeys(extractor for extractor, _ in pairs))
+    from retrieval.rerank import registry
+
+    options = list(dict.fromkeys(extractor for extractor, _ in pairs)) or list(ready)
     with st.container(border=True, key="evaluate_box", gap="small"):
         st.markdown(
             f"Evaluated by this protocol and up to date: {known} of the {built} built "
@@ -100,15 +102,25 @@ def offer(
             "Evaluate",
             options,
             selection_mode="multi",
-            default=options[:3] if not known else options,
+            default=(options[:3] if not known else options) if pairs else [],
             format_func=backend.title,
             # A row that was finished meanwhile is no option any more.
             key=f"a_evaluate-{name}-{protocol}-{len(options)}",
+        )
+        chains = st.pills(
+            "And re-ranked by",
+            registry.names(),
+            selection_mode="multi",
+            format_func=backend.title,
+            key=f"a_rerank-{name}",
+            help="One more row each, for the extractors that it can follow",
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button("Evaluate", type="primary", key="evaluate", disabled=not chosen):
                 arguments = ["--collection", name, "--protocol", protocol, "--quiet"]
                 arguments += ["--extractors", ",".join(chosen), "--indexes", "all"]
+                for chain in ("usual", *chains) if chains else ():
+                    arguments += ["--rerank", chain]
                 with backend.guard("start the evaluation"):
                     backend.start_evaluation(PREFIX + name, arguments)
                     st.rerun()

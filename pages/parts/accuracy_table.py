@@ -80,7 +80,8 @@ def show(collection: Collection, rows: Sequence[Row], setting: str) -> None:
         column_order=[
             name
             for name in shown.columns
-            if not (name == "state" and not any(shown["state"]))
+            if not (name == "rerank" and not any(shown["rerank"]))
+            and not (name == "state" and not any(shown["state"]))
             and not (name in ("difference", "p") and len(shown) == 1)
         ],
         key="accuracy_table",
@@ -128,7 +129,7 @@ def _notes(rows: Sequence[Row], setting: str) -> None:
         )
     for reason in dict.fromkeys(row.stale for row in rows if row.stale):
         names = ", ".join(
-            f"{backend.title(row.extractor)} · {backend.title(row.index)}"
+            backend.row_title(row.extractor, row.index, row.rerank)
             for row in rows
             if row.stale == reason
         )
@@ -142,6 +143,7 @@ def _columns(rows: Sequence[Row], shown: pd.DataFrame) -> dict[str, Any]:
     columns: dict[str, Any] = {
         "extractor": text("Extractor", width=110, pinned=True),
         "index": text("Index", width=76, pinned=True),
+        "rerank": text("Re-rank", width=90, help="What follows the index; empty: nothing"),
         "weights": text("Weights", width=150, help="untrained: random, a baseline only"),
         "difference": number(
             "Difference", format="%+.3f", width=88, help="Against the best row, same queries"
@@ -154,7 +156,7 @@ def _columns(rows: Sequence[Row], shown: pd.DataFrame) -> dict[str, Any]:
         ),
         "extract_ms": number("Extract ms", format="%.1f", width=84, help="Median, warm"),
         "search_ms": number("Search ms", format="%.2f", width=84, help="Median, the index alone"),
-        "verify_ms": number("Verify ms", format="%.1f", width=84, help="Median, RANSAC"),
+        "rerank_ms": number("Re-rank ms", format="%.1f", width=92, help="Median"),
         "bytes_per_vector": number("Bytes / vector", format="%.0f", width=100),
         "build_s": number("Build s", format="%.2f", width=76, help="Building the index"),
         "queries": number("Queries", format="%d", width=70),

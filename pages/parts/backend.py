@@ -12,7 +12,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -21,33 +21,21 @@ from data import photos as photo_files
 from data.base import Photo
 from data.errors import PlaygroundError
 from data.paths import check_name, collections_root, vectors_root
+from extractors import registry as extractor_registry
 from extractors.base import RGB
+from indexing import jobs as background
+from indexing import registry as index_registry
 from pages.parts.text import plain
+from retrieval.rerank import registry as rerank_registry
 
 if TYPE_CHECKING:
     from data.store import Collection
     from evaluation.rows import Row
-    from indexing.engine import IndexStats, SearchEngine
-    from indexing.jobs import Job
     from indexing.status import ExtractorStatus
+    from retrieval.engine import IndexStats, SearchEngine
 
 log = logging.getLogger("playground")
 
-TITLES = {
-    "hog": "HOG",
-    "bovw": "BoVW",
-    "resnet50": "ResNet50",
-    "gem-siamese": "GeM Siamese",
-    "delf": "DELF",
-    "vgg16": "VGG16",
-    "flat": "Flat",
-    "ivf": "IVF",
-    "lsh": "LSH",
-    "pq": "PQ",
-}
-"""Short names for pages; asking the cards would import torch before the first page appears."""
-
-BASIC_INDEXES = ("flat", "ivf", "lsh", "pq")
 UPLOAD_SIDE = 2000  # px; a larger upload is shrunk, so that a session stays small
 GRID_SIDE = 160  # px, thumbnails in results
 
@@ -72,17 +60,29 @@ def guard(what: str = "show this") -> Iterator[None]:
 
 
 def title(name: str) -> str:
-    """How an extractor or index is called on a page; a spec keeps its parameters."""
+    """How an extractor, index or re-ranker is called on a page; a spec keeps its parameters."""
     base, colon, rest = name.partition(":")
-    if base == "factory" and rest:
+    if base == index_registry.FREE_TEXT and rest:
         return rest
-    return f"{TITLES.get(base, base)}{' ' + rest if colon else ''}"
+    rows = (extractor_registry.ROWS, index_registry.TYPES, rerank_registry.RERANKERS)
+    row = next((found[base] for found in rows if base in found), None)
+    return f"{row.title if row else base}{' ' + rest if colon else ''}"
+
+
+def chain_title(chain: str) -> str:
+    """A chain of re-rankers as it is called on a page; empty for none."""
+    return " + ".join(map(title, rerank_registry.chain(chain)))
+
+
+def row_title(extractor: str, index: str, chain: str = "none") -> str:
+    """A recipe as it is called on a page: ``GeM-Siamese · Flat · aqe``."""
+    return " · ".join(filter(None, (title(extractor), title(index), chain_title(chain))))
 
 
 @st.cache_resource(show_spinner=False)
 def engine() -> SearchEngine:
     """The one search engine of the process."""
-    from indexing.engine import SearchEngine
+    from retrieval.engine import SearchEngine
 
     return SearchEngine()
 
@@ -129,51 +129,39 @@ def ready_indexes(found: Sequence[ExtractorStatus]) -> dict[str, list[str]]:
     return {name: indexes for name, indexes in ready.items() if indexes}
 
 
-def jobs(name: str | None = None) -> list[Job]:
-    from indexing import jobs as module
-
-    return list(module.jobs(name))
+def jobs(name: str | None = None) -> list[background.Job]:
+    return list(background.jobs(name))
 
 
-def running_job(name: str) -> Job | None:
+def running_job(name: str) -> background.Job | None:
     """The build of the collection that is under way, if any."""
     return next((job for job in jobs(name) if job.state == "running"), None)
 
 
 def start_build(
     name: str, extractors: list[str] | str, indexes: list[str] | str, force: bool = False
-) -> Job:
-    from indexing import jobs as module
-
-    return module.start_build(name, extractors, indexes, force=force)
+) -> background.Job:
+    return background.start_build(name, extractors, indexes, force=force)
 
 
-def start_download(what: str, arguments: Sequence[str]) -> Job:
+def start_download(what: str, arguments: Sequence[str]) -> background.Job:
     """Start ``python -m scripts.download glr21`` in a process of its own."""
-    from indexing import jobs as module
-
-    return module.start(what, "download", ["scripts.download", "glr21", *arguments])
+    return background.start(what, "download", ["scripts.download", "glr21", *arguments])
 
 
-def start_evaluation(what: str, arguments: Sequence[str]) -> Job:
+def start_evaluation(what: str, arguments: Sequence[str]) -> background.Job:
     """Start ``python -m scripts.evaluate`` in a process of its own."""
-    from indexing import jobs as module
-
-    return module.start(what, "evaluation", ["scripts.evaluate", *arguments])
+    return background.start(what, "evaluation", ["scripts.evaluate", *arguments])
 
 
-def start_map(name: str, arguments: Sequence[str]) -> Job:
+def start_map(name: str, arguments: Sequence[str]) -> background.Job:
     """Start ``python -m scripts.embedding`` in a process of its own."""
-    from indexing import jobs as module
-
-    return module.start(f"map:{name}", "map", ["scripts.embedding", *arguments])
+    return background.start(f"map:{name}", "map", ["scripts.embedding", *arguments])
 
 
-def start_tradeoffs(what: str, arguments: Sequence[str]) -> Job:
+def start_tradeoffs(what: str, arguments: Sequence[str]) -> background.Job:
     """Start ``python -m scripts.benchmark index`` in a process of its own."""
-    from indexing import jobs as module
-
-    return module.start(what, "measurement", ["scripts.benchmark", "index", *arguments])
+    return background.start(what, "measurement", ["scripts.benchmark", "index", *arguments])
 
 
 def evaluations(name: str) -> list[Row]:
@@ -204,35 +192,7 @@ def _evaluations(name: str, seen: str) -> list[Row]:
 
 
 def cancel(job_id: str) -> None:
-    from indexing import jobs as module
-
-    module.cancel(job_id)
-
-
-@st.cache_resource(show_spinner=False)
-def index_card(name: str) -> Any:
-    from indexing import registry
-
-    return registry.card(name)
-
-
-@st.cache_resource(show_spinner=False)
-def extractor_card(name: str) -> Any:
-    from extractors import registry
-
-    return registry.card(name.partition(":")[0])
-
-
-def extractor_names() -> list[str]:
-    from extractors import registry
-
-    return registry.names()
-
-
-def index_names() -> list[str]:
-    from indexing import registry
-
-    return list(registry.names())
+    background.cancel(job_id)
 
 
 def thumbnail_url(members: Collection, photo: Photo) -> str:

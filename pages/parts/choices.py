@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from indexing import registry as index_registry
 from pages.parts import backend, state
 from pages.parts.compare import UNTRAINED
 from pages.parts.settings import MAX_K
@@ -41,8 +42,8 @@ def collection_of(names: Sequence[str], key: str = "w_collection") -> str:
 
 def methods(
     name: str, found: Sequence[ExtractorStatus], ready: Mapping[str, Sequence[str]]
-) -> tuple[list[str], list[str], int]:
-    """Draw the three controls: (extractors, index types, K)."""
+) -> tuple[list[str], list[str], list[str], int]:
+    """Draw the controls: (extractors, index types, chains of re-rankers, K)."""
     settings = state.current()
     extractors = _pills(
         "Extractors",
@@ -53,7 +54,7 @@ def methods(
     )
     _notes(found, ready, extractors)
     built = dict.fromkeys(index for indexes in ready.values() for index in indexes)
-    order = [one for one in backend.BASIC_INDEXES if one in built]
+    order = [one for one in index_registry.basic() if one in built]
     order += [one for one in built if one not in order]
     indexes = _pills(
         "Index types",
@@ -62,11 +63,30 @@ def methods(
         [one for one in _INDEXES_AT_FIRST if one in order],
         "w_indexes",
     )
+    chains = _chains(settings.rerank)
     state.seed("w_k", settings.k)
     k = int(st.slider("Results per row (K)", 1, MAX_K, key="w_k"))
     if k != settings.k:
         state.update(k=k)
-    return extractors, indexes, k
+    return extractors, indexes, chains, k
+
+
+def _chains(wanted: tuple[str, ...] | None) -> list[str]:
+    """What may follow the index: single re-rankers as pills, and chains that were typed."""
+    from retrieval.rerank import registry
+
+    typed = [one for one in wanted or () if one not in (registry.NONE, *registry.names())]
+    options = [*registry.names(), registry.NONE, *typed]
+    chains = _pills("Re-rank", options, wanted, [], "w_rerank")
+    with st.popover("Chain …", help="Several re-rankers after each other, or other parameters"):
+        text = st.text_input("Chain", placeholder="aqe:k=5+sift", key="w_chain")
+        st.caption("Names between +, parameters behind a colon. The Methods page lists them.")
+        if st.button("Add a row", key="add_chain", disabled=not text):
+            with backend.guard("read this chain"):
+                chain = registry.join(registry.chain(text))
+                state.update(rerank=tuple(dict.fromkeys([*(wanted or ()), chain])))
+                st.rerun()
+    return chains
 
 
 def _pills(

@@ -1,78 +1,83 @@
-"""One row per extractor and index type: figures for the table, hits for the grid. No Streamlit."""
+"""One row per recipe: figures for the table, hits for the grid. No Streamlit."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from data.base import Photo
 from evaluation.metrics import average_precision_at_k, overlap_at_k, precision_at_k
 
 if TYPE_CHECKING:
-    from indexing.engine import Hit, IndexStats, SearchResult
+    from retrieval.clock import Measured
+    from retrieval.compare import Truth
+    from retrieval.engine import IndexStats
+    from retrieval.ranking import Hit, SearchResult
 
-STAGES = ("decode", "crop", "preprocess", "extract", "search", "verify", "total")
 UNTRAINED = "random weights: a baseline, not the method's real accuracy"
 
 
 @dataclasses.dataclass(frozen=True)
-class Truth:
-    """What is known about the right answers to a query.
-
-    ``ids`` are the photos that show the query's landmark (without the query itself);
-    ``by_label`` says that photos without a label can be neither right nor wrong; ``junk`` shows
-    so little of the landmark that it is not judged.
-    """
-
-    ids: frozenset[str]
-    by_label: bool
-    junk: frozenset[str] = frozenset()
-
-    def verdict(self, photo_id: str, label: str | None) -> bool | None:
-        """True: right; False: wrong; None: nobody knows, or it is junk."""
-        if photo_id in self.junk:
-            return None
-        if photo_id in self.ids:
-            return True
-        return None if self.by_label and label is None else False
-
-
-def truth_of(query: Photo | None, label: str | None, photos: Iterable[Photo]) -> Truth | None:
-    """The right answers; None where the query's landmark is unknown (then nothing is wrong)."""
-    listed = query.extra.get("ground_truth", {}) if query is not None else {}
-    junk = frozenset(listed.get("junk", ()))
-    if query is not None and query.relevant is not None:
-        there = frozenset(photo.id for photo in photos)
-        return Truth((frozenset(query.relevant) & there) - junk, by_label=False, junk=junk)
-    if query is not None and label is None:
-        label = query.label
-    if label is None:
-        return None
-    # A photo of the collection is not relevant to itself; a query may share an id by chance.
-    right = frozenset(photo.id for photo in photos if photo.label == label and photo != query)
-    return Truth(right - junk, by_label=True, junk=junk)
-
-
-@dataclasses.dataclass(frozen=True)
 class Row:
-    """One extractor on one index type, for one query."""
+    """One recipe, for one query."""
 
-    extractor: str
-    index: str
     result: SearchResult
     stats: IndexStats | None
     truth: Truth | None
     flat_ids: tuple[str, ...] | None  # what exact search returns, None where there is no Flat
+    base: Row | None = None  # the same without this chain, where it has one of its own
+    measured: Measured | None = None  # its times over several runs, once somebody asked
+
+    @property
+    def extractor(self) -> str:
+        return self.result.recipe.extractor
+
+    @property
+    def index(self) -> str:
+        return self.result.recipe.index
+
+    @property
+    def chain(self) -> str:
+        """The re-rankers as one text, ``none`` without."""
+        return self.result.recipe.chain
 
     @property
     def id(self) -> str:
-        return f"{self.extractor}|{self.index}"
+        return "|".join([self.extractor, self.index, *self.result.recipe.rerank])
 
     @property
     def hits(self) -> Sequence[Hit]:
         return self.result.hits
+
+    def times(self) -> dict[str, float]:
+        """ms of the stages that can be shown, in order: medians where it was measured.
+
+        The query's own stages are missing where it had been described for somebody else before.
+        """
+        if self.measured is not None:
+            return {name: timing.median for name, timing in self.measured.stages.items()}
+        times = {k: v for k, v in self.result.timings_ms.items() if k != "total"}
+        if self.result.earlier:
+            for stage in ("decode", "crop", "preprocess", "extract"):
+                times.pop(stage, None)
+        return times
+
+    @property
+    def total_ms(self) -> float | None:
+        """The sum of all stages; None where some are not known."""
+        times = self.times()
+        return sum(times.values()) if "extract" in times else None
+
+    def clock(self) -> str:
+        """What the times are worth, in words."""
+        if self.measured is not None:
+            runs = next(iter(self.measured.stages.values())).runs
+            busy = "" if self.measured.alone else ", something else was running"
+            return f"median of {runs}{busy}"
+        if self.result.earlier:
+            return "described earlier"
+        return "once, cold start" if self.result.cold else "once"
 
     def verdicts(self) -> list[bool | None]:
         """One per hit; None where nobody knows, or where it is junk."""
@@ -83,6 +88,27 @@ class Row:
     def is_junk(self, hit: Hit) -> bool:
         """Whether a hit is left out of the figures: it is neither right nor wrong."""
         return self.truth is not None and hit.id in self.truth.junk
+
+    def moves(self) -> list[int | str | None]:
+        """Per hit the ranks it went up against ``base`` (negative: down), or "new"."""
+        if self.base is None:
+            return [None] * len(self.hits)
+        before = {hit.id: hit.rank for hit in self.base.hits}
+        return [before[hit.id] - hit.rank if hit.id in before else "new" for hit in self.hits]
+
+    def change(self) -> str:
+        """What re-ranking did to the shown hits, in words; empty without it."""
+        if self.base is None:
+            return ""
+        now, before = {hit.id for hit in self.hits}, {hit.id for hit in self.base.hits}
+        moved = sum(isinstance(move, int) and move != 0 for move in self.moves())
+        against = f"the row {'without it' if self.base.chain == 'none' else self.base.chain}"
+        if now == before and not moved:
+            return f"Nothing changed against {against}."
+        return (
+            f"Against {against}: {len(now - before)} came in, {len(before - now)} went "
+            f"out, {moved} changed places."
+        )
 
     def figures(self, k: int) -> dict[str, float | None]:
         """precision@K and AP@K (None where the landmark is unknown), overlap@K with Flat."""
@@ -96,7 +122,7 @@ class Row:
             judged = k - (len(self.hits) - len(flags))  # junk takes no place
             if judged > 0:
                 precision = float(precision_at_k(flags, judged))
-                average = float(average_precision_at_k(flags, len(self.truth.ids), judged))
+                average = float(average_precision_at_k(flags, len(self.truth.positives), judged))
         if self.flat_ids is not None:
             overlap = float(overlap_at_k([hit.id for hit in self.hits], self.flat_ids, k))
         values = {"precision": precision, "ap": average, "overlap": overlap}
@@ -106,24 +132,26 @@ class Row:
         }
 
 
-def without(result: SearchResult, own: str | None, k: int) -> SearchResult:
-    """The result without the query photo itself, K hits at most, ranks from 1."""
-    hits = [hit for hit in result.hits if hit.id != own][:k]
-    ranked = [dataclasses.replace(hit, rank=rank) for rank, hit in enumerate(hits, start=1)]
-    return dataclasses.replace(result, hits=type(result.hits)(ranked), k=k)
-
-
 def record(row: Row, k: int, titles: Callable[[str], str] = str) -> dict[str, Any]:
     """One line of the table; keys are the column names of the CSV."""
-    times = row.result.timings_ms
+    times = row.times()
     figures = row.figures(k)
     line: dict[str, Any] = {"extractor": titles(row.extractor), "index": row.index}
-    line["total_ms"] = _ms(times, "total")
-    for stage in STAGES[:-1]:
+    line["rerank"] = row.chain
+    line["total_ms"] = None if row.total_ms is None else round(row.total_ms, 3)
+    from retrieval.ranking import STAGES
+
+    for stage in STAGES:
         line[f"{stage}_ms"] = _ms(times, stage)
-    line["start"] = "cold" if row.result.cold else "warm"
+    line["rerank_ms"] = round(sum(times.get(spec, 0) for spec in row.result.recipe.rerank), 3)
+    line["load_ms"] = round(row.result.load_ms, 3) if row.result.cold else None
+    line["times"] = row.clock()
     line[f"precision@{k}"] = figures["precision"]
     line[f"AP@{k}"] = figures["ap"]
+    if row.base is not None and figures["ap"] is not None:
+        line["gain"] = figures["ap"] - (row.base.figures(k)["ap"] or 0.0)
+    else:
+        line["gain"] = None
     line[f"overlap@{k}"] = figures["overlap"]
     line["bytes_per_vector"] = row.stats.bytes_per_vector if row.stats else None
     line["build_s"] = row.stats.build_s if row.stats else None
@@ -149,14 +177,16 @@ def missing_from_flat(row: Row) -> Collection[str]:
 
 
 def milliseconds(value: float | None) -> str:
-    """A time for a badge: "0.08 ms", "12 ms", "1.4 s"."""
+    """A time of two significant digits: "0.08 ms", "12 ms", "340 ms", "1.4 s"."""
     if value is None:
         return "–"
-    if value >= 1000:
+    if value >= 9_950:
+        return f"{float(f'{value / 1000:.2g}'):.0f} s"
+    if value >= 995:
         return f"{value / 1000:.1f} s"
-    if value >= 10:
-        return f"{value:.0f} ms"
-    return f"{value:.1f} ms" if value >= 1 else f"{value:.2f} ms"
+    if value >= 9.95:
+        return f"{float(f'{value:.2g}'):.0f} ms"
+    return f"{value:.1f} ms" if value >= 0.995 else f"{value:.2f} ms"
 
 
 def seconds(value: float | None) -> str:
@@ -197,22 +227,23 @@ def payload(
 ) -> dict[str, Any]:
     """What the results grid draws; see ``results.py`` for the other end.
 
-    A hit is ``[id, score, verdict, odd, inliers]`` with verdict 1 right, 0 wrong, -1 unknown, -2
-    junk, and odd 1 where Flat does not return the photo.
+    A hit is ``[id, score, verdict, odd, inliers, moved]`` with verdict 1 right, 0 wrong, -1
+    unknown, -2 junk, odd 1 where Flat does not return the photo, and moved as in ``Row.moves``.
     """
     from extractors.weights import source_words
 
     drawn = []
     for row in rows:
         odd = missing_from_flat(row)
-        times = row.result.timings_ms
-        badges = [
-            [f"extract {milliseconds(times.get('extract'))}", "blue"],
-            [f"search {milliseconds(times.get('search'))}", "green"],
-        ]
-        if (verify := times.get("verify")) is not None and verify > 0:
-            badges.append([f"verify {milliseconds(verify)}", "violet"])
-        badges.append(["cold start", "orange"] if row.result.cold else ["warm", "grey"])
+        times = row.times()
+        badges = []
+        if "extract" in times:
+            badges.append([f"extract {milliseconds(times['extract'])}", "blue"])
+        badges.append([f"search {milliseconds(times.get('search'))}", "green"])
+        for spec in row.result.recipe.rerank:
+            badges.append([f"{spec} {milliseconds(times.get(spec))}", "violet"])
+        busy = row.measured is not None and not row.measured.alone
+        badges.append([row.clock(), "orange" if row.result.cold or busy else "grey"])
         if row.result.weights == "untrained":
             badges.append(["random weights", "red"])
         elif row.result.weights:
@@ -221,9 +252,11 @@ def payload(
             {
                 "id": row.id,
                 "title": titles.get(row.extractor, row.extractor),
-                "index": titles.get(row.index, row.index),
+                "index": " · ".join(
+                    titles.get(one, one) for one in (row.index, *row.result.recipe.rerank)
+                ),
                 "badges": badges,
-                "notes": [str(note) for note in row.result.notes],
+                "notes": [*filter(None, [row.change()]), *map(str, row.result.notes)],
                 "hits": [
                     [
                         hit.id,
@@ -231,8 +264,11 @@ def payload(
                         _mark(verdict, row.is_junk(hit)),
                         int(hit.id in odd),
                         hit.inliers,
+                        moved,
                     ]
-                    for hit, verdict in zip(row.hits, row.verdicts(), strict=True)
+                    for hit, verdict, moved in zip(
+                        row.hits, row.verdicts(), row.moves(), strict=True
+                    )
                 ],
             }
         )

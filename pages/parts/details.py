@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
 from data.base import Photo
-from extractors.base import RGB
-from pages.parts import backend, matches, state
+from pages.parts import backend, feedback, state, why
 from pages.parts.text import plain
 
 if TYPE_CHECKING:
     from data.store import Collection
-    from indexing.engine import Hit
-
-
-@dataclasses.dataclass(frozen=True)
-class Matched:
-    """What the verification of local features found between the query and a photo."""
-
-    query: RGB  # the whole photo that was searched with
-    places: NDArray[np.float32]  # (m, 4), as in SearchResult.matches
+    from retrieval.ranking import Hit
 
 
 def show_photo(
@@ -35,7 +24,7 @@ def show_photo(
     where: str = "",
     verdict: bool | None = None,
     after: Callable[[], None] | None = None,
-    matched: Matched | None = None,
+    reason: why.Why | None = None,
 ) -> None:
     """Open the dialog; see ``_body`` for what is in it.
 
@@ -46,10 +35,10 @@ def show_photo(
         where: which result, such as "HOG · Flat".
         verdict: whether it shows the query's landmark.
         after: what to do once the photo was made the query; None: draw this page again.
-        matched: the verified matches between the query and this photo, of local features.
+        reason: what explains the hit; None: the photo alone.
     """
     opened = st.dialog(plain(backend.caption(members, photo)), width="large")(_body)
-    opened(members, photo, hit, where, verdict, after, matched)
+    opened(members, photo, hit, where, verdict, after, reason)
 
 
 def _body(
@@ -59,35 +48,39 @@ def _body(
     where: str,
     verdict: bool | None,
     after: Callable[[], None] | None,
-    matched: Matched | None,
+    reason: why.Why | None,
 ) -> None:
     with backend.guard("show this photo"):
-        left, right = st.columns([3, 2], gap="medium")
+        explained = reason is not None and hit is not None
+        left, right = st.columns([7, 3] if explained else [3, 2], gap="medium")
         pixels, _ = backend.read_photo(members, photo)
-        with left:
-            height, width = pixels.shape[:2]
-            # The dialog is 1,200 px wide at most; a tall photo should not fill two screens.
-            fits = round(min(680.0, 560 * width / height))
-            st.image(backend.picture_url(pixels, 1400), width=fits, alt=photo.label or photo.id)
+        marked = False
         with right:
             if hit is not None:
                 _place(hit, where, verdict)
             _facts(members, photo)
             clicked = _use_button(members, photo)
-        if matched is not None:
-            drawn = matches.draw(matched.query, pixels, matched.places)
-            st.image(
-                backend.picture_url(drawn, 1400),
-                caption=f"{len(matched.places)} matches that one transformation explains: the "
-                f"query at the left, this photo at the right.",
-            )
+            # Votes are of local features, which have no one query that could be moved.
+            if reason is not None and hit is not None and hit.votes is None:
+                marked = feedback.buttons(photo.id)
+            below = st.container()
+        if clicked and after is not None:
+            after()
+        if clicked or marked:
+            st.rerun()  # before the explanation, which takes longer than anything else here
+        with left:
+            view = why.choose(reason, photo) if reason is not None and explained else why.PHOTO
+            if reason is not None and hit is not None and view != why.PHOTO:
+                with backend.guard("explain this hit"):
+                    why.show(reason, view, photo, pixels, hit, below)
+            else:
+                height, width = pixels.shape[:2]
+                # The dialog is 1,200 px wide at most; a tall photo should not fill two screens.
+                fits = round(min(680.0, 560 * width / height))
+                st.image(backend.picture_url(pixels, 1400), width=fits, alt=photo.label or photo.id)
         if photo.extra:
             with st.expander("How this picture came about"):
                 st.table([{"What": key, "Value": value} for key, value in flat(photo.extra)])
-        if clicked:
-            if after is not None:
-                after()
-            st.rerun()
 
 
 def _use_button(members: Collection, photo: Photo) -> bool:
@@ -106,8 +99,9 @@ def _use_button(members: Collection, photo: Photo) -> bool:
 def _place(hit: Hit, where: str, verdict: bool | None) -> None:
     with st.container(horizontal=True, gap="small"):
         st.badge(f"rank {hit.rank} in {where}", color="blue")
-        st.badge(f"score {hit.score:.4f}", color="gray")
-        st.badge(f"distance {hit.distance:.4f}", color="gray")
+        st.badge(f"score {_number(hit.score)}", color="gray")
+        if not math.isnan(hit.distance):
+            st.badge(f"distance {_number(hit.distance)}", color="gray")
         if hit.votes is not None:
             st.badge(f"{hit.votes:g} votes", color="violet")
         if hit.inliers is not None:
@@ -117,6 +111,11 @@ def _place(hit: Hit, where: str, verdict: bool | None) -> None:
                 "right landmark" if verdict else "another landmark",
                 color="green" if verdict else "red",
             )
+
+
+def _number(value: float) -> str:
+    """Votes and bits are whole numbers, cosines and distances are not."""
+    return f"{value:,.0f}" if float(value).is_integer() and value > 1 else f"{value:.4f}"
 
 
 def _facts(members: Collection, photo: Photo) -> None:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from data import download
-from data.download import Question
 from data.errors import PlaygroundError
-from data.gldv2_lists import BASE_URL, SHARDS
+from data.gldv2.estimate import Question, forget_question, kept_question
+from data.gldv2.lists import BASE_URL, SHARDS
 from data.paths import check_name
 from pages.parts import backend, state
 from pages.parts.compare import seconds, size
@@ -84,7 +83,7 @@ def form() -> None:
         arguments += ["--clean"] if clean else []
         arguments += [f"--shards={shards.strip()}"] if shards.strip() else []
         arguments += ["--method", str(method)]
-        download.forget_question(name)
+        forget_question(name)
         backend.start_download(PREFIX + name, [*arguments, "--estimate"])
         st.rerun()
 
@@ -111,7 +110,7 @@ def progress_strip() -> None:
         return
     last = found[0]
     name = last.collection.removeprefix(PREFIX)
-    question = download.kept_question(name) if last.state == "done" else None
+    question = kept_question(name) if last.state == "done" else None
     if question is not None:
         _ask(question)
         return
@@ -163,10 +162,10 @@ def _ask(question: Question) -> None:
             ):
                 with backend.guard("start the download"):
                     backend.start_download(PREFIX + question.name, [*question.arguments, *again])
-                    download.forget_question(question.name)
+                    forget_question(question.name)
                     st.rerun()
             if st.button("Not now", key="download_no"):
-                download.forget_question(question.name)
+                forget_question(question.name)
                 st.rerun()
 
 

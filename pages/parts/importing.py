@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from data import store
+from data import importing
 from data.errors import PlaygroundError
+from indexing import registry as index_registry
 from pages.parts import backend, fetching, state
 from pages.parts.text import linked, plain
 from pages.parts.text import photos as count_of
@@ -165,8 +166,8 @@ def _run_import(name: str, source: Any, title: str | None, add: bool) -> None:
         count = f"{done} of {total} photos" if total else f"{done} photos"
         bar.progress(min(1.0, done / total) if total else 0.0, text=f"{count}: {plain(text)}")
 
-    on_exists: store.OnExists = "add" if add else "refuse"
-    report = store.import_collection(
+    on_exists: importing.OnExists = "add" if add else "refuse"
+    report = importing.import_collection(
         name, source, title=title, progress=progress, on_exists=on_exists
     )
     bar.empty()
@@ -315,7 +316,9 @@ def _descriptors(names: Sequence[str]) -> None:
                 "query_key": _path("Variable or column of the queries", "ds_query_key", "Q"),
             }
             layout = st.selectbox("Photos are", get_args(Layout), key="ds_layout")
-        build = st.checkbox("Build Flat, IVF, LSH and PQ over them", value=True, key="ds_build")
+        *some, last = map(backend.title, index_registry.basic())
+        words = f"Build {', '.join(some)} and {last} over them"
+        build = st.checkbox(words, value=True, key="ds_build")
         if not st.form_submit_button("Import", type="primary"):
             return
     with backend.guard("import the descriptors"):
@@ -327,7 +330,7 @@ def _descriptors(names: Sequence[str]) -> None:
         with st.spinner("Reading …"):
             report = import_descriptors(collection, name.strip(), file, layout=layout, **given)
         if build:
-            backend.start_build(collection, [report.extractor], list(backend.BASIC_INDEXES))
+            backend.start_build(collection, [report.extractor], index_registry.basic())
         tell("ok", _imported(collection, report))
         state.update(collection=collection, query=None, box=None)
         st.session_state.pop("c_collection", None)

@@ -40,6 +40,8 @@ def choose_extractor(found: Sequence[ExtractorStatus], key: str) -> str | None:
 
 def case_of(collection: Collection, extractor: str, asked: Asked, k: int) -> Case | None:
     """Describe the query; None, with a sentence on the page, where there is nothing to show."""
+    from retrieval.ranking import Query
+
     engine = backend.engine()
     vectors = engine.vectors(collection.name, extractor)
     if vectors.offsets is not None:
@@ -52,9 +54,8 @@ def case_of(collection: Collection, extractor: str, asked: Asked, k: int) -> Cas
         return None
     query = asked.query
     with st.spinner(f"Describing the crop with {backend.title(extractor)} …"):
-        described = engine.describe(
-            collection.name, extractor, query.pixels, asked.box, asked.key, query.decode_ms
-        )
+        searched = Query(query.pixels, asked.box, key=asked.key, decode_ms=query.decode_ms)
+        described = engine.describe(collection.name, extractor, searched)
     vector = described.features.vectors
     if len(vector) != 1 or not vector.any():
         st.info(

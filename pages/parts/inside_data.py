@@ -82,9 +82,12 @@ def open_index(case: Case, spec: str) -> Opened:
     Raises:
         PlaygroundError: it is not built, or out of date.
     """
+    from indexing.artefacts import index_version
+
     vectors, found = backend.engine().opened(case.collection.name, case.extractor, spec)
-    version = str(found.manifest["files"]["index.faiss"]["sha256"])
-    return Opened(spec, found.built, _matrix(vectors, found), found.rows, version)
+    return Opened(
+        spec, found.built, _matrix(vectors, found), found.rows, index_version(found.manifest)
+    )
 
 
 def _matrix(vectors: Vectors, found: LoadedIndex) -> Floats:

@@ -14,10 +14,13 @@ h1 a, h2 a, h3 a { display: none !important; }
 .stMainBlockContainer h3 { padding: .2rem 0; }
 .st-key-crop_width { height: 0; margin-bottom: -1rem; overflow: hidden; }
 iframe { border-radius: .4rem; }
+.st-key-why_pictures img { width: auto !important; max-width: 100%; max-height: 25rem;
+  object-fit: contain; align-self: center; margin: 0 auto; }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding: 4rem .9rem 3rem; }
   .stMainBlockContainer h1 { font-size: 1.5rem; }
   .stMainBlockContainer .stHorizontalBlock { row-gap: .7rem; }
+  .st-key-why_pictures img { max-height: 17.5rem; }
 }
 </style>
 """

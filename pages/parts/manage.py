@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from data import download, store
+from data import changing
+from data.gldv2 import download
+from extractors import registry as extractor_registry
+from indexing import registry as index_registry
 from pages.parts import backend, building, choices, details, fetching, importing, state
 from pages.parts.compare import size
 from pages.parts.gallery import gallery
@@ -214,8 +217,8 @@ def _built(seen: building.Look) -> None:
 
 def _build_form(name: str, found: Sequence[ExtractorStatus], running: bool) -> None:
     # Imported descriptors are no extractor of the registry; they need indexes all the same.
-    own = [one.extractor for one in found if one.extractor.startswith("imported:")]
-    every = [*backend.extractor_names(), *own]
+    own = [one.extractor for one in found if extractor_registry.is_imported(one.extractor)]
+    every = [*extractor_registry.names(), *own]
     lacking = [
         one.extractor
         for one in found
@@ -229,10 +232,10 @@ def _build_form(name: str, found: Sequence[ExtractorStatus], running: bool) -> N
         format_func=backend.title,
         key="b_extractors",
     )
-    state.seed("b_indexes", list(backend.BASIC_INDEXES))
+    state.seed("b_indexes", index_registry.basic())
     indexes = st.pills(
         "Index types",
-        list(backend.BASIC_INDEXES),
+        index_registry.basic(),
         selection_mode="multi",
         format_func=backend.title,
         key="b_indexes",
@@ -288,7 +291,7 @@ def _confirm_remove(name: str, ids: list[str]) -> None:
     with st.container(horizontal=True):
         if st.button("Remove", type="primary", key="remove_sure"):
             with backend.guard("remove the photos"):
-                store.remove(name, ids)
+                changing.remove(name, ids)
                 importing.tell(
                     "ok", f"{count_of(len(ids))} removed. Build again to bring it up to date."
                 )
@@ -309,7 +312,7 @@ def _confirm_delete(name: str) -> None:
     with st.container(horizontal=True):
         if st.button("Delete", type="primary", key="delete_sure", disabled=typed != name):
             with backend.guard("delete the collection"):
-                store.delete(name)
+                changing.delete(name)
                 if photos_too:
                     download.delete_downloaded(name)
                 state.update(collection=None, query=None, box=None)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from data.base import Box
+from indexing import registry
 from pages.parts import backend, compare, region, tradeoffs_data
 from pages.parts.compare import UNTRAINED, milliseconds
 from pages.parts.tradeoffs_data import Scale
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pages.parts.tradeoffs_answer import Asked
 
 _FIGURES = ("precision", "AP", "overlap")
-_COLUMNS = ("total_ms", "preprocess_ms", "extract_ms", "search_ms", "verify_ms", "start")
+_COLUMNS = ("total_ms", "preprocess_ms", "extract_ms", "search_ms", "rerank_ms", "times")
 
 
 def of_search(
@@ -34,7 +35,16 @@ def of_search(
     for one in records:
         one["weights"] = source_words(one["weights"])
     known = [f"{name}@{k}" for name in _FIGURES]
-    columns = ["extractor", "index", *_COLUMNS, *known, "bytes_per_vector", "build_s", "weights"]
+    columns = [
+        "extractor",
+        "index",
+        "rerank",
+        *_COLUMNS,
+        *known,
+        "bytes_per_vector",
+        "build_s",
+        "weights",
+    ]
     random = [backend.title(r.extractor) for r in rows if r.result.weights == "untrained"]
     saved = session.Session(
         title=f"Search in {collection.title}",
@@ -51,7 +61,9 @@ def of_search(
         strips=[_of_row(collection, row) for row in rows],
         tables=[("Figures", columns, [[one[c] for c in columns] for one in records])],
         charts=[
-            blocks.bars([(_name(r), r.result.timings_ms["total"]) for r in rows], "ms", "Time"),
+            blocks.bars(
+                [(_name(r), r.total_ms) for r in rows if r.total_ms is not None], "ms", "Time"
+            ),
             blocks.bars(
                 [(_name(r), r.stats.bytes_per_vector) for r in rows if r.stats],
                 "bytes",
@@ -69,7 +81,8 @@ def crop_of(query: Query, box: Box | None) -> RGB:
 
 
 def _name(row: compare.Row) -> str:
-    return f"{backend.title(row.extractor)} · {backend.title(row.index)}"
+    parts = (row.extractor, row.index, *row.result.recipe.rerank)
+    return " · ".join(map(backend.title, parts))
 
 
 def _of_row(collection: Collection, row: compare.Row) -> Strip:
@@ -85,9 +98,11 @@ def _of_row(collection: Collection, row: compare.Row) -> Strip:
         )
         for hit, verdict in zip(row.hits, row.verdicts(), strict=True)
     )
-    times = row.result.timings_ms
-    facts = [f"{stage} {milliseconds(times.get(stage))}" for stage in ("extract", "search")]
-    return Strip(_name(row), (*facts, *map(str, row.result.notes)), found)
+    times = row.times()
+    facts = [
+        f"{stage} {milliseconds(times[stage])}" for stage in ("extract", "search") if stage in times
+    ]
+    return Strip(_name(row), (*facts, row.clock(), *map(str, row.result.notes)), found)
 
 
 def of_tradeoffs(
@@ -184,6 +199,7 @@ def _charts(
     points: Sequence[Point], everything: Sequence[Point], measure: str, least: float
 ) -> list[str]:
     from evaluation import blocks
+    from evaluation.tradeoffs.front import fastest
 
     families = tradeoffs_data.families(everything)
     colours = {f: blocks.COLOURS[i % len(blocks.COLOURS)] for i, f in enumerate(families)}
@@ -194,7 +210,7 @@ def _charts(
             mine = [p for p in points if p.family == family]
             found.append(
                 blocks.Series(
-                    tradeoffs_data.family_title(family),
+                    registry.family_title(family),
                     [p.value(cost) for p in mine],
                     [p.value(measure) for p in mine],
                     colours[family],
@@ -208,24 +224,24 @@ def _charts(
         drawn.append(
             blocks.plot(series(cost), across, measure, f"{measure} over {across}", log_x=True)
         )
-    steps = tradeoffs_data.fastest(everything, measure, least)
+    steps = fastest(everything, measure, least)
     if len({step.n for step in steps}) > 1:
         lines = []
         for family in dict.fromkeys(step.family for step in steps):
             mine = [step for step in steps if step.family == family]
             lines.append(
                 blocks.Series(
-                    tradeoffs_data.family_title(family),
+                    registry.family_title(family),
                     [step.n for step in mine],
-                    [step.latency for step in mine],
+                    [step.latency_ms for step in mine],
                     colours[family],
-                    [step.point.setting for step in mine],
+                    [step.setting for step in mine],
                     line=True,
-                    rings=any(step.point.simulated for step in mine),
+                    rings=any(step.simulated for step in mine),
                 )
             )
         words = f"Fastest with {measure} of at least {least:g}"
-        if any(step.point.simulated for step in steps):
+        if any(step.simulated for step in steps):
             words += ", larger sizes with simulated vectors"
         drawn.append(blocks.plot(lines, "vectors", "ms", words, log_x=True, log_y=True))
     return drawn

@@ -81,6 +81,12 @@ _CSS = """
 .score { display: block; font-variant-numeric: tabular-nums; font-weight: 600; }
 .label { display: block; overflow: hidden; text-overflow: ellipsis; white-space: nowrap;
   opacity: .8; }
+.move { position: absolute; left: 0; bottom: 0; font-size: .7rem; font-weight: 650;
+  line-height: 1.5; padding: 0 .45em; border-top-right-radius: .45rem; color: #fff;
+  background: #5b6475; font-variant-numeric: tabular-nums; }
+.move.up { background: #1d4ed8; } .move.down { background: #9a5b00; }
+.move.new { background: #7c3aed; }
+.hit.in .pic { box-shadow: 0 0 0 3px #c4b0ff; }
 .hit:hover .pic { box-shadow: 0 3px 12px rgba(28, 35, 51, .28); }
 .hit:focus-visible, .go:focus-visible { outline: 3px solid var(--st-primary-color);
   outline-offset: 1px; }
@@ -138,16 +144,20 @@ export default function ({ parentElement, data, setTriggerValue }) {
     box.append(head);
     if (!row.hits.length) { box.append(make('div', 'none', 'No photo was found.')); return box; }
     const strip = make('div', 'strip');
-    row.hits.forEach(([id, score, verdict, odd, inliers], at) => {
+    row.hits.forEach(([id, score, verdict, odd, inliers, moved], at) => {
       const label = data.labels[id] || 'no label';
-      const hit = make('button', 'hit' + (CLASS[verdict] || ''));
+      const came = moved === 'new', shifted = typeof moved === 'number' && moved !== 0;
+      const hit = make('button', 'hit' + (CLASS[verdict] || '') + (came ? ' in' : ''));
       hit.type = 'button'; hit.dataset.id = id; hit.dataset.row = row.id;
       hit.tabIndex = at ? -1 : 0;
-      const score3 = score === null ? '' : score.toFixed(Math.abs(score) >= 100 ? 0 : 3);
+      const score3 = score === null ? '' :
+        score.toFixed(Number.isInteger(score) && (inliers !== null || score >= 2) ? 0 : 3);
       const said = 'Rank ' + (at + 1) + ', ' + label + (score3 && ', score ' + score3) +
         ', ' + WORD[verdict] +
         (odd ? ', ' + markOf(row).join(': ') : '') +
-        (inliers === null ? '' : ', ' + inliers + ' matches verified');
+        (inliers === null ? '' : ', ' + inliers + ' matches verified') +
+        (came ? ', came in by re-ranking' : '') +
+        (shifted ? ', ' + (moved > 0 ? 'up ' : 'down ') + Math.abs(moved) : '');
       hit.setAttribute('aria-label', said);
       hit.title = said;
       const pic = make('span', 'pic'), img = make('img'), text = make('span', 'text');
@@ -155,6 +165,11 @@ export default function ({ parentElement, data, setTriggerValue }) {
       const mark = make('span', 'mark', MARK[verdict] || '');
       pic.append(img, make('span', 'rank', at + 1), mark);
       if (odd) pic.append(make('span', 'odd', markOf(row)[0]));
+      if (came) pic.append(make('span', 'move new', 'new'));
+      if (shifted) {
+        const arrow = moved > 0 ? '▲' : '▼';
+        pic.append(make('span', 'move ' + (moved > 0 ? 'up' : 'down'), arrow + Math.abs(moved)));
+      }
       const figures = score3 + (inliers === null ? '' : ' · ' + inliers + ' inl.');
       if (figures) text.append(make('span', 'score', figures));
       text.append(make('span', 'label', label));
@@ -178,6 +193,12 @@ export default function ({ parentElement, data, setTriggerValue }) {
     if (verdicts.has(-1)) explain('eh', 'unknown');
     if (verdicts.has(-2)) explain('junk', 'junk, not judged');
   } else { explain('eh', 'landmark of the query unknown'); }
+  const moves = new Set(data.rows.flatMap((row) => row.hits.map((hit) => hit[5])));
+  if ([...moves].some((moved) => moved !== null && moved !== undefined)) {
+    const item = make('span');
+    item.append(make('b', '', '▲ ▼ new'), 'ranks won or lost by re-ranking; came in');
+    legend.append(item);
+  }
   const marks = new Map(data.rows.filter((row) => row.hits.some((hit) => hit[3])).map(markOf));
   for (const [short, long] of marks) {
     const item = make('span');

@@ -6,16 +6,21 @@ from collections.abc import Callable
 
 import streamlit as st
 
-Content = str | Callable[[], str]
-_KINDS = {"CSV": "text/csv", "JSON": "application/json", "HTML": "text/html"}
+Content = str | Callable[[], str] | Callable[[], bytes]
+_KINDS = {
+    "CSV": "text/csv",
+    "JSON": "application/json",
+    "HTML": "text/html",
+    "NPZ": "application/zip",
+}
 
 
 def button(label: str, content: Content, file: str, about: str, key: str | None = None) -> None:
-    """A button that saves a text, without drawing the page again.
+    """A button that saves a file, without drawing the page again.
 
     Args:
-        label: what is on it; its last word is the kind: CSV, JSON or HTML.
-        content: the text; a function is called when the button is pressed, once for each press.
+        label: what is on it; its last word is the kind: CSV, JSON, HTML or NPZ.
+        content: the file; a function is called when the button is pressed, once for each press.
         about: the tooltip.
     """
     st.download_button(

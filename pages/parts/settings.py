@@ -18,6 +18,7 @@ DEFAULT_K = 12
 class Settings:
     """Everything that decides what the Search page shows.
 
+    ``right`` and ``wrong`` are photos that were marked for relevance feedback.
     ``extractors`` and ``indexes`` are None until someone chooses: the page then picks for itself.
     ``box`` is None for the query's own region and ``"whole"`` for all of the photo.
     """
@@ -28,10 +29,18 @@ class Settings:
     box: Box | str | None = None
     extractors: tuple[str, ...] | None = None
     indexes: tuple[str, ...] | None = None
+    rerank: tuple[str, ...] | None = None
     k: int = DEFAULT_K
+    right: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
 
     def replace(self, **changes: object) -> Settings:
-        """A copy with some fields changed."""
+        """A copy with some fields changed; marks belong to one query and go with it."""
+        about = ("collection", "source", "query")
+        if any(
+            getattr(self, one) not in (None, changes.get(one)) for one in about if one in changes
+        ):
+            changes = {"right": (), "wrong": (), **changes}
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
 
@@ -72,6 +81,9 @@ def from_params(params: Mapping[str, Sequence[str]]) -> Settings:
     return settings.replace(
         extractors=several("extractors"),
         indexes=several("indexes"),
+        rerank=several("rerank"),
+        right=several("right") or (),
+        wrong=several("wrong") or (),
         k=min(MAX_K, max(1, k)),
     )
 
@@ -92,5 +104,10 @@ def to_params(settings: Settings) -> dict[str, str | list[str]]:
         params["extractors"] = list(settings.extractors)
     if settings.indexes:
         params["indexes"] = list(settings.indexes)
+    if settings.rerank:
+        params["rerank"] = list(settings.rerank)
+    for name, marked in (("right", settings.right), ("wrong", settings.wrong)):
+        if marked:
+            params[name] = list(marked)
     params["k"] = str(settings.k)
     return params

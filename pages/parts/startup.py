@@ -9,6 +9,8 @@ import streamlit as st
 
 from data.errors import PlaygroundError
 from data.paths import vectors_root
+from extractors import registry as extractor_registry
+from indexing import registry as index_registry
 from pages.parts import backend
 
 DEMO = "demo"
@@ -65,12 +67,12 @@ def _lacks_something() -> bool:
     if backend.running_job(DEMO) is not None:
         return False
     found = {one.extractor: one for one in backend.statuses(DEMO)}
-    for name in backend.extractor_names():
+    for name in extractor_registry.names():
         one = found.get(name)
         if one is None or one.state in ("missing", "stale"):
             return True
         built = {index.index for index in one.indexes if index.state == "ready"}
-        if not set(backend.BASIC_INDEXES) <= built:
+        if not set(index_registry.basic()) <= built:
             return True
     return False
 

@@ -11,9 +11,10 @@ import streamlit as st
 
 from data.errors import PlaygroundError
 from pages.parts import backend, details, results
-from pages.parts.compare import milliseconds, seconds, size, truth_of
+from pages.parts.compare import milliseconds, seconds, size
 from pages.parts.text import plain
 from pages.parts.tradeoffs_data import SIMULATED, Scale
+from retrieval.compare import truth_of
 
 if TYPE_CHECKING:
     from evaluation.tradeoffs.live import Answer, Comparison, LiveIndex
@@ -195,7 +196,7 @@ def grid(case: Case, asked: Asked) -> dict[str, Any]:
     missing, wrong = set(asked.comparison.missing), set(asked.comparison.wrong)
     labels: dict[str, str] = {}
     thumbs: dict[str, str] = {}
-    truth = truth_of(case.asked.query.photo, case.asked.query.label, case.collection.photos)
+    truth = truth_of(case.collection, case.asked.query.photo, case.asked.query.label)
 
     def hits(answer: Answer, marked: set[int]) -> list[list[Any]]:
         found: list[list[Any]] = []

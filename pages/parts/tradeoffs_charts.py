@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -9,16 +10,9 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 import streamlit as st
 
+from indexing import registry
 from pages.parts import plots
-from pages.parts.tradeoffs_data import (
-    Scale,
-    families,
-    family_title,
-    fastest,
-    frame,
-    short,
-    tip,
-)
+from pages.parts.tradeoffs_data import Scale, families, frame, short, tip
 
 if TYPE_CHECKING:
     from evaluation.tradeoffs.rows import Point
@@ -101,7 +95,7 @@ def _points(
     made: go.Figure, points: Sequence[Point], everything: Sequence[Point], cost: str, gain: str
 ) -> None:
     """A trace per kind; settings of one build are joined."""
-    for place, family in enumerate(families(everything)):
+    for family, (colour, symbol) in _styles(everything).items():
         mine = [point for point in points if point.family == family]
         if not mine:
             continue
@@ -120,16 +114,15 @@ def _points(
             y.append(None)
             keys.append(None)
             tips.append("")
-        colour = plots.COLOURS[place % len(plots.COLOURS)]
         made.add_trace(
             go.Scatter(
                 x=x,
                 y=y,
-                name=family_title(family),
+                name=registry.family_title(family),
                 mode="lines+markers",
                 connectgaps=False,
                 line={"color": colour, "width": 1},
-                marker={"size": 9, "color": colour, "symbol": _SYMBOLS[place % len(_SYMBOLS)]},
+                marker={"size": 9, "color": colour, "symbol": symbol},
                 customdata=[[key] for key in keys],
                 text=tips,
                 hovertemplate="%{text}<extra></extra>",
@@ -137,8 +130,21 @@ def _points(
         )
 
 
+def _styles(points: Sequence[Point]) -> dict[str, tuple[str, str]]:
+    """Kind -> (colour, symbol): the colour of its row, else one that no row has."""
+    taken = {row.colour for row in registry.TYPES.values()}
+    free = itertools.cycle(one for one in plots.COLOURS if one not in taken)
+    styles = {}
+    for family, symbol in zip(families(points), itertools.cycle(_SYMBOLS), strict=False):
+        row = registry.TYPES.get(family)
+        styles[family] = (row.colour if row and row.colour else next(free), symbol)
+    return styles
+
+
 def growth(points: Sequence[Point], measure: str, least: float, key: str) -> None:
     """Latency over size: of each kind the fastest setting that reaches a recall."""
+    from evaluation.tradeoffs.front import fastest
+
     steps = fastest(points, measure, least)
     if not steps:
         st.caption(f"No measured setting has {measure} of at least {least:g}.")
@@ -146,34 +152,32 @@ def growth(points: Sequence[Point], measure: str, least: float, key: str) -> Non
     made = plots.figure(
         "Vectors in the index", "Latency, median, 1 thread (ms)", log_x=True, log_y=True, height=460
     )
-    order = families(points)
-    for family in dict.fromkeys(sorted((s.family for s in steps), key=order.index)):
+    for family, (colour, symbol) in _styles(points).items():
         mine = [step for step in steps if step.family == family]
-        place = order.index(family)
-        colour = plots.COLOURS[place % len(plots.COLOURS)]
-        symbol = _SYMBOLS[place % len(_SYMBOLS)]
+        if not mine:
+            continue
         # Hollow: with simulated vectors.
-        symbols = [symbol + ("-open" if step.point.simulated else "") for step in mine]
+        symbols = [symbol + ("-open" if step.simulated else "") for step in mine]
         made.add_trace(
             go.Scatter(
                 x=[step.n for step in mine],
-                y=[step.latency for step in mine],
-                name=family_title(family),
+                y=[step.latency_ms for step in mine],
+                name=registry.family_title(family),
                 mode="lines+markers",
                 line={"color": colour, "width": 2},
                 marker={"size": 10, "color": colour, "symbol": symbols},
-                text=[tip(step.point) for step in mine],
+                text=[tip(step) for step in mine],
                 hovertemplate="%{text}<extra></extra>",
             )
         )
     _legend_below(made)
     sizes = sorted({step.n for step in steps})
     made.update_xaxes(tickvals=sizes, ticktext=[short(n) for n in sizes])
-    simulated = any(step.point.simulated for step in steps)
+    simulated = any(step.simulated for step in steps)
     _label_simulated(made, simulated)
     plots.figure_with_downloads(
         made,
-        frame([step.point for step in steps]),
+        frame(steps),
         f"{points[0].collection}-latency-size",
         key=key,
         alt="Latency over the number of vectors, a line per kind of index",
@@ -193,7 +197,7 @@ def _crossed(points: Sequence[Point], measure: str, least: float) -> str:
             f"{measure} of at least {least:g}."
         )
     words = [
-        f"{family_title(one.family)} {_from(one.size or 0, min(one.speedup))}"
+        f"{registry.family_title(one.family)} {_from(one.size or 0, min(one.speedup))}"
         for one in sorted(found, key=lambda one: one.size or 0)
     ]
     return f"Faster than exact search on this machine: {', '.join(words)} vectors on."

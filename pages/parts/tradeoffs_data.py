@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from indexing import registry
+
 if TYPE_CHECKING:
     from evaluation.tradeoffs.rows import Point
 
 SIMULATED = "simulated"
-_FAMILIES = {"flat": "Flat", "ivf": "IVF", "lsh": "LSH", "pq": "PQ", "hnsw": "HNSW", "sq": "SQ"}
 _OTHER = re.compile(r"vectors of the collection (\S+)$")
 
 
@@ -87,14 +88,9 @@ def short(count: int) -> str:
     return f"{count:,}"
 
 
-def family_title(family: str) -> str:
-    """``ivf+pq+refine`` to ``IVF + PQ + refine``."""
-    return " + ".join(_FAMILIES.get(part, part) for part in family.split("+"))
-
-
 def families(points: Iterable[Point]) -> list[str]:
-    """The kinds of index there are, the basic ones first."""
-    order = list(_FAMILIES)
+    """The kinds of index there are, those with a row of their own first."""
+    order = registry.names()
     found = {point.family for point in points}
     return sorted(found, key=lambda one: (order.index(one) if one in order else 99, one))
 
@@ -140,32 +136,3 @@ def tip(point: Point) -> str:
 def _share(point: Point, k: int) -> str:
     value = point.recall.get(k, math.nan)
     return "–" if math.isnan(value) else f"{value:.3f}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """The fastest setting of one kind of index at one size that reaches a recall."""
-
-    family: str
-    point: Point
-
-    @property
-    def n(self) -> int:
-        return self.point.n
-
-    @property
-    def latency(self) -> float:
-        return self.point.latency_ms
-
-
-def fastest(points: Sequence[Point], measure: str, least: float) -> list[Step]:
-    """Of each kind and size the fastest setting with at least this recall, by size."""
-    found: dict[tuple[str, int], Point] = {}
-    for point in points:
-        if not point.value(measure) >= least or math.isnan(point.latency_ms):
-            continue
-        place = (point.family, point.n)
-        if place not in found or point.latency_ms < found[place].latency_ms:
-            found[place] = point
-    steps = [Step(family, point) for (family, _), point in found.items()]
-    return sorted(steps, key=lambda step: (step.family, step.n))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 
+from indexing import registry
 from pages.parts import backend
 from pages.parts import tradeoffs_answer as answers
 from pages.parts.compare import milliseconds, seconds
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
 
 MOST_IVF = 40_000_000  # numbers (vectors x dimensions) that are divided into cells live
 MOST_CODED = 3_000_000  # numbers that are coded again whenever a slider moves
-_KINDS = {"ivf": "IVF: nprobe", "lsh": "LSH: nbits", "pq": "PQ: m"}
 _SAMPLE = 64  # photos whose neighbours give the mean recall
 _MEAN_K = 10
 _TIE = 1e-6  # of squared distances between unit vectors
@@ -33,18 +35,19 @@ Drawn = tuple["LiveIndex", dict[str, int], str, list[tuple[str, float]]]
 
 def show(case: Case, scale: Scale) -> None:
     """The section; it draws itself again when a slider moves, without the rest of the page."""
+    kinds = [name for name in registry.basic() if name != "flat"]  # the exact one
     kind = st.segmented_control(
         "Index",
-        list(_KINDS),
+        kinds,
         default="ivf",
-        format_func=_KINDS.__getitem__,
+        format_func=_label,
         key="t_live",
         required=True,
         label_visibility="collapsed",
     )
     with backend.guard("answer with this index"):
         vectors = _vectors(case, scale, MOST_IVF if kind == "ivf" else MOST_CODED)
-        draw = {"ivf": _ivf, "lsh": _lsh, "pq": _pq}[str(kind)]
+        draw = _MOVED[kind][0] if kind in _MOVED else functools.partial(_other, str(kind))
         built, params, words, beside = draw(case, vectors)
         asked = answers.ask(case, vectors, built, params, words)
         above = st.container()
@@ -55,6 +58,11 @@ def show(case: Case, scale: Scale) -> None:
             for spec, index_bytes in beside:
                 st.empty()  # a slider that has moved meanwhile goes first
                 answers.prepare(vectors, spec, index_bytes)
+
+
+def _label(kind: str) -> str:
+    title = backend.title(kind)
+    return f"{title}: {_MOVED[kind][1]}" if kind in _MOVED else title
 
 
 def _vectors(case: Case, scale: Scale, most: int) -> VectorSet:
@@ -107,6 +115,27 @@ def _pq(case: Case, vectors: VectorSet) -> Drawn:
     built = answers.build(vectors, f"pq:m={m}", float(vectors.n * m))
     beside = [(f"pq:m={n}", float(vectors.n * n)) for n in _beside(options, m)]
     return built, {}, f"PQ, {m} parts", beside
+
+
+def _other(kind: str, case: Case, vectors: VectorSet) -> Drawn:
+    """A type that this page does not know: as it plans itself, with its own search parameters."""
+    method = registry.index_type(kind)
+    plan = method.plan(vectors.n, vectors.dim)
+    built = answers.build(vectors, kind, method.estimate_bytes(plan, vectors.n, vectors.dim))
+    params = {
+        name: st.slider(f"{name}: {one.meaning}", one.low, one.high, one.default, key=f"t_{name}")
+        for name, one in built.built.search_parameters.items()
+        if one.low < one.high
+    }
+    return built, params, backend.title(kind), []
+
+
+# Type -> who draws its slider, and the parameter that it moves.
+_MOVED: dict[str, tuple[Callable[[Case, VectorSet], Drawn], str]] = {
+    "ivf": (_ivf, "nprobe"),
+    "lsh": (_lsh, "nbits"),
+    "pq": (_pq, "m"),
+}
 
 
 def _beside(options: list[int], chosen: int) -> list[int]:

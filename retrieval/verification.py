@@ -27,8 +27,7 @@ from indexing.base import Floats, Ints
 Model = Literal["affine", "homography"]
 
 MAX_DISTANCE = 0.9  # L2 distance between unit vectors
-RESIDUAL_PX = 10.0  # at REFERENCE_SIDE
-REFERENCE_SIDE = 1_024  # px of the longer side of the photos that RESIDUAL_PX was made for
+RESIDUAL_PX = 10.0  # at the size at which features are extracted
 FEWEST_MATCHES = 4
 TRIALS = 1_000
 CONFIDENCE = 0.999
@@ -54,15 +53,6 @@ class Verification:
     putatives: Ints
 
 
-def residual_for(width: int, height: int) -> float:
-    """The allowed residual in px of a photo: 10 px at a longer side of 1,024 px, in proportion.
-
-    Keypoints are in px of the original photo, while DELF's 10 px are meant at the size at which
-    features are extracted.
-    """
-    return RESIDUAL_PX * max(width, height) / REFERENCE_SIDE
-
-
 def verify(
     query_xy: Floats,
     query_desc: Floats,
@@ -82,7 +72,7 @@ def verify(
         photo_xy: (m, 2) px.
         photo_desc: (m, D) float32, unit length.
         max_distance: L2 distance below which a nearest neighbour is a match.
-        residual_px: px of the photo between a moved point and its match, see ``residual_for``.
+        residual_px: px of the photo between a moved point and its match.
         mutual: keep only matches that are nearest in both directions.
         seed: of RANSAC.
 

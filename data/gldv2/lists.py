@@ -13,22 +13,21 @@ import dataclasses
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 from data import artefact
-from data.errors import PlaygroundError
-from data.gldv2_http import ChangedError, Remote, RestartError, Web, WebError
+from data.errors import Invalid, PlaygroundError
 from data.glr21 import LABELS, PHOTO_ID, SOLUTION, Split, csv_rows, title_words
+from data.http import ChangedError, Remote, RestartError, Web, WebError
+from data.progress import Progress
 
 BASE_URL = "https://s3.amazonaws.com/google-landmark"
 SHARDS = {"train": 500, "index": 100, "test": 20}
 PHOTOS = {"train": 4_132_914, "index": 761_757, "test": 117_577}
 CLEAN = "train_clean.csv"
 ATTRIBUTION = "train_attribution.csv"
-Progress = Callable[[int, int, str], None]
-"""Called as (done, total, text); total 0 means unknown."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Wanted:
     def check(self) -> None:
         """Refuse parameters that cannot be."""
         if self.split not in get_args(Split):
-            raise PlaygroundError(
+            raise Invalid(
                 f"{self.split!r} is no split to make a collection of. Legal: index, train (the "
                 f"photos of test come along as queries of index)."
             )
@@ -88,14 +87,14 @@ class Wanted:
         for name, low in least.items():
             value = getattr(self, name)
             if value is not None and value < low:
-                raise PlaygroundError(f"{name} is {value}. Legal: at least {low}.")
+                raise Invalid(f"{name} is {value}. Legal: at least {low}.")
         if self.max_photos is not None and self.max_photos < self.min_photos:
-            raise PlaygroundError(
+            raise Invalid(
                 f"max_photos is {self.max_photos}, min_photos {self.min_photos}. Legal: "
                 f"max_photos at least min_photos."
             )
         if self.clean and self.split != "train":
-            raise PlaygroundError(
+            raise Invalid(
                 "The clean set is a part of the split train; index has none. Use --split train, "
                 "or leave --clean out."
             )

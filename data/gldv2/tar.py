@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from data.gldv2_http import Remote, Web
+from data.http import Remote, Web
 
 BLOCK = 512
 MAX_PHOTO = 256 << 20  # bytes; a header that claims more is no header of a photo

@@ -213,11 +213,11 @@ class Web:
                         status,
                     )
                 yield response
-        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-            raise WebError(
-                f"{url} is no address of a file. Legal: http:// and https://."
-            ) from error
-        except requests.exceptions.MissingSchema as error:
+        except (
+            requests.exceptions.InvalidURL,
+            requests.exceptions.InvalidSchema,
+            requests.exceptions.MissingSchema,
+        ) as error:
             raise WebError(
                 f"{url} is no address of a file. Legal: http:// and https://."
             ) from error

@@ -3,7 +3,7 @@
 As in DELF's retrieval system (H. Noh et al., Large-Scale Image Retrieval with Attentive Deep
 Local Features, ICCV 2017, https://arxiv.org/abs/1612.06321): all descriptors of the collection
 lie in one index; each query descriptor's nearest ones point to photos, and the photos with most
-matches are then verified geometrically, see ``indexing.verification``.
+matches are then verified geometrically, see ``retrieval.verification``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from indexing.base import BuiltIndex, Floats, Ints
 
@@ -31,15 +30,6 @@ def default_neighbours(photos: int) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
-class Tentatives:
-    """Matches of one photo before verification, in the order of the query's rows."""
-
-    query_rows: Ints  # (m,) rows of the query's descriptors, each at most once
-    database_rows: Ints  # (m,) rows of the indexed matrix
-    distances: Floats  # (m,) in the index's unit
-
-
-@dataclasses.dataclass(frozen=True)
 class Votes:
     """Photos that got votes: most votes first, then smaller mean distance, then position.
 
@@ -52,17 +42,9 @@ class Votes:
     photos: Ints
     votes: Ints
     mean_distance: Floats
-    _starts: dict[int, tuple[int, int]] = dataclasses.field(repr=False)
-    _matches: tuple[Ints, Ints, Floats] = dataclasses.field(repr=False)
 
     def __len__(self) -> int:
         return len(self.photos)
-
-    def tentatives(self, photo: int) -> Tentatives:
-        """The matches behind a photo's votes; empty where it has none."""
-        start, stop = self._starts.get(int(photo), (0, 0))
-        queries, rows, distances = self._matches
-        return Tentatives(queries[start:stop], rows[start:stop], distances[start:stop])
 
 
 def vote(
@@ -97,8 +79,7 @@ def vote(
     query_of, photo_of = hits.queries, np.searchsorted(offsets, hits.ids, side="right") - 1
     # Hits are sorted by distance within a query, so the first of a pair is its nearest match.
     _, first = np.unique(query_of * photos + photo_of, return_index=True)
-    query_of, photo_of = query_of[first], photo_of[first]
-    rows, distances = hits.ids[first], hits.distances[first]
+    photo_of, distances = photo_of[first], hits.distances[first]
 
     votes = np.bincount(photo_of, minlength=photos).astype(np.int64)
     sums = np.bincount(photo_of, weights=distances, minlength=photos)
@@ -106,13 +87,4 @@ def vote(
     means = (sums[voted] / votes[voted]).astype(np.float32)
     ranking = np.lexsort((voted, means, -votes[voted]))
 
-    by_photo = np.argsort(photo_of, kind="stable")
-    stops = np.cumsum(votes)
-    starts = {int(p): (int(stops[p] - votes[p]), int(stops[p])) for p in voted}
-    matches = (query_of[by_photo], rows[by_photo], distances[by_photo])
-    return Votes(voted[ranking], votes[voted][ranking], means[ranking], starts, matches)
-
-
-def photo_of_rows(offsets: Ints, rows: NDArray[np.int64]) -> Ints:
-    """The photo that each row of the indexed matrix belongs to."""
-    return (np.searchsorted(offsets, rows, side="right") - 1).astype(np.int64)
+    return Votes(voted[ranking], votes[voted][ranking], means[ranking])

@@ -1,0 +1,1 @@
+"""Online: from a query and a recipe to ranked hits."""

@@ -1,0 +1,507 @@
+"""Search without a user interface: a collection, a recipe and a query -> ranked hits and timings.
+
+    engine = SearchEngine()
+    query = Query(decode(Path("photo.jpg")), box=(40, 30, 400, 300))
+    result = engine.search("demo", Recipe.of("resnet50", "flat", "aqe:k=5"), query, k=10)
+
+A query is described once and then searched by any number of recipes. The engine is safe to share
+between threads: what it keeps is loaded once and never changed afterwards, and search parameters
+go with the call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Collection as Ids
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data import artefact, store
+from data.errors import Invalid, NotFound, PlaygroundError
+from data.paths import check_name, collections_root
+from data.store import Collection
+from extractors import registry as extractor_registry
+from extractors.base import Features, crop
+from indexing import registry as index_registry
+from indexing.artefacts import (
+    LoadedIndex,
+    Vectors,
+    build_command,
+    extractor_folder,
+    index_folder,
+    load_index,
+    load_vectors,
+)
+from indexing.imported import stored_queries
+from retrieval.cache import Cache
+from retrieval.ranking import STAGES, Described, Hit, Query, Ranking, Recipe, SearchResult
+from retrieval.rerank import registry as rerank_registry
+from retrieval.snapshot import Loaded, Snapshot
+from retrieval.voting import vote
+
+Value = TypeVar("Value")
+
+MAX_K = 10_000
+_TRIES = 5  # a build that replaces what is being loaded is waited for so often
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexStats:
+    """What an index costs; seconds are those of its build, on the machine that built it."""
+
+    n: int
+    dim: int
+    bytes_per_vector: float
+    build_s: float | None
+    extract_s: float | None
+    weights: str
+    runtime: str
+    build_params: dict[str, Any]
+    search_params: dict[str, Any]
+    notes: tuple[str, ...]
+    photos: int = 0
+
+    @property
+    def bytes_per_photo(self) -> float:
+        """The index's bytes over the collection's photos (local: many vectors each)."""
+        return self.bytes_per_vector * self.n / max(1, self.photos)
+
+
+class _Activity:
+    """How many searches began, and how many run now."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self.begun = self.running = 0
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        with self._guard:
+            self.begun += 1
+            self.running += 1
+        try:
+            yield
+        finally:
+            with self._guard:
+                self.running -= 1
+
+
+class SearchEngine:
+    """Loads what a search needs at its first use and keeps it.
+
+    Args:
+        max_extractors: loaded extractors kept at the same time (some 100 MB each with a network).
+        max_indexes: loaded indexes kept.
+        max_queries: described queries kept.
+        max_k: largest legal ``k``; the evaluation raises it, as it ranks whole collections.
+        max_kept: what re-rankers keep in memory, such as graphs and features of photos.
+    """
+
+    def __init__(
+        self,
+        max_extractors: int = 12,
+        max_indexes: int = 96,
+        max_queries: int = 256,
+        max_k: int = MAX_K,
+        max_kept: int = 4096,
+    ) -> None:
+        self._max_k = max_k
+        self._collections: Cache[Collection] = Cache(16)
+        self._extractors: Cache[Loaded] = Cache(max_extractors)
+        self._indexes: Cache[LoadedIndex] = Cache(max_indexes)
+        self._queries: Cache[Described] = Cache(max_queries)
+        self._kept: Cache[Any] = Cache(max_kept)
+        self._activity = _Activity()
+
+    # -- loading -------------------------------------------------------------------------------
+
+    def collection(self, name: str) -> Collection:
+        """The collection in its present state."""
+        check_name(name, "collection")
+        return self._collections.get(
+            (name, _stamp(collections_root() / name)), lambda: store.load(name)
+        )
+
+    def loaded_for(self, members: Collection, extractor: str) -> Loaded:
+        """The descriptors of exactly this state of a collection.
+
+        Raises:
+            PlaygroundError: there are none, or they are of another state.
+        """
+        spec = extractor_registry.canonical(extractor)
+        stamp = _stamp(extractor_folder(members.name, spec))
+        # Labels are no part of the fingerprint, but a result shows them: the object is the state.
+        key = (members.name, id(members), spec, stamp)
+
+        def load() -> Loaded:
+            return Loaded(members, spec, *load_vectors(members, spec))
+
+        return self._extractors.get(key, load)
+
+    def _index(self, loaded: Loaded, index: str) -> LoadedIndex:
+        name, spec = loaded.members.name, loaded.spec
+        stamp = _stamp(index_folder(name, spec, index))
+        key = (name, spec, index, loaded.vectors.version, stamp)
+        return self._indexes.get(key, lambda: load_index(name, spec, index, loaded.vectors))
+
+    def _steady(self, stamps: Callable[[], Hashable], load: Callable[[], Value]) -> Value:
+        """Load; again where an error comes from a build that replaced something meanwhile."""
+        for _ in range(_TRIES):
+            before = stamps()
+            try:
+                return load()
+            except (PlaygroundError, FileNotFoundError):
+                if stamps() == before:
+                    raise
+        return load()
+
+    def _loaded(self, collection: str, extractor: str) -> Loaded:
+        spec = extractor_registry.canonical(extractor)
+        folders = (collections_root() / collection, extractor_folder(collection, spec))
+        return self._steady(
+            lambda: tuple(map(_stamp, folders)),
+            lambda: self.loaded_for(self.collection(collection), spec),
+        )
+
+    def snapshot(
+        self,
+        collection: str,
+        extractor: str,
+        index: str,
+        params: Mapping[str, int] | None = None,
+        exclude: Ids[str] = (),
+    ) -> Snapshot:
+        """One state of everything that a search needs.
+
+        Args:
+            params: search parameters of the index type, over those of its spec.
+            exclude: ids of photos to leave out; unknown ones are ignored.
+
+        Raises:
+            PlaygroundError: something is not built, with the command that builds it.
+        """
+        spec = extractor_registry.canonical(extractor)
+        kind, overrides = index_registry.parse_index_spec(index)
+        chosen: dict[str, Any] = {n: overrides[n] for n in kind.search_names if n in overrides}
+        chosen.update(params or {})
+        folders = (
+            collections_root() / collection,
+            extractor_folder(collection, spec),
+            index_folder(collection, spec, index),
+        )
+
+        def load() -> tuple[Loaded, LoadedIndex]:
+            loaded = self.loaded_for(self.collection(collection), spec)
+            return loaded, self._index(loaded, index)
+
+        loaded, found = self._steady(lambda: tuple(map(_stamp, folders)), load)
+        there = loaded.members
+        excluded = frozenset(there.position(one) for one in exclude if one in there.ids)
+        return Snapshot(self, loaded, found, chosen, excluded)
+
+    def vectors(self, collection: str, extractor: str) -> Vectors:
+        """The collection's descriptors, to look at and never to change."""
+        return self._loaded(collection, extractor).vectors
+
+    def opened(self, collection: str, extractor: str, index: str) -> tuple[Vectors, LoadedIndex]:
+        """The descriptors and a built index over them, to look at and never to change."""
+        state = self.snapshot(collection, extractor, index)
+        return state.loaded.vectors, state.index
+
+    def kept(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """Something derived from what was loaded; see ``View.kept``."""
+        return cast(Value, self._kept.get(key, make))
+
+    def without_queries(self) -> SearchEngine:
+        """The same engine with nothing described yet: what it describes is measured anew."""
+        fresh = copy.copy(self)
+        fresh._queries = Cache(1)
+        return fresh
+
+    def activity(self) -> tuple[int, int]:
+        """Searches that ever began, in all threads, and that run now."""
+        return self._activity.begun, self._activity.running
+
+    # -- queries -------------------------------------------------------------------------------
+
+    def describe(self, collection: str, extractor: str, query: Query) -> Described:
+        """Describe a query, or give back what was made of it before.
+
+        Raises:
+            PlaygroundError: nothing is built for this extractor, or no descriptor of this query
+                was imported.
+        """
+        return self.described(self._loaded(collection, extractor), query)
+
+    def described(self, loaded: Loaded, query: Query) -> Described:
+        """``describe`` for a state that is loaded."""
+        memo = (loaded.members.name, loaded.spec, loaded.vectors.version)
+        found = query.described.get(memo)
+        if found is None:
+            if extractor_registry.is_imported(loaded.spec) and query.id is not None:
+                found = _imported(loaded, query)
+            else:
+                made: list[Described] = []
+
+                def make() -> Described:
+                    made.append(_describe(loaded, query))
+                    return made[0]
+
+                found = self._queries.get((*memo, query.key, query.box), make)
+                if not made:
+                    found = dataclasses.replace(found, cold=False, earlier=True)
+            query.described[memo] = found
+        return found
+
+    # -- search --------------------------------------------------------------------------------
+
+    def search(
+        self,
+        collection: str,
+        recipe: Recipe,
+        query: Query,
+        k: int,
+        *,
+        params: Mapping[str, int] | None = None,
+        exclude: Ids[str] = (),
+    ) -> SearchResult:
+        """Rank the collection's photos for a query.
+
+        Args:
+            k: results wanted, 1 to ``max_k``; a smaller collection gives what it has.
+            params: search parameters of the index type, such as ``{"nprobe": 4}``.
+            exclude: ids of photos that are no results and have no part in re-ranking: the query's
+                own photo.
+
+        Raises:
+            PlaygroundError: nothing is built, or illegal values.
+        """
+        if not 1 <= k <= self._max_k:
+            raise Invalid(f"k = {k} is not possible. Legal: 1 to {self._max_k}.")
+        with self._activity.one():
+            return self._search(collection, recipe, query, k, params, exclude)
+
+    def _search(
+        self,
+        collection: str,
+        recipe: Recipe,
+        query: Query,
+        k: int,
+        params: Mapping[str, int] | None,
+        exclude: Ids[str],
+    ) -> SearchResult:
+        rerankers = [rerank_registry.create(spec) for spec in recipe.rerank]
+        for one in rerankers:
+            one.check(recipe)
+        state = self.snapshot(collection, recipe.extractor, recipe.index, params, exclude)
+        described = self.described(state.loaded, query)
+        timings = {s: described.timings_ms[s] for s in STAGES[:-1]}
+        notes = list(state.index.manifest["notes"])
+        before: dict[int, int] = {}
+        ranking = Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
+        timings["search"] = 0.0
+        if described.empty:
+            notes.append(
+                f"{recipe.extractor} found nothing to describe in this crop. Choose a larger or "
+                f"more detailed region."
+            )
+        else:
+            wanted = max([k, *(one.depth for one in rerankers)])
+            ranking, timings["search"] = _timed(lambda: _first(state, described.features, wanted))
+            before = {int(row): rank for rank, row in enumerate(ranking.rows, 1)}
+        if len(ranking):
+            for spec, one in zip(recipe.rerank, rerankers, strict=True):
+                if one.offline == "needed":
+                    one.prepare(state)
+                given = ranking
+                ranking, timings[spec] = _timed(
+                    lambda one=one, given=given: one.rerank(query, given, state)  # type: ignore[misc]
+                )
+        hits = _hits(state, ranking, k, before if rerankers else {})
+        there = len(state.photos) - len(state.excluded)
+        if hits and len(hits) < min(k, there):
+            notes.append(
+                f"{len(hits)} photos share a feature with the query."
+                if state.local
+                else f"{len(hits)} of {min(k, there)} wanted results: the index looked into a part "
+                f"of the collection only."
+            )
+        timings["total"] = sum(timings.values())
+        shown = {int(row) for row in ranking.rows[:k]}
+        return SearchResult(
+            collection=collection,
+            recipe=recipe,
+            weights=state.loaded.vectors.source,
+            metric=state.index.built.distance,
+            k=k,
+            box=query.box,
+            hits=hits,
+            timings_ms=timings,
+            cold=described.cold,
+            notes=(*notes, *ranking.notes),
+            load_ms=described.timings_ms["load"],
+            earlier=described.earlier,
+            matches={
+                state.photos[row].id: places
+                for row, places in ranking.matches.items()
+                if row in shown
+            },
+        )
+
+    def neighbour_distances(
+        self, collection: str, extractor: str, index: str, query: Query, k: int
+    ) -> list[NDArray[np.float64]]:
+        """How near the k vectors are that an index names, by exact distances (for recall@k).
+
+        Returns:
+            For each vector of the query the exact squared L2 distances, ascending; fewer than k
+            where the index found fewer. Empty for a query in which nothing was found to describe.
+
+        Raises:
+            PlaygroundError: like ``search``.
+        """
+        state = self.snapshot(collection, extractor, index)
+        described = self.described(state.loaded, query)
+        if described.empty:
+            return []
+        queries, found = described.features.vectors, state.index
+        distances = []
+        hits = found.built.search(queries, k, state.params)
+        for vector, (ids, _) in zip(queries, hits, strict=True):
+            rows = ids if found.rows is None else found.rows[ids]
+            difference = np.asarray(state.loaded.vectors.vectors[rows], np.float64) - vector
+            distances.append(np.sort((difference * difference).sum(axis=1)))
+        return distances
+
+    def stats(self, collection: str, extractor: str, index: str) -> IndexStats:
+        """What the vectors and the index cost, from their manifests and build records."""
+        spec = extractor_registry.canonical(extractor)
+        vectors_folder = extractor_folder(collection, spec)
+        folder = index_folder(collection, spec, index)
+        vectors = artefact.read_manifest(vectors_folder)
+        built = artefact.read_manifest(folder)
+        if vectors is None or built is None:
+            raise NotFound(
+                f"The collection {collection} has no {index} index of {spec} yet.",
+                command=f"python -m scripts.build --collection {collection} --extractors {spec} "
+                f"--indexes {index}",
+            )
+        measured = artefact.read_record(vectors_folder)
+        return IndexStats(
+            n=built["n"],
+            dim=built["d"],
+            bytes_per_vector=built["bytes_per_vector"],
+            build_s=artefact.read_record(folder).get("seconds"),
+            extract_s=measured.get("seconds"),
+            weights=str(vectors["identity"]["weights"].get("source", "")),
+            runtime=str(measured.get("runtime", "")),
+            build_params=built["build"],
+            search_params=built["search"],
+            notes=tuple(built["notes"]),
+            photos=vectors["photos"],
+        )
+
+
+def _timed(work: Callable[[], Value]) -> tuple[Value, float]:
+    """What the work gives, and the ms that it took."""
+    start = time.perf_counter()
+    value = work()
+    return value, 1e3 * (time.perf_counter() - start)
+
+
+def _describe(loaded: Loaded, query: Query) -> Described:
+    photo, box, extractor = query.pixels(), query.box, loaded.extractor
+    loading = time.perf_counter()
+    cold = not extractor.loaded
+    extractor.load()
+    start = time.perf_counter()
+    crop(photo, box)
+    cropped = time.perf_counter()
+    prepared = extractor.prepare(photo, box)
+    ready = time.perf_counter()
+    features = extractor.encode(extractor.describe(prepared))
+    done = time.perf_counter()
+    timings = {
+        "decode": query.decode_ms,
+        "crop": 1e3 * (cropped - start),
+        "preprocess": 1e3 * (ready - cropped),
+        "extract": 1e3 * (done - ready),
+        "load": 1e3 * (start - loading) if cold else 0.0,
+    }
+    return Described(features, timings, cold)
+
+
+def _imported(loaded: Loaded, query: Query) -> Described:
+    """A query whose descriptor came with the collection's."""
+    name, spec = loaded.members.name, loaded.spec
+    stored = stored_queries(name, spec)
+    row = stored.rows.get(str(query.id))
+    if row is None:
+        raise NotFound(
+            f"{spec} has no descriptor of the query {query.id} of {name}; it "
+            f"has {len(stored.rows):,}. Import the queries' descriptors too:",
+            command=f"{build_command(name, spec)} --queries FILE",
+        )
+    times = dict.fromkeys((*STAGES[:-1], "load"), 0.0)
+    return Described(Features(stored.vectors[row : row + 1]), times, cold=False)
+
+
+def _first(state: Snapshot, features: Features, k: int) -> Ranking:
+    """What the index alone answers."""
+    if not state.local:
+        return state.search(features.vectors[0], k)
+    offsets = state.loaded.vectors.offsets
+    assert offsets is not None
+    if state.index.rows is not None:  # the index lacks some rows: count its own
+        offsets = np.searchsorted(state.index.rows, offsets).astype(np.int64)
+    votes = vote(state.index.built, features.vectors, offsets, params=state.params)
+    ranking = Ranking(
+        votes.photos,
+        votes.votes.astype(np.float64),
+        {"distance": votes.mean_distance, "votes": votes.votes},
+    )
+    return state.allowed(ranking, k)
+
+
+def _hits(state: Snapshot, ranking: Ranking, k: int, before: Mapping[int, int]) -> list[Hit]:
+    hits = []
+    distances = ranking.columns.get("distance")
+    more = {name: v for name, v in ranking.columns.items() if name != "distance"}
+    for place, row in enumerate(ranking.rows[:k]):
+        photo = state.photos[int(row)]
+        hits.append(
+            Hit(
+                rank=place + 1,
+                id=photo.id,
+                label=photo.label,
+                distance=float("nan") if distances is None else float(distances[place]),
+                score=float(ranking.scores[place]),
+                columns={name: _number(values[place]) for name, values in more.items()},
+                before=before.get(int(row)),
+            )
+        )
+    return hits
+
+
+def _number(value: Any) -> float | int | None:
+    """As JSON has it: whole numbers as such, None for NaN."""
+    number = float(value)
+    if np.isnan(number):
+        return None
+    return int(number) if number.is_integer() else number
+
+
+def _stamp(folder: Any) -> tuple[int, int]:
+    """Changes whenever the artefact or collection in the folder is replaced."""
+    try:
+        stat = (folder / artefact.MANIFEST).stat()
+    except OSError:
+        return (0, 0)
+    return (stat.st_mtime_ns, stat.st_ino)

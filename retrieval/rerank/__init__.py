@@ -1,0 +1,1 @@
+"""What happens after the index: one file per re-ranking method."""

@@ -1,0 +1,75 @@
+"""Measured times: medians by hand, every run described anew, and what disturbed them."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from data import store
+from extractors.hog import Hog
+from indexing.build import build
+from retrieval import clock
+from retrieval.engine import SearchEngine
+from retrieval.ranking import Query, Recipe
+
+
+def test_the_median_and_quartiles_by_hand() -> None:
+    assert clock.Timing.of([5, 1, 4, 2, 3]) == clock.Timing(3, 2, 4, 5)
+    assert clock.Timing.of([7]) == clock.Timing(7, 7, 7, 1)
+
+
+def test_stages_add_up() -> None:
+    timing = clock.Timing(2.0, 1.0, 3.0, 5)
+    assert clock.Measured({"extract": timing, "search": timing}, True).total_ms == 4.0
+
+
+def test_every_run_is_described_anew_and_in_turn(
+    toy_collection: store.Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build("toy", ["hog"], ["flat", "ivf"])
+    engine = SearchEngine()
+    query = Query.of_photo(toy_collection, toy_collection.queries[0])
+    recipes = [Recipe.of("hog", "flat"), Recipe.of("hog", "ivf"), Recipe.of("hog", "flat", "aqe")]
+    engine.search("toy", recipes[0], query, 5)
+    described: list[int] = []
+    real = Hog.describe
+
+    def counting(self: Any, prepared: Any) -> Any:
+        described.append(1)
+        return real(self, prepared)
+
+    monkeypatch.setattr(Hog, "describe", counting)
+    found = clock.measure(engine, "toy", recipes, query, 5, runs=3)
+    assert len(described) == 4 * 3
+    assert list(found) == recipes
+    for recipe, measured in found.items():
+        assert list(measured.stages)[:5] == ["decode", "crop", "preprocess", "extract", "search"]
+        assert list(measured.stages)[5:] == list(recipe.rerank)
+        assert all(timing.runs == 3 for timing in measured.stages.values())
+        assert measured.stages["extract"].median > 0
+        assert measured.alone
+    assert engine.search("toy", recipes[0], query, 5).hits  # the shared engine still has its own
+
+
+def test_other_searches_are_noticed(toy_collection: store.Collection) -> None:
+    build("toy", ["hog"], ["flat"])
+    engine, recipe = SearchEngine(), Recipe.of("hog", "flat")
+    query = Query.of_photo(toy_collection, toy_collection.queries[0])
+    query.pixels()
+    beside = threading.Thread(target=lambda: engine.search("toy", recipe, query, 1))
+    real = clock.Query
+
+    def slow(*arguments: Any, **more: Any) -> Query:
+        if beside.ident is None:
+            beside.start()
+            beside.join()
+        return real(*arguments, **more)
+
+    clock.Query = slow  # type: ignore[misc, assignment]
+    try:
+        found = clock.measure(engine, "toy", [recipe], query, 5, runs=2)
+    finally:
+        clock.Query = real  # type: ignore[misc]
+    assert not found[recipe].alone
