@@ -109,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     run = Run(folder / last, delf.recipe(config, photos, found.sha256, last))
     card = card_of(
-        f"DELF: {config.network}, attention, PCA",
+        f"DELF: {config.network}, attention{', PCA' if config.dim else ''}",
         run.recipe,
         _joined(outcome),
         sum(progress.seconds for progress in outcome.values()),

@@ -169,7 +169,10 @@ def provenance(prog: str, argv: Sequence[str] | None) -> dict[str, Any]:
 
 
 def _without_folders(word: str) -> str:
-    return f"file:{Path(word).name}" if word.startswith("file:") else word
+    if word.startswith("file:"):
+        return f"file:{Path(word).name}"
+    option, equals, value = word.rpartition("=")
+    return f"{option}{equals}{Path(value).name}" if Path(value).is_absolute() else word
 
 
 def commit() -> str:

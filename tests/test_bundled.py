@@ -15,12 +15,13 @@ from extractors import registry
 from extractors.weights import BUNDLED_ROOT, read_state, resolve, training_card
 from scripts.training import leave_one_out
 
-NETWORKS = ("resnet50", "vgg16", "gem-siamese", "gem-siamese-triplet", "delf-resnet50")
+NETWORKS = ("resnet50", "vgg16", "gem-siamese", "gem-siamese-triplet", "delf", "delf-resnet50")
 SPECS = {
     "resnet50": "resnet50",
     "vgg16": "vgg16",
     "gem-siamese": "gem-siamese",
     "gem-siamese-triplet": "gem-siamese:loss=triplet",
+    "delf": "delf",
     "delf-resnet50": "delf:trunk=resnet50",
 }
 
@@ -57,7 +58,8 @@ def test_each_is_whole_and_says_how_it_was_made(name: str) -> None:
 def test_each_describes_a_photo(name: str) -> None:
     extractor = registry.create(SPECS[name])
     source = extractor.weights_identity()["source"]
-    assert source == ("packaged+bundled" if name.startswith("gem-siamese") else "bundled")
+    heads = ("gem-siamese", "gem-siamese-triplet", "delf")  # the packaged trunk stays as it is
+    assert source == ("packaged+bundled" if name in heads else "bundled")
     photo = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     raw = extractor.describe(extractor.prepare(photo))
     extractor.fit([raw] * 2)

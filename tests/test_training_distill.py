@@ -25,7 +25,8 @@ from extractors.training.machine import machine
 from extractors.training.networks import folded, with_batchnorm
 from extractors.training.session import Limits
 from extractors.trunks import vgg16_features
-from extractors.weights import Weights, seeded
+from extractors.weights import Weights, resolve, seeded, training_card
+from scripts import distill_trunk
 
 TINY = distill.DistillConfig(
     network="resnet50",
@@ -240,3 +241,20 @@ def test_nothing_to_learn_from_and_impossible_settings_are_refused(tmp_path: Pat
         trained(tmp_path, Limits(steps=1), dataclasses.replace(TINY, pixels=48, max_pixels=32))
     with pytest.raises(PlaygroundError, match="--batch 1 is not possible"):
         trained(tmp_path, Limits(steps=1), dataclasses.replace(TINY, batch=1))
+
+
+def test_the_script_trains_and_exports_a_trunk_that_extraction_loads(
+    home: Path, tmp_path: Path
+) -> None:
+    save(tmp_path / "pictures" / "a.png", noise(64, 64))
+    words = "--out t --scenes 0 --weights untrained --side 64 --pixels 32 --max-pixels 32 --batch 2"
+    machine_words = "--steps 1 --device cpu --precision fp32"
+    argv = [*words.split(), *machine_words.split(), "--pictures", str(tmp_path / "pictures")]
+    assert distill_trunk.main([*argv, "--pictures-are", "noise"]) == 0
+    path = home / "training" / "t" / "resnet50.safetensors"
+    trunks.trunk("resnet50", resolve("resnet50", f"file:{path}"))
+    card = training_card(path)
+    assert card is not None and card["data"].startswith("1 pictures without labels (noise)")
+    assert str(tmp_path) not in card["command"] and "--pictures pictures" in card["command"]
+    with pytest.raises(PlaygroundError, match=r"no checkpoint in .* yet\. Leave out --export"):
+        distill_trunk.main([*argv, "--out", "other", "--export"])
