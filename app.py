@@ -6,7 +6,7 @@ import logging
 
 import streamlit as st
 
-from pages.parts import backend, entry, looks, startup
+from pages.parts import backend, looks, startup
 from pages.parts.entry import to_search
 
 logging.getLogger("playground").setLevel(logging.INFO)
@@ -16,15 +16,15 @@ def main() -> None:
     st.set_page_config(page_title="Landmark Retrieval Playground", page_icon="🏛️", layout="wide")
     page = st.navigation(
         [
-            st.Page("pages/search.py", title="Search", url_path="start", default=True),
+            st.Page("pages/search/page.py", title="Search", url_path="start", default=True),
             # The default page lives at "/" alone; its own name in an address leads there.
             st.Page(to_search, title="Search", url_path="search", visibility="hidden"),
-            st.Page("pages/accuracy.py", title="Accuracy", url_path="accuracy"),
-            st.Page("pages/tradeoffs.py", title="Trade-offs", url_path="tradeoffs"),
-            st.Page("pages/inside.py", title="Inside the index", url_path="inside"),
-            st.Page("pages/embedding.py", title="Embedding map", url_path="embedding"),
-            st.Page("pages/collections.py", title="Collections", url_path="collections"),
-            st.Page("pages/methods.py", title="Methods", url_path="methods"),
+            st.Page("pages/accuracy/page.py", title="Accuracy", url_path="accuracy"),
+            st.Page("pages/tradeoffs/page.py", title="Trade-offs", url_path="tradeoffs"),
+            st.Page("pages/inside/page.py", title="Inside the index", url_path="inside"),
+            st.Page("pages/embedding/page.py", title="Embedding map", url_path="embedding"),
+            st.Page("pages/collections/page.py", title="Collections", url_path="collections"),
+            st.Page("pages/methods/page.py", title="Methods", url_path="methods"),
         ],
         position="top",
     )
@@ -32,7 +32,7 @@ def main() -> None:
     trouble = startup.begin()
     if trouble:
         st.warning(trouble)
-    with backend.guard("draw this page"), entry.inside_app():
+    with backend.guard("draw this page"):
         page.run()
 
 

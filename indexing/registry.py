@@ -23,7 +23,7 @@ class IndexRow(Row):
     """What is known of a kind of index before its library is imported."""
 
     colour: str = ""  # of its points in charts; empty: a free one
-    view: str = ""  # pages/parts/inside_<view>.py draws it; empty: it cannot be looked into
+    view: str = ""  # pages/inside/<view>.py draws it; empty: it cannot be looked into
     basic: bool = True  # "all" stands for it, too, and the build form offers it
 
 

@@ -38,7 +38,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, 
 def page() -> AppTest:
     test = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=30)
     test.run()
-    test.switch_page("pages/collections.py").run()
+    test.switch_page("pages/collections/page.py").run()
     assert not test.exception, [one.value for one in test.exception]
     return test
 

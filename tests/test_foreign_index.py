@@ -150,7 +150,7 @@ def page(name: str, **params: Any) -> AppTest:
         mock.patch("pages.parts.startup.begin", return_value=""),
     ):
         test.run()
-        return fine(test.switch_page(f"pages/{name}.py").run())
+        return fine(test.switch_page(f"pages/{name}/page.py").run())
 
 
 def fine(test: AppTest) -> AppTest:

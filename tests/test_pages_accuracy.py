@@ -26,8 +26,10 @@ from evaluation.statistics import Comparison
 from indexing.build import build
 from indexing.jobs import Job
 from indexing.progress import Stage
-from pages.parts import accuracy, backend
-from pages.parts.accuracy_table import frame
+from pages.accuracy import words
+from pages.accuracy.table import frame
+from pages.parts import backend
+from pages.parts.evaluated import mean_name, one_per_pair
 from scripts import evaluate as script
 from scripts.console import call
 
@@ -64,7 +66,7 @@ def page(**params: str) -> AppTest:
     for name, value in params.items():
         test.query_params[name] = value
     test.run()
-    return fine(test.switch_page("pages/accuracy.py").run())
+    return fine(test.switch_page("pages/accuracy/page.py").run())
 
 
 def fine(test: AppTest) -> AppTest:
@@ -145,7 +147,7 @@ def test_a_failed_evaluation_is_told_once(home: Path) -> None:
         backend, "jobs", side_effect=lambda name=None: [job] * (name == job.collection)
     ):
         test = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=60).run()
-        test.switch_page("pages/accuracy.py").run()
+        test.switch_page("pages/accuracy/page.py").run()
         assert "The disk is full" in test.error[0].value
         test.button(key="dismiss_evaluation").click().run()
         fine(test)
@@ -250,18 +252,18 @@ def rows(home: Path) -> list[Row]:
 
 
 def test_downloads(rows: list[Row]) -> None:
-    line = accuracy.flat(rows[0])
+    line = words.flat(rows[0])
     assert line["map"] == rows[0].map
     assert (line["map_ci_low"], line["map_ci_high"]) == rows[0].interval()
     assert line["hard map"] == rows[0].means["hard"]["ap"]
-    listed = json.loads(accuracy.as_json(rows))
+    listed = json.loads(words.as_json(rows))
     assert [one["index"] for one in listed] == ["flat", "pq"]
     assert listed[0]["map_ci"] == list(rows[0].interval() or ())
 
 
 def test_the_report_is_that_of_the_command(rows: list[Row]) -> None:
     from evaluation import report
-    from pages.parts.accuracy_table import report_of
+    from pages.accuracy.table import report_of
 
     collection = store.load(NAME)
     assert report_of(collection, rows) == report.render(rows, collection)
@@ -280,10 +282,10 @@ def test_out_of_date_rows_come_last_without_a_test(rows: list[Row]) -> None:
 
 def test_untrained_is_said(rows: list[Row]) -> None:
     row = dataclasses.replace(rows[0], weights="untrained")
-    assert accuracy.weights(row) == "untrained"
-    assert accuracy.untrained(row)
+    assert words.weights(row) == "untrained"
+    assert words.untrained(row)
     truth = Truth(frozenset())
-    strip = accuracy.strip("r", "t", "b", row.queries[0], row, "medium", truth, 3)
+    strip = words.strip("r", "t", "b", row.queries[0], row, "medium", truth, 3)
     assert ["random weights", "red"] in strip["badges"]
     assert len(strip["hits"]) == 3
 
@@ -291,15 +293,15 @@ def test_untrained_is_said(rows: list[Row]) -> None:
 def test_one_row_per_pair_prefers_current_ones_and_the_usual_k(rows: list[Row]) -> None:
     stale = dataclasses.replace(rows[0], stale="old")
     other = dataclasses.replace(rows[0], k=20)
-    assert accuracy.one_per_pair([other, rows[0]]) == [rows[0]]
-    assert accuracy.one_per_pair([stale, other]) == [other]
+    assert one_per_pair([other, rows[0]]) == [rows[0]]
+    assert one_per_pair([stale, other]) == [other]
 
 
 def test_missing_pairs_count_out_of_date_ones(rows: list[Row]) -> None:
     ready = {"hog": ["flat", "ivf"]}
-    assert accuracy.missing(rows, ready) == [("hog", "ivf")]
+    assert words.missing(rows, ready) == [("hog", "ivf")]
     old = [dataclasses.replace(row, stale="old") for row in rows]
-    assert accuracy.missing(old, ready) == [("hog", "flat"), ("hog", "ivf")]
+    assert words.missing(old, ready) == [("hog", "flat"), ("hog", "ivf")]
 
 
 @pytest.mark.parametrize(
@@ -317,7 +319,7 @@ def test_missing_pairs_count_out_of_date_ones(rows: list[Row]) -> None:
     ],
 )
 def test_the_paired_test_in_plain_words(test: Comparison, says: str) -> None:
-    assert says in accuracy.sentence(("A", "B"), (0.5, 0.4), test, "ap")
+    assert says in words.sentence(("A", "B"), (0.5, 0.4), test, "ap")
 
 
 def test_every_protocol_has_its_numbers_explained() -> None:
@@ -325,9 +327,9 @@ def test_every_protocol_has_its_numbers_explained() -> None:
 
     for name in registry.names():
         protocol = registry.protocol(name)
-        words = dict(accuracy.glossary(protocol, 10))
-        assert {accuracy.mean_name(measure) for measure in protocol.measures} <= set(words)
-        assert "Recall@10" in words
+        known = dict(words.glossary(protocol, 10))
+        assert {mean_name(measure) for measure in protocol.measures} <= set(known)
+        assert "Recall@10" in known
 
 
 class Recorded:

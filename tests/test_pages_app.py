@@ -49,7 +49,7 @@ def app(page: str | None = None, **params: Any) -> AppTest:
         test.query_params[name] = value
     test.run()
     if page is not None:
-        test.switch_page(f"pages/{page}.py").run()
+        test.switch_page(f"pages/{page}/page.py").run()
     return test
 
 
@@ -211,8 +211,8 @@ def test_an_upload_is_turned_upright_and_kept_over_a_page_switch(fake: Any, home
     test.file_uploader(key="w_upload").set_value(("a.jpg", jpeg(home), "image/jpeg"))
     fine(test.run())
     assert engine.described[-1][2] == (400, 300, 3)
-    fine(test.switch_page("pages/methods.py").run())
-    fine(test.switch_page("pages/search.py").run())
+    fine(test.switch_page("pages/methods/page.py").run())
+    fine(test.switch_page("pages/search/page.py").run())
     assert "Still searching with **a.jpg**" in captions(test)
     assert "query" not in test.query_params
 
@@ -241,8 +241,8 @@ def test_settings_survive_a_page_switch(fake: Any) -> None:
     test.slider(key="w_k").set_value(33)
     test.pills(key="w_extractors").set_value(["bovw"])
     fine(test.run())
-    fine(test.switch_page("pages/collections.py").run())
-    fine(test.switch_page("pages/search.py").run())
+    fine(test.switch_page("pages/collections/page.py").run())
+    fine(test.switch_page("pages/search/page.py").run())
     assert test.slider(key="w_k").value == 33
     assert test.pills(key="w_extractors").value == ["bovw"]
 

@@ -45,7 +45,7 @@ def roxford(folder: Path, missing: int = 0) -> Path:
 def form(kind: str) -> AppTest:
     test = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=30)
     test.run()
-    test.switch_page("pages/collections.py").run()
+    test.switch_page("pages/collections/page.py").run()
     test.segmented_control(key="i_kind").set_value(kind)
     return fine(test.run())
 

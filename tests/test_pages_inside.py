@@ -57,7 +57,7 @@ def page(name: str = "inside", index: str | None = None) -> AppTest:
     test = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=60)
     test.query_params["collection"] = NAME
     test.run()
-    fine(test.switch_page(f"pages/{name}.py").run())
+    fine(test.switch_page(f"pages/{name}/page.py").run())
     if index is not None:
         choose(test, "in_index", index)
     return test
@@ -228,9 +228,9 @@ def test_the_query_is_carried_over_and_can_be_changed(home: Path) -> None:
     test.segmented_control(key="w_source").set_value("photo")
     fine(test.run())
     assert "whole photo, 360 x 260 px" in text(test)
-    fine(test.switch_page("pages/search.py").run())
+    fine(test.switch_page("pages/search/page.py").run())
     assert test.session_state["settings"].source == "photo"
-    fine(test.switch_page("pages/inside.py").run())
+    fine(test.switch_page("pages/inside/page.py").run())
     assert "whole photo, 360 x 260 px" in text(test)
 
 

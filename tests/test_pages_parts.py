@@ -13,8 +13,9 @@ from ui_fakes import FakeStats
 
 from data.base import Photo
 from data.store import Collection
-from pages.parts import compare, plots, region, settings, table, text
+from pages.parts import compare, plots, region, settings, text
 from pages.parts.settings import Settings
+from pages.search import table
 from retrieval.compare import Truth, truth_of
 from retrieval.ranking import Hit, Recipe, SearchResult
 

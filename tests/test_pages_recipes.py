@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from evaluation.run import evaluate
 from indexing.build import build
-from pages.parts import tradeoffs_recipes
+from pages.tradeoffs import recipes
 
 
 def test_a_point_per_recipe(toy_collection: object) -> None:
     build("toy", ["hog"], ["flat"])
     rows = evaluate("toy", ["hog"], ["flat"], reranks=["none", "aqe:k=2"])
-    lines = tradeoffs_recipes.points(rows)
+    lines = recipes.points(rows)
     by_name = {line["rerank"]: line for line in lines}
     assert set(by_name) == {"none", "AQE k=2"}
     for row, name in zip(rows, ("none", "AQE k=2"), strict=True):

@@ -21,7 +21,7 @@ def test_every_reranker_has_a_card(
     test = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=60)
     test.run()
     test.query_params["m_kind"] = "Re-rankers"
-    test.switch_page("pages/methods.py").run()
+    test.switch_page("pages/methods/page.py").run()
     test.pills(key="m_rerank").set_value(name).run()
     assert not test.exception and not test.error
     card = registry.card(name)

@@ -25,8 +25,10 @@ from indexing import jobs
 from indexing.build import build
 from indexing.jobs import Job
 from indexing.progress import Stage
-from pages.parts import backend, tradeoffs_answer, tradeoffs_live
-from pages.parts import tradeoffs_data as data
+from pages.parts import backend
+from pages.tradeoffs import answer as answers
+from pages.tradeoffs import data
+from pages.tradeoffs.live import mean_recall
 from scripts import benchmark
 from tests.test_evaluation_report import check
 
@@ -140,7 +142,7 @@ def page(**params: str) -> AppTest:
     for name, value in params.items():
         test.query_params[name] = value
     test.run()
-    return fine(test.switch_page("pages/tradeoffs.py").run())
+    return fine(test.switch_page("pages/tradeoffs/page.py").run())
 
 
 def fine(test: AppTest) -> AppTest:
@@ -291,7 +293,7 @@ def test_the_next_steps_of_a_slider_are_built_ahead(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ahead: list[str] = []
-    monkeypatch.setattr(tradeoffs_answer, "prepare", lambda _, spec, __: ahead.append(spec))
+    monkeypatch.setattr(answers, "prepare", lambda _, spec, __: ahead.append(spec))
     test = page()
     test.segmented_control(key="t_live").set_value("lsh")
     fine(test.run())
@@ -343,7 +345,7 @@ def test_missed_and_wrong_are_marked_and_the_own_photo_is_left_out(home: Path) -
     query = np.asarray(vectors.vectors[0])
     exact = live.exact(vectors, query, 4)
     assert exact.rows[0] == 0
-    kept = tradeoffs_answer.without(exact, 0, 3)
+    kept = answers.without(exact, 0, 3)
     assert 0 not in kept.rows and len(kept.rows) == 3 and kept.photo_ids == exact.photo_ids[1:]
     index = live.build(vectors, "lsh:nbits=8")
     answer = index.answer(query, 4)
@@ -353,9 +355,9 @@ def test_missed_and_wrong_are_marked_and_the_own_photo_is_left_out(home: Path) -
 
 def test_mean_recall_of_an_exact_index_is_one(home: Path) -> None:
     vectors = padding.open_set(NAME, "hog")
-    recall, spent = tradeoffs_live.mean_recall(vectors, live.build(vectors, "flat"), {})
+    recall, spent = mean_recall(vectors, live.build(vectors, "flat"), {})
     assert recall == 1.0 and spent > 0
-    poor, _ = tradeoffs_live.mean_recall(vectors, live.build(vectors, "lsh:nbits=8"), {})
+    poor, _ = mean_recall(vectors, live.build(vectors, "lsh:nbits=8"), {})
     assert poor < 1.0
 
 

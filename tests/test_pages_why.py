@@ -14,7 +14,7 @@ from indexing.build import build
 
 
 def page() -> None:
-    """What ``pages.search`` does with a click, without the page around it."""
+    """What ``pages.search.page`` does with a click, without the page around it."""
     import streamlit as st
 
     from data import store

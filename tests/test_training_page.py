@@ -12,7 +12,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from extractors.weights import measured_tables
-from pages.parts import training
+from pages.methods import training
 
 CARD: dict[str, Any] = {
     "title": "GeM-Siamese, resnet50 trunk, triplet loss",
@@ -69,7 +69,7 @@ def shown() -> AppTest:
     """What the part draws for gem-siamese."""
 
     def script() -> None:
-        from pages.parts import training
+        from pages.methods import training
 
         training.report("gem-siamese")
 

@@ -433,7 +433,7 @@ def test_the_methods_page_offers_the_downloads(
 
     streamlit.cache_resource.clear()
     test = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=30).run()
-    test.switch_page("pages/methods.py").run()
+    test.switch_page("pages/methods/page.py").run()
     test.segmented_control(key="m_kind").set_value("Weights")
     test.run()
     assert not test.exception

@@ -234,3 +234,9 @@ def _kept(key: str, collection: Collection, fresh: bool) -> Query | None:
             placeholder="Unknown: results are neither right nor wrong",
         )
     return of_file(name, data, label)
+
+
+def crop_of(query: Query, box: Box | None) -> RGB:
+    """The pixels that are searched."""
+    x0, y0, x1, y1 = box or region.whole(query.size)
+    return query.pixels[y0:y1, x0:x1]

@@ -1,4 +1,4 @@
-"""The networks' weights: what is here, and buttons to download the rest (Methods, Search)."""
+"""Downloads of the networks' weights, and the offer of ImageNet's beside results."""
 
 from __future__ import annotations
 
@@ -100,59 +100,7 @@ def fetches() -> Fetches:
     return Fetches()
 
 
-def panel() -> None:
-    """The table of weights, the button, and the running download."""
-    from extractors.weights import TABLE, find, source_words, timm_files
-
-    rows = list(dict.fromkeys((*TABLE, *_presets(), *timm_files())))
-    here = {row.file: find(row) is not None for row in rows}
-    st.markdown(
-        "Nothing is downloaded unless you ask for it. Files come from their authors' servers, are "
-        "verified, and are read without running code from them."
-    )
-    lines = [
-        {
-            "Network": row.network,
-            "Source": source_words(row.source),
-            "Here": here[row.file],
-            "Licence": row.licence,
-            "About": row.note,
-        }
-        for row in rows
-    ]
-    st.dataframe(lines, hide_index=True, width="stretch")
-    last = fetches().last
-    if last is not None and last.running:
-        st.fragment(_running, run_every=EVERY)()
-        return
-    if last is not None:
-        _ended(last)
-    absent = [row for row in rows if row.url and not here[row.file]]
-    missing = {f"{row.network} ({row.file})": row for row in absent}
-    if missing:
-        chosen = st.selectbox("File to download", list(missing), key="w_file")
-        if st.button("Download", key="w_download") and chosen is not None:
-            fetches().start(missing[chosen])
-            st.rerun()
-    st.caption(
-        "A file that you have already: `python -m scripts.weights import NAME FILE`. After a "
-        "download, build the extractor again. Any other network of timm: "
-        "`python -m scripts.weights download timm:NAME`, then build `timm:model=NAME`."
-    )
-
-
-def _presets() -> list[WeightFile]:
-    """Files of the timm models that are a good start; none where timm is not installed."""
-    from extractors import timm_names
-    from extractors.weights import known
-
-    try:
-        return [row for name in timm_names.PRESETS for row in known(f"{timm_names.PREFIX}{name}")]
-    except PlaygroundError:
-        return []
-
-
-def _running() -> None:
+def show_running() -> None:
     with backend.guard("show the download"):
         last = fetches().last
         if last is None or not last.running:
@@ -166,7 +114,7 @@ def _running() -> None:
             st.toast("The download is being stopped. What has arrived is kept.")
 
 
-def _ended(last: Fetch) -> None:
+def show_ended(last: Fetch) -> None:
     if not last.error:
         st.success(f"{plain(last.row.file)} is here.")
         return
@@ -174,9 +122,6 @@ def _ended(last: Fetch) -> None:
     if st.button("Dismiss", key="w_dismiss"):
         fetches().dismiss()
         st.rerun()
-
-
-# The Search page
 
 
 def offer(collection: str, rows: Sequence[Row]) -> None:
@@ -194,7 +139,7 @@ def offer(collection: str, rows: Sequence[Row]) -> None:
     for network in networks:
         _offer(collection, network, last)
     if last is not None and last.running:
-        st.fragment(_running, run_every=EVERY)()
+        st.fragment(show_running, run_every=EVERY)()
 
 
 def _offer(collection: str, network: str, last: Fetch | None) -> None:
