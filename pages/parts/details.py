@@ -25,6 +25,7 @@ def show_photo(
     verdict: bool | None = None,
     after: Callable[[], None] | None = None,
     reason: why.Why | None = None,
+    on_dismiss: Callable[[], None] | None = None,
 ) -> None:
     """Open the dialog; see ``_body`` for what is in it.
 
@@ -36,8 +37,11 @@ def show_photo(
         verdict: whether it shows the query's landmark.
         after: what to do once the photo was made the query; None: draw this page again.
         reason: what explains the hit; None: the photo alone.
+        on_dismiss: called when the dialog is closed.
     """
-    opened = st.dialog(plain(backend.caption(members, photo)), width="large")(_body)
+    opened = st.dialog(
+        plain(backend.caption(members, photo)), width="large", on_dismiss=on_dismiss or "ignore"
+    )(_body)
     opened(members, photo, hit, where, verdict, after, reason)
 
 

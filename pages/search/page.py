@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from data.store import Collection
 
 
+_OPEN = "open_hit"  # in the session: whose dialog is open, and of which results
+
+
 def main() -> None:
     beside = looks.heading(
         "Search", "Crop a landmark, then see what each method finds and how long it takes."
@@ -155,9 +158,15 @@ def _results(
     }
     data = compare.payload(rows, thumbnails, labels, titles)
     data["key"] = _digest(data["rows"], collection.fingerprint)
-    opened = results.results_grid(data, key="grid")
-    if opened is not None:
+    clicked = results.results_grid(data, key="grid")
+    if clicked is not None:
+        st.session_state[_OPEN] = (data["key"], clicked)
+    # A run that begins while the dialog is open (a build that ended, a late box) must not shut it.
+    of, opened = st.session_state.get(_OPEN, (None, None))
+    if opened is not None and of == data["key"]:
         _open(collection, chosen, box, rows, opened)
+    else:
+        _close()
 
 
 def _truth_sentence(row: compare.Row) -> str:
@@ -172,6 +181,10 @@ def _truth_sentence(row: compare.Row) -> str:
 
 def _digest(rows: object, fingerprint: str) -> str:
     return hashlib.sha1(json.dumps([rows, fingerprint]).encode()).hexdigest()
+
+
+def _close() -> None:
+    st.session_state.pop(_OPEN, None)
 
 
 def _open(
@@ -195,6 +208,8 @@ def _open(
                 where,
                 verdict,
                 reason=why.Why(row.result, chosen, box),
+                after=_close,
+                on_dismiss=_close,
             )
             return
 
