@@ -6,6 +6,7 @@ limited before and while reading; links, encrypted entries and archives inside a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import lzma
@@ -35,6 +36,7 @@ class Limits:
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CHUNK = 1 << 20
+_UTF8 = 0x800  # the flag of an entry whose name is UTF-8
 _DIRECTORY_ENTRY = b"PK\x01\x02"
 _DIRECTORY_END = b"PK\x05\x06"
 _DIRECTORY_END_64 = b"PK\x06\x06"
@@ -77,11 +79,16 @@ class ZipSource:
             entries = self._entries(archive)
             left_out = _top_folder([name for _, name, reason in entries if reason is None])
             ids = names.Ids()
+            passed = names.PassedOver()
             for number, (info, name, reason) in enumerate(entries):
                 shown = names.printable(f"{self.name}/{name}")
                 if reason is not None:
                     if reason:
                         yield Skipped(shown, reason)
+                    elif PurePosixPath(name).suffix.lower() in names.PHOTO_SUFFIXES:
+                        folder = names.system_folder(PurePosixPath(name).parts)
+                        if folder is not None:
+                            passed.count(folder)
                     continue
                 file = name.removeprefix(left_out)
                 # Our own name: nothing the archive says becomes a path.
@@ -92,8 +99,9 @@ class ZipSource:
                     yield Skipped(shown, broken)
                     continue
                 top, slash, _ = file.partition("/")
-                label = names.printable(top)[:200] if slash else None
+                label = names.label(top) if slash else None
                 yield Candidate(id=ids.of(file), path=path, file=shown, label=label)
+            yield from passed.lines()
 
     def count(self) -> int:
         with self._opened() as archive:
@@ -142,9 +150,8 @@ class ZipSource:
             )
         judged = []
         for info in infos:
-            # Some Windows programs write backslashes.
-            name = info.filename.replace("\\", "/")
-            judged.append((info, name, self._judge(archive, info, name)))
+            name = _name_of(info)
+            judged.append((info, _tidy(name), self._judge(archive, info, name)))
         return sorted(judged, key=lambda entry: entry[1])
 
     def _judge(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> str | None:
@@ -222,6 +229,27 @@ def _head(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
             return bytes(packed.read(16))
     except Exception:
         return b""  # only asked to be helpful about files that are passed over anyway
+
+
+def _name_of(info: zipfile.ZipInfo) -> str:
+    """An entry's name with slashes.
+
+    Many programs write UTF-8 without the flag that says so, which zipfile then takes for cp437;
+    text in another encoding is next to never legal UTF-8.
+    """
+    name = info.filename
+    if not info.flag_bits & _UTF8 and info.filename == info.orig_filename.split("\0")[0]:
+        with contextlib.suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    # Some Windows programs write backslashes.
+    return name.replace("\\", "/")
+
+
+def _tidy(name: str) -> str:
+    """Without the parts "." and "", which are no folders; others stay as they are."""
+    if name.startswith("/") or name.endswith("/"):
+        return name
+    return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
 def _top_folder(files: list[str]) -> str:

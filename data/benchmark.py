@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-from data import names, photos
+from data import names, photos, walk
 from data.base import Box, Candidate, Skipped
 from data.errors import PlaygroundError
 from data.photos import BadPhoto
@@ -256,12 +255,18 @@ class PhotoFiles:
 
 
 def photos_below(folder: Path) -> Iterator[str]:
-    """Relative names of all photos below a folder, sorted; hidden ones are left out."""
-    for place, subfolders, files in os.walk(folder):
-        subfolders[:] = sorted(name for name in subfolders if not names.hidden((name,)))
-        for name in sorted(files):
-            if not names.hidden((name,)) and Path(name).suffix.lower() in names.PHOTO_SUFFIXES:
-                yield (Path(place) / name).relative_to(folder).as_posix()
+    """Relative names of all photos below a folder, sorted; hidden ones are left out.
+
+    The files of a folder come before those of its sub-folders.
+    """
+    files = [one[1] for one in walk.files(folder) if not isinstance(one, Skipped)]
+    files = [one for one in files if Path(one).suffix.lower() in names.PHOTO_SUFFIXES]
+
+    def order(file: str) -> list[tuple[bool, str]]:
+        *folders, name = file.split("/")
+        return [*((True, one) for one in folders), (False, name)]
+
+    yield from sorted(files, key=order)
 
 
 def safe_path(name: str) -> bool:

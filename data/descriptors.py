@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -36,7 +37,7 @@ SUFFIXES = (".npy", ".parquet", ".mat")
 BLOCK = 4096  # rows read at a time
 MAX_DIM = 65_536
 _SHOWN = 5
-_EPS = 1e-6  # as in extractors.base.l2_normalise
+_NUMBERED = re.compile(r"(.*?)(\d{1,6})")
 _UNIT = 1e-3  # norms closer to 1 than this count as unit already
 
 
@@ -50,17 +51,17 @@ class Matrix:
     path: Path
     rows: int
     dim: int
-    blocks: Callable[[], Iterator[Floats]]  # (n, dim) each, raw, in order
+    blocks: Callable[[], Iterator[NDArray[Any]]]  # (n, dim) each, raw, in order
     ids: tuple[str, ...] | None = None
+    left_out: tuple[str, ...] = ()  # columns of numbers that are no part of the vectors
 
 
 @dataclasses.dataclass(frozen=True)
 class Norms:
-    """L2 norms as they were before normalising; ``zero`` rows describe nothing."""
+    """L2 norms as they were before normalising; rows of length 0 are refused."""
 
     least: float
     greatest: float
-    zero: int
 
     @property
     def unit(self) -> bool:
@@ -138,11 +139,13 @@ def fill(
         whose: the ids of ``into``'s rows, for the error.
 
     Raises:
-        PlaygroundError: a row is not finite, or the file ends early.
+        PlaygroundError: a row is not finite or has no direction, or the file ends early.
     """
     if len(positions) != matrix.rows or into.shape[1] != matrix.dim:
         raise ValueError(f"{len(positions)} positions for {matrix.rows} rows, into {into.shape}")
-    least, greatest, zero, done = np.inf, 0.0, 0, 0
+    least, greatest, done = np.inf, 0.0, 0
+    zero: list[str] = []
+    name = names.printable(matrix.path.name)
     for block in matrix.blocks():
         places = positions[done : done + len(block)]
         done += len(block)
@@ -150,31 +153,41 @@ def fill(
         places = places[places >= 0]
         if not len(places):
             continue
-        # In float64: squares of large half floats overflow float32.
-        norms = np.linalg.norm(block.astype(np.float64), axis=1)
-        bad = np.flatnonzero(~np.isfinite(norms))
+        # In float64 and by its greatest number: squares of large ones overflow, those of small
+        # ones vanish.
+        block = block.astype(np.float64)
+        greatest_of = np.abs(block).max(axis=1)
+        bad = np.flatnonzero(~np.isfinite(greatest_of))
         if len(bad):
             raise PlaygroundError(
-                f"The descriptor of {whose[int(places[bad[0]])]} in "
-                f"{names.printable(matrix.path.name)} is not finite (NaN or infinite). Compute it "
-                f"again; nothing was changed."
+                f"The descriptor of {whose[int(places[bad[0]])]} in {name} is not finite (NaN or "
+                f"infinite). Compute it again; nothing was changed."
             )
-        into[places] = (block / (norms[:, None] + _EPS)).astype(np.float32)
-        filled = norms[norms > 0]
-        zero += len(norms) - len(filled)
-        if len(filled):
-            least, greatest = min(least, filled.min()), max(greatest, filled.max())
+        zero += [whose[int(place)] for place in places[greatest_of == 0]]
+        if zero:
+            continue  # refused at the end, with all of them
+        scaled = block / greatest_of[:, None]
+        lengths = np.linalg.norm(scaled, axis=1)
+        into[places] = (scaled / lengths[:, None]).astype(np.float32)
+        norms = lengths * greatest_of
+        least, greatest = min(least, norms.min()), max(greatest, norms.max())
     if done != matrix.rows:
         raise PlaygroundError(
             f"{names.printable(matrix.path.name)} has {done:,} rows, its header says "
             f"{matrix.rows:,}. It is cut short: get it again."
         )
-    if zero == int((positions >= 0).sum()):
+    if zero and len(zero) == int((positions >= 0).sum()):
         raise PlaygroundError(
-            f"All descriptors of {names.printable(matrix.path.name)} are zero. It is the wrong "
-            f"file or the wrong variable."
+            f"All descriptors of {name} are zero. It is the wrong file or the wrong variable."
         )
-    return Norms(float(least), float(greatest), zero)
+    if zero:
+        raise PlaygroundError(
+            f"{len(zero):,} of {int((positions >= 0).sum()):,} descriptors of {name} have the "
+            f"length 0, which points nowhere: {', '.join(zero[:_SHOWN])}"
+            f"{' and others' if len(zero) > _SHOWN else ''}. Compute them again, or leave these "
+            f"photos out of the collection; nothing was changed."
+        )
+    return Norms(float(least), float(greatest))
 
 
 def read(
@@ -392,12 +405,17 @@ def _from_array(
             f"{MAX_DIM:,}. Say which axis counts the photos: --layout rows or --layout columns."
         )
 
-    def blocks() -> Iterator[Floats]:
+    def blocks() -> Iterator[NDArray[Any]]:
         for start in range(0, rows, BLOCK):
             part = array[:, start : start + BLOCK].T if columns else array[start : start + BLOCK]
-            yield np.ascontiguousarray(part, np.float32)
+            yield np.ascontiguousarray(part, _kept_as(array.dtype))
 
     return Matrix(path, rows, depth, blocks)
+
+
+def _kept_as(dtype: Any) -> type[np.floating[Any]]:
+    """float32, but float64 for what it cannot hold: very small and very large numbers."""
+    return np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 else np.float64
 
 
 def _photos_are_columns(
@@ -441,13 +459,18 @@ def _open_parquet(path: Path, key: str | None) -> Matrix:
         f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
     ]
     lists = [f.name for f in schema if _is_list_of_numbers(f.type)]
-    numbers = [f.name for f in schema if _is_number(f.type)]
+    index = _pandas_index(schema)
+    numbers = {
+        f.name: bool(pa.types.is_integer(f.type))
+        for f in schema
+        if _is_number(f.type) and f.name not in index
+    }
     shown = ", ".join(f"{f.name} {f.type}" for f in schema)[:300]
     id_column = "id" if "id" in texts else (texts[0] if len(texts) == 1 else None)
     if key is not None:
         wanted = [key] if key in lists else []
     else:
-        wanted = lists[:1] if len(lists) == 1 else ([] if lists else numbers)
+        wanted = lists[:1] if len(lists) == 1 else ([] if lists else _dimensions(name, numbers))
     if id_column is None or not wanted or not rows:
         raise PlaygroundError(
             f"{name} has {rows:,} rows of the columns {names.printable(shown) or '(none)'}. "
@@ -462,12 +485,12 @@ def _open_parquet(path: Path, key: str | None) -> Matrix:
         except (pa.ArrowException, OSError) as error:
             raise PlaygroundError(f"{name} is damaged ({type(error).__name__}).") from error
 
-    def matrix_of(batch: Any) -> Floats:
+    def matrix_of(batch: Any) -> NDArray[Any]:
         if any(batch.column(column).null_count for column in wanted):
             raise PlaygroundError(f"{name} has rows without a descriptor. Remove them.")
         if not is_list:
             parts = [batch.column(c).to_numpy(zero_copy_only=False) for c in wanted]
-            return np.stack(parts, axis=1).astype(np.float32)
+            return np.stack([part.astype(_kept_as(part.dtype)) for part in parts], axis=1)
         column = batch.column(wanted[0])
         flat = column.flatten()
         if not len(column) or flat.null_count or len(flat) % len(column):
@@ -476,10 +499,10 @@ def _open_parquet(path: Path, key: str | None) -> Matrix:
             lengths = column.value_lengths()
             if len(set(lengths.to_pylist())) != 1:
                 raise PlaygroundError(f"{name} has descriptors of different lengths.")
-        values = flat.to_numpy(zero_copy_only=False).astype(np.float32)
-        return values.reshape(len(column), -1)
+        values = flat.to_numpy(zero_copy_only=False)
+        return values.astype(_kept_as(values.dtype)).reshape(len(column), -1)
 
-    def blocks() -> Iterator[Floats]:
+    def blocks() -> Iterator[NDArray[Any]]:
         for batch in read_blocks(wanted):
             block = matrix_of(batch)
             if block.shape[1] != dim:
@@ -496,7 +519,55 @@ def _open_parquet(path: Path, key: str | None) -> Matrix:
         raise PlaygroundError(
             f"{name} has descriptors of {dim:,} numbers. Legal: 1 to {MAX_DIM:,}."
         )
-    return Matrix(path, rows, dim, blocks, tuple(ids))
+    rows_of_pandas = {f.name for f in schema if _is_number(f.type)} & index
+    return Matrix(
+        path, rows, dim, blocks, tuple(ids), () if is_list else tuple(sorted(rows_of_pandas))
+    )
+
+
+def _pandas_index(schema: Any) -> set[str]:
+    """The columns in which pandas has stored a table's row numbers or names."""
+    found = {name for name in schema.names if re.fullmatch(r"__index_level_\d+__", name)}
+    try:
+        told = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+        found |= {one for one in told.get("index_columns", ()) if isinstance(one, str)}
+    except (ValueError, AttributeError, TypeError):
+        pass  # only more than the names say
+    return found & set(schema.names)
+
+
+def _dimensions(name: str, numbers: dict[str, bool]) -> list[str]:
+    """The columns of a vector's numbers, in their order: x0, x1, …, or 0, 1, ….
+
+    Refused where a column is none of them: a landmark's number in a vector would give it away.
+
+    Args:
+        numbers: the columns, and whether they hold whole numbers.
+    """
+    if len(numbers) < 2:
+        return list(numbers)
+    series: dict[str, dict[int, str]] = {}
+    for column in numbers:
+        found = _NUMBERED.fullmatch(column)
+        stem, number = (found[1], int(found[2])) if found else (column, -1)
+        series.setdefault(stem, {})[number] = column
+    stem, largest = max(series.items(), key=lambda one: len(one[1]))
+    order = sorted(largest)
+    alike = len({numbers[column] for column in largest.values()}) == 1
+    gaps = order[0] not in (0, 1) or order[-1] - order[0] >= len(order)
+    if len(largest) == len(numbers) and alike and not gaps:
+        return [largest[number] for number in order]
+    others = [column for column in numbers if column not in largest.values()]
+    if not others and not alike:
+        others = [column for column in largest.values() if numbers[column]]
+    others = others or list(numbers)
+    raise PlaygroundError(
+        f"{name} has {len(numbers):,} columns of numbers, and it is not clear which make up the "
+        f"vectors: {names.printable(', '.join(others[:_SHOWN]))}"
+        f"{' and others' if len(others) > _SHOWN else ''}. Legal: columns numbered without gaps, "
+        f"such as x0, x1, …, and no other columns of numbers. Remove the others (labels, sizes), "
+        f"or put each vector into one column of lists."
+    )
 
 
 def _is_number(kind: Any) -> bool:

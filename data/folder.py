@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data import names
+from data import names, walk
 from data.base import Candidate, Skipped
 from data.errors import PlaygroundError
 
@@ -41,7 +41,11 @@ class FolderSource:
     def candidates(self) -> Iterator[Candidate | Skipped]:
         root = self.root()
         ids = names.Ids()
-        for entry, file in _walk(root, ""):
+        for found in walk.files(root):
+            if isinstance(found, Skipped):
+                yield found
+                continue
+            entry, file = found
             offered = _judge(root, entry, file)
             if isinstance(offered, Skipped):
                 yield offered
@@ -51,11 +55,12 @@ class FolderSource:
                     id=ids.of(file),
                     path=offered,
                     file=file,
-                    label=names.printable(top) if slash else None,
+                    label=names.label(top) if slash else None,
                 )
 
     def count(self) -> int:
-        files = (file for _, file in _walk(self.root(), ""))
+        found = walk.files(self.root())
+        files = (one[1] for one in found if not isinstance(one, Skipped))
         return sum(Path(file).suffix.lower() in names.PHOTO_SUFFIXES for file in files)
 
     def describe(self) -> dict[str, Any]:
@@ -65,33 +70,18 @@ class FolderSource:
         return {}
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[tuple[os.DirEntry[str], str]]:
-    """Files (and links to folders) below ``folder`` with their relative names, sorted."""
-    try:
-        with os.scandir(folder) as scan:
-            entries = sorted(scan, key=lambda entry: entry.name)
-    except OSError as error:
-        raise PlaygroundError(
-            f"The folder {names.printable(str(folder))} cannot be listed ({error.strerror}). Make "
-            f"it readable and run the command again."
-        ) from error
-    for entry in entries:
-        if names.hidden((entry.name,)):
-            continue
-        file = f"{prefix}{entry.name}"
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(folder / entry.name, f"{file}/")
-        else:
-            yield entry, file
-
-
 def _judge(root: Path, entry: os.DirEntry[str], file: str) -> Path | Skipped | None:
     """The path to import, or why not; None for files to pass over quietly."""
     shown = names.printable(file)
     is_photo = Path(file).suffix.lower() in names.PHOTO_SUFFIXES
     path = Path(entry.path)
     if entry.is_symlink():
-        target = path.resolve()
+        try:
+            target = path.resolve()
+        except (OSError, RuntimeError):
+            return Skipped(shown, "is a link that leads back to itself.")
+        if target.is_symlink():  # Python 3.13 stops at a loop instead
+            return Skipped(shown, "is a link that leads back to itself.")
         if target.is_dir():
             return Skipped(shown, "is a link to a folder; such links are not followed.")
         if is_photo and not target.is_relative_to(root):

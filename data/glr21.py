@@ -35,6 +35,8 @@ SOLUTION = "retrieval_solution_v2.1.csv"
 PROTOCOL = "gldv2"  # how its queries are judged, see evaluation.registry
 LABELS = {"index": "index_image_to_landmark.csv", "train": "train.csv"}
 PHOTO_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,63}")
+_NO_LABEL = ""
+_NO_UTF8 = re.compile("[\udc80-\udcff]")  # how bytes that are none are read
 _NO_ATTRIBUTION: dict[str, str] = {}
 
 
@@ -44,6 +46,7 @@ class _Chosen:
 
     photos: dict[str, list[str]]
     notes: list[Skipped]
+    unlabelled: list[str]  # photos whose landmark the list leaves empty
 
 
 class Glr21Source:
@@ -95,6 +98,7 @@ class Glr21Source:
         yield from chosen.notes
         titles = self._titles()
         label_of = {photo: label for label, photos in chosen.photos.items() for photo in photos}
+        label_of |= dict.fromkeys(chosen.unlabelled, _NO_LABEL)
         attribution = self._attribution(label_of)
         for photo in sorted(label_of):
             label = label_of[photo]
@@ -104,8 +108,8 @@ class Glr21Source:
                 id=photo,
                 path=root / file,
                 file=file,
-                label=label,
-                title=titles.get(label),
+                label=label or None,
+                title=titles.get(label) if label else None,
                 author=credit.get("author") or None,
                 licence=credit.get("license") or None,
                 url=credit.get("url") or None,
@@ -115,15 +119,21 @@ class Glr21Source:
             yield from self._queries(root, label_of, titles)
 
     def count(self) -> int:
-        photos = sum(len(found) for found in self._choose().photos.values())
+        chosen = self._choose()
+        subset = {photo for found in chosen.photos.values() for photo in found}
+        subset.update(chosen.unlabelled)
         if not self._wants_queries():
-            return photos
-        subset = {photo for found in self._choose().photos.values() for photo in found}
-        return photos + sum(1 for _ in self._solution(subset))
+            return len(subset)
+        return len(subset) + sum(1 for _ in self._solution(subset))
+
+    @property
+    def _everything(self) -> bool:
+        """Whether no subset was asked for."""
+        return (self.landmarks, self.min_photos, self.max_photos) == (None, 1, None)
 
     def _expected(self) -> dict[str, int] | None:
         """What the listed data set has; None for a subset that was chosen."""
-        if (self.landmarks, self.min_photos, self.max_photos) != (None, 1, None):
+        if not self._everything:
             return None
         listed = {photo for photo, _ in self._labels() if PHOTO_ID.fullmatch(photo)}
         queries = sum(1 for _ in self._solution(listed)) if self._wants_queries() else 0
@@ -162,7 +172,9 @@ class Glr21Source:
     def _draw(self) -> _Chosen:
         self._check()
         listed, present, illegal = 0, 0, 0
-        counts: Counter[str] = Counter()
+        # A photo may be listed again; it counts once, and never for two landmarks.
+        label_of: dict[str, str] = {}
+        disputed: set[str] = set()
         on_disk = _OnDisk(self.path / self.split)
         for photo, label in self._labels():
             listed += 1
@@ -170,9 +182,24 @@ class Glr21Source:
                 illegal += 1
             elif on_disk.has(photo):
                 present += 1
-                counts[label] += 1
+                if label_of.setdefault(photo, label) != label:
+                    disputed.add(photo)
+        for photo in disputed:
+            del label_of[photo]
+        counts = Counter(label_of.values())
+        unlabelled = counts.pop(_NO_LABEL, 0)
         listing = LABELS[self.split]
-        notes = []
+        notes = [
+            Skipped(photo, f"is listed in {listing} for several landmarks; nothing says which.")
+            for photo in sorted(disputed)
+        ]
+        if unlabelled:
+            fate = "have no label" if self._everything else "were left out"
+            notes.append(
+                Skipped(
+                    listing, f"{unlabelled:,} photos are listed without a landmark; they {fate}."
+                )
+            )
         if illegal:
             notes.append(Skipped(listing, f"{illegal:,} lines have an illegal photo id."))
         if present + illegal < listed:
@@ -184,7 +211,8 @@ class Glr21Source:
                 )
             )
         qualified = sorted(label for label, n in counts.items() if n >= self.min_photos)
-        if not qualified or (self.landmarks or 0) > len(qualified):
+        only_unlabelled = self._everything and unlabelled > 0
+        if (not qualified and not only_unlabelled) or (self.landmarks or 0) > len(qualified):
             wanted = "any" if self.landmarks is None else f"{self.landmarks:,}"
             most = max(counts.values(), default=0)
             raise PlaygroundError(
@@ -198,16 +226,15 @@ class Glr21Source:
             # Text seeds: the draw of a landmark does not depend on the other landmarks.
             drawn = random.Random(f"{self.seed}:landmarks").sample(qualified, self.landmarks)
         photos: dict[str, list[str]] = {label: [] for label in sorted(drawn)}
-        for photo, label in self._labels():
-            if label in photos and PHOTO_ID.fullmatch(photo) and on_disk.has(photo):
-                photos[label].append(photo)
+        for photo in sorted(label_of):
+            if label_of[photo] in photos:
+                photos[label_of[photo]].append(photo)
         for label, found in photos.items():
-            once = sorted(set(found))
-            if self.max_photos is not None and len(once) > self.max_photos:
+            if self.max_photos is not None and len(found) > self.max_photos:
                 draw = random.Random(f"{self.seed}:{label}")
-                once = sorted(draw.sample(once, self.max_photos))
-            photos[label] = once
-        return _Chosen(photos, notes)
+                photos[label] = sorted(draw.sample(found, self.max_photos))
+        bare = [photo for photo, label in label_of.items() if not label]
+        return _Chosen(photos, notes, sorted(bare) if self._everything else [])
 
     def _check(self) -> None:
         if self.split not in get_args(Split):
@@ -254,7 +281,8 @@ class Glr21Source:
 
     def _labels(self) -> Iterator[tuple[str, str]]:
         for row in csv_rows(self._csv(LABELS[self.split]), ("id", "landmark_id")):
-            yield row[0], row[1]
+            # The labels as they are kept: what looks alike is one landmark.
+            yield row[0].strip(), names.label(row[1]) or _NO_LABEL
 
     def _titles(self) -> dict[str, str]:
         path = self._find(f"{self.split}_label_to_category.csv")
@@ -263,8 +291,8 @@ class Glr21Source:
         wanted = self._choose().photos
         return {
             label: title_words(category)
-            for label, category in csv_rows(path, ("landmark_id", "category"))
-            if label in wanted
+            for listed, category in csv_rows(path, ("landmark_id", "category"))
+            if (label := names.label(listed)) in wanted and label is not None
         }
 
     def _attribution(self, wanted: dict[str, str]) -> dict[str, dict[str, str]]:
@@ -277,7 +305,7 @@ class Glr21Source:
                 column: names.printable(value)
                 for column, value in zip(columns[1:], row[1:], strict=True)
             }
-            for row in csv_rows(path, columns)
+            for row in csv_rows(path, columns, free_text=True)
             if row[0] in wanted
         }
 
@@ -299,7 +327,7 @@ class Glr21Source:
         self, root: Path, label_of: dict[str, str], titles: dict[str, str]
     ) -> Iterator[Candidate]:
         for query, relevant, usage in sorted(self._solution(label_of)):
-            labels = {label_of[photo] for photo in relevant}
+            labels = {label_of[photo] for photo in relevant} - {_NO_LABEL}
             # A query whose relevant photos bear several labels keeps its list and has no label.
             label = labels.pop() if len(labels) == 1 else None
             file = photo_file("test", query)
@@ -340,27 +368,60 @@ def title_words(category: str) -> str:
     return names.printable(unquote(category.rpartition("Category:")[2]).replace("_", " "))
 
 
-def csv_rows(path: Path, columns: tuple[str, ...]) -> Iterator[list[str]]:
-    """The named columns of a CSV file, row by row: the official ones have millions of rows."""
+def csv_rows(
+    path: Path, columns: tuple[str, ...], *, free_text: bool = False
+) -> Iterator[list[str]]:
+    """The named columns of a CSV file, row by row: the official ones have millions of rows.
+
+    A row that is not what it seems would give photos another landmark, so nothing is guessed.
+
+    Args:
+        free_text: of people's own words: rows may span lines, and hold what is no UTF-8.
+
+    Raises:
+        PlaygroundError: it cannot be read, lacks a column, or a row is damaged; names its line.
+    """
     # A query of the official solution lists thousands of ids in one field.
     csv.field_size_limit(max(csv.field_size_limit(), 1 << 24))
+
+    def damaged(line: int, why: str) -> PlaygroundError:
+        return PlaygroundError(
+            f"{names.printable(str(path))}, line {line:,}: {why}. Mend the line, or take the file "
+            f"from the data set again."
+        )
+
+    begun = 1
     try:
-        with open(path, encoding="utf-8-sig", errors="replace", newline="") as handle:
-            reader = csv.reader(handle)
-            header = next(reader, [])
+        errors = "replace" if free_text else "surrogateescape"
+        with open(path, encoding="utf-8-sig", errors=errors, newline="") as handle:
+            reader = csv.reader(handle, strict=True)
+            header = [name.strip() for name in next(reader, [])]
             if not set(columns) <= set(header):
                 raise PlaygroundError(
-                    f"{path} has the columns {', '.join(header) or '(none)'}; needed are "
+                    f"{names.printable(str(path))} has the columns "
+                    f"{names.printable(', '.join(header)) or '(none)'}; needed are "
                     f"{', '.join(columns)}. Take the file from the data set again."
                 )
             places = [header.index(column) for column in columns]
-            last = max(places)
+            begun = reader.line_num + 1
             for row in reader:
-                if len(row) > last:
-                    yield [row[place] for place in places]
+                if reader.line_num > begun and not free_text:
+                    raise damaged(begun, 'a quotation mark (") is opened and not closed')
+                if row and len(row) != len(header):
+                    raise damaged(
+                        begun, f"it has {len(row)} fields, the header has {len(header)} columns"
+                    )
+                if row:
+                    chosen = [row[place] for place in places]
+                    if not free_text and any(_NO_UTF8.search(field) for field in chosen):
+                        raise damaged(begun, "it is no UTF-8 text")
+                    yield chosen
+                begun = reader.line_num + 1
     except OSError as error:
-        raise PlaygroundError(f"{path} cannot be read ({error.strerror}).") from error
-    except csv.Error as error:
         raise PlaygroundError(
-            f"{path} is no legal CSV file ({error}). Take the file from the data set again."
+            f"{names.printable(str(path))} cannot be read ({error.strerror})."
         ) from error
+    except csv.Error as error:
+        quote = any(words in str(error) for words in ("expected after", "end of data"))
+        why = 'a quotation mark (") is opened and not closed' if quote else str(error)
+        raise damaged(begun, why) from error

@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import PurePosixPath
+
+from data.base import Skipped
 
 PHOTO_SUFFIXES = frozenset(
     [
@@ -44,6 +48,30 @@ UNREADABLE_SUFFIXES = frozenset(
 )
 """Photos and pictures that are recognised but not decoded here."""
 ARCHIVE_SUFFIXES = frozenset([".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"])
+# Folders that NAS, file managers and trash cans make: thumbnails and deleted photos, no landmarks.
+SYSTEM_FOLDERS = frozenset(
+    [
+        "@eadir",
+        "@tmp",
+        "@sharebin",
+        "@recycle",
+        "@recently-snapshot",
+        "@snapshot",
+        "@__thumb",
+        "@appstore",
+        "#recycle",
+        "#snapshot",
+        "~snapshot",
+        "$recycle.bin",
+        "recycler",
+        "system volume information",
+        "lost+found",
+        "network trash folder",
+        "temporary items",
+    ]
+)
+_LEFT_BEHIND = frozenset(["__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"])
+_LONGEST_LABEL = 200  # characters
 _LEGAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _LONGEST = 120  # characters of an id without its hash
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
@@ -54,6 +82,27 @@ def printable(text: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )
+
+
+def words(text: str | None) -> str | None:
+    """Text of others as it is kept: one form of each letter, no control characters, no margins.
+
+    macOS writes "é" as two characters (NFD), others as one: without this they are two landmarks.
+    """
+    if text is None:
+        return None
+    return printable(unicodedata.normalize("NFC", text).strip()) or None
+
+
+def label(text: str | None) -> str | None:
+    """The landmark that a text names; None for one that names none.
+
+    Of a very long text a hash stays, so that no two landmarks become one.
+    """
+    kept = words(text)
+    if kept is None or len(kept) <= _LONGEST_LABEL:
+        return kept
+    return f"{kept[: _LONGEST_LABEL - 9]}-{hashlib.sha256(kept.encode()).hexdigest()[:8]}"
 
 
 def legal_id(text: str) -> bool:
@@ -96,8 +145,37 @@ class Ids:
 
 
 def hidden(parts: tuple[str, ...]) -> bool:
-    """Whether a path is one that systems leave behind: dot files, ``__MACOSX``, Thumbs.db."""
-    return any(part.startswith(".") or part in ("__MACOSX", "Thumbs.db") for part in parts)
+    """Whether a path is one that systems leave behind.
+
+    Those are dot files, ``__MACOSX``, Thumbs.db, and what lies in a ``system_folder``.
+    """
+    return system_folder(parts) is not None or any(
+        part.startswith(".") or part.lower() in _LEFT_BEHIND for part in parts
+    )
+
+
+def system_folder(parts: tuple[str, ...]) -> str | None:
+    """The first part of a path that is a folder of a NAS or a trash can."""
+    return next((part for part in parts if part.lower() in SYSTEM_FOLDERS), None)
+
+
+class PassedOver:
+    """Counts the photos in system folders, for a line in the import's report."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def count(self, folder: str, files: int = 1) -> None:
+        self._counts[folder] += files
+
+    def lines(self) -> Iterator[Skipped]:
+        for folder, files in sorted(self._counts.items()):
+            if files:
+                yield Skipped(
+                    printable(folder),
+                    f"is a folder that a NAS or a system makes; {files:,} "
+                    f"{'file' if files == 1 else 'files'} in it passed over.",
+                )
 
 
 def why_no_photo(file: str, head: bytes) -> str | None:

@@ -22,7 +22,7 @@ class UploadSource:
 
     def __init__(self, files: Sequence[tuple[str, bytes]], label: str | None = None) -> None:
         self._files = list(files)
-        self.label = names.printable(label.strip())[:200] if label and label.strip() else None
+        self.label = names.label(label)
 
     def root(self) -> Path:
         raise TypeError("an upload has no folder; the collection keeps copies (see unpack)")

@@ -117,6 +117,8 @@ def import_descriptors(
             f"No descriptors of the {len(collection.queries):,} queries were given, so that they "
             f"cannot be searched: --queries FILE."
         ]
+    if main.left_out:
+        notes.append(f"Left out, as they are no part of the vectors: {', '.join(main.left_out)}.")
     shape = (len(collection.photos), main.dim)
     norms: list[Norms] = []
     folder = extractor_folder(collection_name, spec)
@@ -168,7 +170,6 @@ def import_descriptors(
     joined = Norms(
         min(one.least for one in norms),
         max(one.greatest for one in norms),
-        sum(one.zero for one in norms),
     )
     return Report(spec, shape[0], len(asked), main.dim, joined, clock.seconds, tuple(notes))
 
@@ -300,9 +301,8 @@ def _queries(
             f"The queries' descriptors have {matrix.dim} numbers, the photos' have {dim}."
         )
     vectors = np.zeros((len(wanted), dim), np.float32)
-    norms = descriptors.fill(matrix, vectors, positions, wanted)
-    notes = [f"{norms.zero} queries have an empty descriptor."] if norms.zero else []
-    return wanted, vectors, notes
+    descriptors.fill(matrix, vectors, positions, wanted)
+    return wanted, vectors, []
 
 
 # -- files -----------------------------------------------------------------------------------------

@@ -54,8 +54,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"{console.counted(report.queries, 'query', 'queries')} have descriptors of {report.dim:,} "
         f"numbers ({state} in the file; L2-normalised now)."
     )
-    if norms.zero:
-        print(f"{console.counted(norms.zero, 'photo')} with an empty descriptor are never found.")
     for note in report.notes:
         print(note)
     print(

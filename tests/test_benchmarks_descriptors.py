@@ -142,12 +142,11 @@ def test_a_square_matrix_has_to_be_explained(tmp_path: Path) -> None:
         np.testing.assert_allclose(read.vectors, unit(expected), atol=2e-6)
 
 
-def test_zero_rows_stay_zero(tmp_path: Path) -> None:
+def test_zero_rows_are_refused_by_their_ids(tmp_path: Path) -> None:
     rows = matrix()
-    rows[3] = 0
-    read = descriptors.read(save_npy(tmp_path / "file", rows), IDS)
-    assert not read.vectors[3].any()
-    assert read.norms.zero == 1
+    rows[[3, 5]] = 0
+    with pytest.raises(PlaygroundError, match=r"2 of 20 .* length 0.*: photo_03, photo_05\."):
+        descriptors.read(save_npy(tmp_path / "file", rows), IDS)
     with pytest.raises(PlaygroundError, match="are zero"):
         descriptors.read(save_npy(tmp_path / "file", rows * 0), IDS)
 

@@ -130,6 +130,35 @@ def test_a_link_is_taken_over_and_written_back(fake: Any) -> None:
     assert {name: test.query_params[name] for name in test.query_params} == given
 
 
+def test_a_link_may_name_a_photo_without_its_source(fake: Any) -> None:
+    test = fine(app(query="tower-1", extractors="hog"))
+    assert (test.query_params["source"], test.query_params["query"]) == ("photo", "tower-1")
+    assert not test.warning
+    test = fine(app(source="photo", query="tower-query", extractors="hog"))
+    assert (test.query_params["source"], test.query_params["query"]) == ("query", "tower-query")
+
+
+def test_a_link_to_a_photo_of_a_collection_without_queries(fake: Any) -> None:
+    from data import changing, store
+
+    changing.remove(NAME, [query.id for query in store.load(NAME).queries])
+    test = fine(app(collection=NAME, query="tower-1", extractors="hog"))
+    assert (test.query_params["source"], test.query_params["query"]) == ("photo", "tower-1")
+    assert not test.warning
+    test = app(collection=NAME, query="gone", extractors="hog")
+    assert "There is no photo gone" in test.warning[0].value
+    assert test.query_params["query"] == "arch-0"
+
+
+@pytest.mark.parametrize("name", ["collection", "query"])
+def test_markdown_of_a_link_is_shown_as_text(name: str, fake: Any) -> None:
+    evil = "![x](http://127.0.0.9:8123/a.png) **bold** $x^2$"
+    test = fine(app(**{name: evil, "extractors": "hog"}))
+    shown = test.warning[0].value
+    assert r"\!\[x\]\(http\://127.0.0.9\:8123/a.png\)" in shown
+    assert r"\*\*bold\*\*" in shown and r"\$x^2\$" in shown
+
+
 def test_a_photo_of_the_collection_does_not_find_itself(fake: Any) -> None:
     test = fine(app(source="photo", query="arch-0", extractors="hog", k="100"))
     kept = test.session_state["kept_results"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import shutil
@@ -299,3 +300,75 @@ def test_a_saved_umap_map_is_drawn(home: Path) -> None:
 
 def test_names_of_others_are_no_html(home: Path) -> None:
     assert plots.safe('<a href="x">&</a>') == '&lt;a href="x"&gt;&amp;&lt;/a&gt;'
+
+
+def import_own(home: Path) -> str:
+    """Descriptors of the photos and of the queries, imported and indexed; the spec."""
+    from indexing.imported import import_descriptors
+
+    collection = store.load(NAME)
+    folder = home / "own"
+    folder.mkdir()
+    for file, members in (("photos", collection.photos), ("queries", collection.queries)):
+        rows = np.random.default_rng(len(members)).standard_normal((len(members), 64))
+        np.save(folder / f"{file}.npy", rows.astype(np.float32))
+        (folder / f"{file}.txt").write_text("\n".join(one.id for one in members))
+    report = import_descriptors(
+        NAME,
+        "own",
+        folder / "photos.npy",
+        ids=folder / "photos.txt",
+        queries=folder / "queries.npy",
+        query_ids=folder / "queries.txt",
+    )
+    build(NAME, [report.extractor], ["flat"])
+    return report.extractor
+
+
+@pytest.mark.parametrize("name", ["inside", "embedding", "tradeoffs"])
+def test_a_querys_imported_descriptor_is_used_on_every_page(name: str, home: Path) -> None:
+    from indexing.imported import stored_queries
+
+    spec = import_own(home)
+    stored = stored_queries(NAME, spec)
+    described = []
+    real = SearchEngine.describe
+
+    def spy(self: SearchEngine, collection: str, extractor: str, query: Query) -> Any:
+        found = real(self, collection, extractor, query)
+        described.append((extractor, found.features.vectors[0]))
+        return found
+
+    with mock.patch.object(SearchEngine, "describe", spy):
+        test = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=60)
+        test.query_params["collection"] = NAME
+        test.query_params["extractors"] = spec
+        fine(test.run())
+        fine(test.switch_page(f"pages/{name}.py").run())
+    assert "cannot describe" not in text(test)
+    mine = [vector for extractor, vector in described if extractor == spec]
+    assert mine
+    row = stored.vectors[stored.rows[store.load(NAME).queries[0].id]]
+    for vector in mine:
+        np.testing.assert_array_equal(vector, row)
+
+
+def test_a_query_whose_box_is_the_whole_photo_is_its_own_region(home: Path) -> None:
+    from pages.parts.query import Query as Chosen
+
+    collection = store.load(NAME)
+    photo = collection.queries[0]
+    size = (photo.width, photo.height)
+    for own, box, expected in (
+        (None, None, photo.id),
+        ((0, 0, *size), None, photo.id),
+        (None, (0, 0, *size), photo.id),
+        ((0, 0, size[0] + 5, size[1]), None, photo.id),
+        ((40, 20, 300, 220), (40, 20, 300, 220), photo.id),
+        ((40, 20, 300, 220), None, None),
+        ((40, 20, 300, 220), (40, 20, 300, 221), None),
+    ):
+        pixels = np.zeros((size[1], size[0], 3), np.uint8)
+        mine = dataclasses.replace(photo, box=own)
+        chosen = Chosen("x", "x", pixels, 0.0, "", mine, None, None)
+        assert chosen.id_for(box) == expected, (own, box)

@@ -369,6 +369,7 @@ def _credits(wanted: Wanted, folder: Path, ids: set[str]) -> dict[str, tuple[str
     if wanted.split != "train":
         # The data set's page says so of every photo of index and test; it lists no authors.
         return dict.fromkeys(sorted(ids), ("", "", "CC0 or public domain", ""))
-    rows = csv_rows(folder / ATTRIBUTION, ("id", "url", "author", "license", "title"))
+    columns = ("id", "url", "author", "license", "title")
+    rows = csv_rows(folder / ATTRIBUTION, columns, free_text=True)
     found = {row[0]: (row[1], row[2], row[3], row[4]) for row in rows if row[0] in ids}
     return dict(sorted(found.items()))

@@ -348,7 +348,6 @@ def _imported(collection: str, report: Report) -> str:
     words = [
         f"{collection}: {count_of(report.photos)} and {report.queries:,} queries have "
         f"descriptors of {report.dim:,} numbers, L2-normalised{lengths}.",
-        f"{norms.zero:,} of them are empty and never found." if norms.zero else "",
         *report.notes,
     ]
-    return plain(" ".join(filter(None, words)))
+    return plain(" ".join(words))

@@ -11,6 +11,7 @@ from indexing import registry as index_registry
 from pages.parts import backend, state
 from pages.parts.compare import UNTRAINED
 from pages.parts.settings import MAX_K
+from pages.parts.text import plain
 
 if TYPE_CHECKING:
     from indexing.status import ExtractorStatus
@@ -23,7 +24,7 @@ def collection_of(names: Sequence[str], key: str = "w_collection") -> str:
     """The chosen collection; drawn only where there is a choice."""
     wanted = state.current().collection
     if wanted is not None and wanted not in names:
-        st.warning(f"There is no collection {wanted} here; {names[0]} is shown instead.")
+        st.warning(f"There is no collection {plain(wanted)} here; {names[0]} is shown instead.")
         wanted = None
     wanted = wanted or names[0]
     if len(names) > 1:

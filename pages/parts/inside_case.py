@@ -54,7 +54,13 @@ def case_of(collection: Collection, extractor: str, asked: Asked, k: int) -> Cas
         return None
     query = asked.query
     with st.spinner(f"Describing the crop with {backend.title(extractor)} …"):
-        searched = Query(query.pixels, asked.box, key=asked.key, decode_ms=query.decode_ms)
+        searched = Query(
+            query.pixels,
+            asked.box,
+            key=asked.key,
+            id=query.id_for(asked.box),
+            decode_ms=query.decode_ms,
+        )
         described = engine.describe(collection.name, extractor, searched)
     vector = described.features.vectors
     if len(vector) != 1 or not vector.any():

@@ -12,6 +12,7 @@ from data.base import Box, Photo
 from extractors.base import RGB
 from pages.parts import backend, cropper, region, state
 from pages.parts.gallery import gallery
+from pages.parts.text import plain
 
 if TYPE_CHECKING:
     from data.store import Collection
@@ -48,15 +49,30 @@ class Query:
     def default_box(self) -> Box | None:
         return self.photo.box if self.photo is not None else None
 
+    def id_for(self, box: Box | None) -> str | None:
+        """The id under which a descriptor of this region may be stored; None for other regions.
+
+        What was imported for a query belongs to its own region alone.
+        """
+        if self.photo is None or self._region(box) != self._region(self.photo.box):
+            return None
+        return self.photo.id
+
+    def _region(self, box: Box | None) -> Box:
+        everything = region.whole(self.size)
+        return everything if box is None else region.clip(box, self.size) or everything
+
 
 def choose(collection: Collection) -> Query | None:
     """Draw the source control with its picker; the chosen query, None while there is none."""
     settings = state.current()
     options = [source for source in _SOURCES if source != "query" or collection.queries]
-    source: str = settings.source if settings.source in options else options[0]
+    source = _source_of(collection)
+    if source != settings.source:
+        settings = state.update(source=source)
     state.seed("w_source", source)
     if st.session_state["w_source"] not in options:
-        st.session_state["w_source"] = options[0]
+        st.session_state["w_source"] = source
     picked = st.segmented_control(
         "Query from",
         options,
@@ -75,6 +91,18 @@ def choose(collection: Collection) -> Query | None:
     return _from_collection(collection, source)
 
 
+def _source_of(collection: Collection) -> str:
+    """Where the settings' query comes from: a link may name a photo without its source."""
+    settings = state.current()
+    source, named = settings.source, settings.query
+    if source in ("query", "photo") and named is not None:
+        own = collection.queries if source == "query" else collection.photos
+        other = collection.photos if source == "query" else collection.queries
+        if not any(one.id == named for one in own) and any(one.id == named for one in other):
+            source = "photo" if source == "query" else "query"
+    return "photo" if source == "query" and not collection.queries else source
+
+
 def _from_collection(collection: Collection, source: str) -> Query | None:
     photos: Sequence[Photo] = collection.queries if source == "query" else collection.photos
     if not photos:
@@ -84,7 +112,9 @@ def _from_collection(collection: Collection, source: str) -> Query | None:
     wanted = state.current().query
     if wanted not in by_id:
         if wanted is not None:
-            st.warning(f"There is no photo {wanted} in this collection; another one is shown.")
+            st.warning(
+                f"There is no photo {plain(wanted)} in this collection; another one is shown."
+            )
         wanted = photos[0].id
     if source == "photo":
         offered = _narrow(collection, photos, by_id[wanted])
@@ -134,7 +164,7 @@ def current(collection: Collection) -> Query | None:
     if settings.source in ("upload", "camera"):
         kept: tuple[str, bytes] | None = st.session_state.get(f"kept_{settings.source}")
         return of_file(*kept) if kept is not None else None
-    source = settings.source if collection.queries else "photo"
+    source = _source_of(collection)
     photos = collection.queries if source == "query" else collection.photos
     photo = next((one for one in photos if one.id == settings.query), None)
     photo = photo or next(iter(photos), None)
@@ -219,7 +249,7 @@ def _kept(key: str, collection: Collection, fresh: bool) -> Query | None:
     name, data = kept
     if not fresh:
         left, right = st.columns([4, 1], vertical_alignment="center")
-        left.caption(f"Still searching with **{name}**, from before.")
+        left.caption(f"Still searching with **{plain(name)}**, from before.")
         if right.button("Forget", key=f"forget-{key}"):
             del st.session_state[key]
             st.rerun()

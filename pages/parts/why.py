@@ -106,13 +106,12 @@ def _pair(why: Why, photo: Photo) -> Pair:
     from retrieval.explain import registry
 
     query = why.query
-    own_region = query.photo is not None and why.box == query.photo.box
     searched = ranking.Query(
         query.pixels,
         why.box,
         # The name under which the search has described it.
         key=f"{query.image_id}:{st.session_state.get('measure_round', 0)}",
-        id=query.photo.id if query.photo is not None and own_region else None,
+        id=query.id_for(why.box),
     )
     return registry.pair_of(backend.engine(), why.result, searched, photo.id)
 

@@ -131,7 +131,7 @@ def judged(collection: Collection, query: Query, box: Box | None) -> Judged | No
     """The protocol's AP of the query, where the query was evaluated exactly as it is shown."""
     from evaluation import registry
 
-    if query.photo is None or box != query.photo.box:
+    if query.photo is None or query.id_for(box) is None:
         return None
     try:
         rows = backend.evaluations(collection.name)
@@ -161,13 +161,11 @@ class _Searcher:
         from retrieval import ranking
 
         self.collection, self.query, self.k, self.note = collection, query, k, note
-        # What was imported for a query belongs to its own region alone.
-        own_region = query.photo is not None and box == query.photo.box
         self.searched = ranking.Query(
             query.pixels,
             box,
             key=query.image_id,
-            id=query.photo.id if query.photo is not None and own_region else None,
+            id=query.id_for(box),
             decode_ms=query.decode_ms,
             right=state.current().right,
             wrong=state.current().wrong,
