@@ -112,6 +112,12 @@ def caption(members: Collection, photo: Photo) -> str:
     return photo.title or photo.id
 
 
+def marked(members: Collection, photo: Photo) -> str:
+    """``caption``, with a word where the file is not the one that was imported."""
+    words = caption(members, photo)
+    return f"{words} (changed since its import)" if members.changed(photo) else words
+
+
 def statuses(name: str) -> list[ExtractorStatus]:
     """What is built for a collection, cheapest extractor first."""
     from indexing.status import collection_status

@@ -149,7 +149,7 @@ def _photos(collection: Collection) -> None:
         (
             p.id,
             backend.thumbnail_url(collection, p),
-            backend.caption(collection, p),
+            backend.marked(collection, p),
         )
         for p in shown
     ]
