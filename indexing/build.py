@@ -3,7 +3,8 @@
 Results of the expensive steps go to small shard files whose names are digests of what they were
 made from, so a build that is killed and started again finds them by itself, and a shard can never
 be taken for another. Shards are blocks of photos in the collection's order; memory is bounded by
-a block, whatever the collection's size. When an artefact is complete its shards are removed.
+a block, whatever the collection's size. Each holds the digest of its content, and a damaged one is
+made again. When an artefact is complete its shards are removed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -48,6 +50,7 @@ Result = TypeVar("Result")
 
 BLOCK = 16  # photos in a shard: a kill costs the work of at most so many
 SAMPLE_SEED = 0
+_DIGEST = "sha256"  # in a shard's header: of its tensors' names, kinds, shapes and bytes
 WORKERS = min(4, os.cpu_count() or 1)
 
 
@@ -282,17 +285,19 @@ class _ExtractorBuild:
 
             self.extractor.fit(described())
             state = self.extractor.state()
-            _write_tensors(path, state)
+            _write_shard(path, state)
         stage.done, stage.seconds, stage.state = stage.total, clock.seconds, "done"
         self.progress.update(stage)
         return state
 
     def _stored_state(self, path: Path) -> dict[str, NDArray[Any]] | None:
         """What a build that was stopped had learned; None where there is nothing usable."""
+        state = _read_shard(path)
+        if state is None:
+            return None
         try:
-            state = safetensors.numpy.load_file(path)
             self.extractor.load_state(state)
-        except (OSError, safetensors.SafetensorError, PlaygroundError):
+        except PlaygroundError:
             return None
         return state
 
@@ -306,9 +311,7 @@ class _ExtractorBuild:
         old: Vectors | None,
     ) -> list[Path]:
         """One shard of final vectors per block of photos; their paths in order."""
-        state_key = artefact.digest(
-            {k: [v.dtype.str, list(v.shape), _sha256(v)] for k, v in state.items()}
-        )[:16]
+        state_key = _tensors_digest(state)[:16]
         shards = _Shards(partial / f"vectors-{state_key}")
         sampled: dict[str, str] = {}  # id -> key of its raw shard
         if self.extractor.fit_sample and old is None:
@@ -325,7 +328,7 @@ class _ExtractorBuild:
         cached: tuple[str, dict[str, Raw]] = ("", {})
         for block in _blocks(photos):
             path = shards.path(_key(block))
-            if not path.is_file():
+            if _read_shard(path) is None:
                 features: dict[str, Features] = {}
                 new = []
                 for photo in block:
@@ -369,7 +372,7 @@ class _ExtractorBuild:
         fit_seconds: float,
     ) -> Vectors:
         extractor, photos = self.extractor, self.collection.photos
-        counts = np.concatenate([safetensors.numpy.load_file(p)["counts"] for p in blocks])
+        counts = np.concatenate([_whole_shard(path)["counts"] for path in blocks])
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         total, dim = int(offsets[-1]), extractor.dim
         if total == 0:
@@ -384,7 +387,7 @@ class _ExtractorBuild:
                     header = {"descr": "<f4", "fortran_order": False, "shape": (total, width)}
                     np.lib.format.write_array_header_2_0(handle, header)
                     for block in blocks:
-                        part = safetensors.numpy.load_file(block)[name]
+                        part = _whole_shard(block)[name]
                         handle.write(np.ascontiguousarray(part, "<f4").tobytes())
 
             return write
@@ -497,11 +500,11 @@ class _Shards:
         return self.folder / f"{key}.safetensors"
 
     def read_raws(self, key: str) -> list[Raw] | None:
-        path = self.path(key)
-        if not path.is_file():
+        found = _read_shard(self.path(key))
+        if found is None:
             return None
         raws: dict[int, Raw] = {}
-        for name, value in safetensors.numpy.load_file(path).items():
+        for name, value in found.items():
             number, _, field = name.partition("/")
             raws.setdefault(int(number), {})[field] = value
         return [raws[i] for i in sorted(raws)]
@@ -510,7 +513,7 @@ class _Shards:
         tensors = {
             f"{i:06d}/{field}": value for i, raw in enumerate(raws) for field, value in raw.items()
         }
-        _write_tensors(self.path(key), tensors)
+        _write_shard(self.path(key), tensors)
 
 
 def _blocks(photos: Sequence[Photo]) -> Iterator[Sequence[Photo]]:
@@ -556,13 +559,50 @@ def _write_features(path: Path, features: list[Features], extractor: Extractor) 
     if extractor.local:
         geometry = [f.geometry for f in features if f.geometry is not None]
         tensors["geometry"] = np.concatenate(geometry).astype(np.float32)
-    _write_tensors(path, tensors)
+    _write_shard(path, tensors)
 
 
 def _write_tensors(path: Path, tensors: dict[str, NDArray[Any]]) -> None:
+    artefact.write_atomically(path, safetensors.numpy.save(_contiguous(tensors)))
+
+
+def _write_shard(path: Path, tensors: dict[str, NDArray[Any]]) -> None:
+    contiguous = _contiguous(tensors)
+    about = {_DIGEST: _tensors_digest(contiguous)}
+    artefact.write_atomically(path, safetensors.numpy.save(contiguous, metadata=about))
+
+
+def _read_shard(path: Path) -> dict[str, NDArray[Any]] | None:
+    """A shard as it was written; None where there is none, or a damaged one."""
+    try:
+        content = path.read_bytes()
+        tensors = safetensors.numpy.load(content)
+        length = int.from_bytes(content[:8], "little")
+        about = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    except (OSError, ValueError, KeyError, safetensors.SafetensorError):
+        return None
+    return tensors if about.get(_DIGEST) == _tensors_digest(tensors) else None
+
+
+def _whole_shard(path: Path) -> dict[str, NDArray[Any]]:
+    """A shard of this build, which has just been made or verified."""
+    tensors = _read_shard(path)
+    if tensors is None:
+        raise PlaygroundError(
+            f"{path} was damaged or removed while the build was using it. Run the same command "
+            f"again: what is lost is made anew."
+        )
+    return tensors
+
+
+def _tensors_digest(tensors: dict[str, NDArray[Any]]) -> str:
+    listed = {k: [v.dtype.str, list(v.shape), _sha256(v)] for k, v in tensors.items()}
+    return artefact.digest(listed)
+
+
+def _contiguous(tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     # Not ascontiguousarray: it makes a scalar one-dimensional.
-    contiguous = {k: np.asarray(v, order="C") for k, v in tensors.items()}
-    artefact.write_atomically(path, safetensors.numpy.save(contiguous))
+    return {k: np.asarray(v, order="C") for k, v in tensors.items()}
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -80,3 +80,53 @@ def test_a_photo_older_than_its_thumbnail_is_not_hashed(
     assert not any(members.changed(one) for one in members.photos)
     assert not hashed
     assert all(members.changed(one, thorough=True) for one in members.photos)
+
+
+# -- shards of a build that was stopped --------------------------------------------------------
+
+
+def stopped_build(monkeypatch: pytest.MonkeyPatch, spec: str) -> list[Path]:
+    """A build stopped when everything but the artefact was written; its shards."""
+
+    def stop(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(artefact, "save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            build("toy", [spec], [])
+    folder = artefacts.extractor_folder("toy", spec) / "partial"
+    return sorted(folder.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("spec", ["hog", "bovw:words=64"])
+@pytest.mark.parametrize("how", ["flip", "flip in the header", "cut", "emptied", "without digest"])
+def test_a_damaged_shard_is_made_again(
+    own: Path, monkeypatch: pytest.MonkeyPatch, spec: str, how: str
+) -> None:
+    build("toy", [spec], [])
+    folder = artefacts.extractor_folder("toy", spec)
+    whole = artefacts.load_vectors(store.load("toy"), spec)[0].version
+    shutil.rmtree(folder)
+    shards = stopped_build(monkeypatch, spec)
+    assert shards
+    for path in shards:
+        content = bytearray(path.read_bytes())
+        if how == "flip":
+            content[-7] ^= 4
+        elif how == "flip in the header":
+            content[content.index(b'"shape"') + 1] ^= 1
+        elif how == "cut":
+            del content[len(content) // 2 :]
+        elif how == "emptied":
+            content.clear()
+        else:
+            content = content.replace(b'"sha256"', b'"sha255"')
+        path.write_bytes(bytes(content))
+    build("toy", [spec], [])
+    assert artefacts.load_vectors(store.load("toy"), spec)[0].version == whole
+
+
+def test_whole_shards_are_used(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped_build(monkeypatch, "bovw:words=64")
+    assert build("toy", ["bovw:words=64"], [])[0].described == 0
