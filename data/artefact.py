@@ -159,16 +159,24 @@ def _remove_orphans(folder: Path, keep: set[str]) -> None:
 class Damaged(Conflict):
     """A manifest that cannot be what was written: its artefact has to be made again."""
 
+    @classmethod
+    def of(cls, folder: Path, what: str, mend: str | None, then: str = "") -> Damaged:
+        text = f"{folder / MANIFEST} is damaged: {what}."
+        if mend is None:
+            return cls(f"{text} Delete the folder {folder} and build it again.")
+        return cls(text, command=mend, then=then)
+
 
 class _Fields(dict[str, Any]):
     """An object of a manifest: a field that is not there is damage, not a defect of ours."""
 
-    where: Path
+    damaged: Callable[[str], Damaged]
 
     def __missing__(self, key: str) -> Any:
-        raise Damaged(f"{self.where} has no {key!r}: it is damaged. {_again(self.where.parent)}")
+        raise self.damaged(f"it has no {key!r}")
 
 
+# Fields that mean the same in every manifest that has them.
 _KINDS = ("collection", "vectors", "index")  # whose fields are those below
 _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("build", "files", "identity", "search"), dict),
@@ -182,24 +190,30 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 _ENTRY: dict[str, type] = {"file": str, "bytes": int, "sha256": str}
 
 
-def read_manifest(folder: Path, kind: str | None = None) -> dict[str, Any] | None:
+def read_manifest(
+    folder: Path, kind: str | None = None, mend: str | None = None, then: str = ""
+) -> dict[str, Any] | None:
     """The manifest, or None when the folder holds no artefact.
 
     Args:
         kind: what the artefact has to be, such as "vectors"; None: anything.
+        mend: the command that makes the artefact again; None: deleting its folder helps.
+        then: what the error says behind the command.
 
     Raises:
         Damaged: it is not one that was written here; also later, where a field is missing.
     """
-    path = folder / MANIFEST
     try:
-        content = path.read_bytes()
+        content = (folder / MANIFEST).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
 
+    def damaged(what: str) -> Damaged:
+        return Damaged.of(folder, what, mend, then)
+
     def fields(found: dict[str, Any]) -> _Fields:
         made = _Fields(found)
-        made.where = path
+        made.damaged = damaged
         return made
 
     try:
@@ -207,13 +221,21 @@ def read_manifest(folder: Path, kind: str | None = None) -> dict[str, Any] | Non
     except (ValueError, RecursionError):
         manifest = None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise Damaged(f"{path} is not a manifest of format {FORMAT}. {_again(folder)}")
+        raise damaged(f"it is not a manifest of format {FORMAT}")
+    if kind is not None and manifest["kind"] != kind:
+        raise damaged(f"its kind is {str(manifest['kind'])[:60]!r} instead of {kind!r}")
     wrong = _wrong_field(manifest)
-    if wrong is None and kind is not None and manifest["kind"] != kind:
-        wrong = f"kind ({manifest['kind'][:60]!r} instead of {kind!r})"
     if wrong is not None:
-        raise Damaged(f"{path} has an illegal {wrong}: it is damaged. {_again(folder)}")
+        raise damaged(f"{wrong} is illegal")
     return manifest
+
+
+def usable_manifest(folder: Path, kind: str | None = None) -> dict[str, Any] | None:
+    """``read_manifest`` for what is made again anyway: a damaged one counts as none."""
+    try:
+        return read_manifest(folder, kind)
+    except Damaged:
+        return None
 
 
 def _wrong_field(manifest: dict[str, Any]) -> str | None:

@@ -315,7 +315,8 @@ def _consistently(name: str, read: Callable[[Path, dict[str, Any]], T]) -> T:
     """Read by the manifest; again when a save in another process replaced it meanwhile."""
     folder = layout.folder_of(name)
     while True:
-        manifest = artefact.read_manifest(folder)
+        mend = commands.delete(name)
+        manifest = artefact.read_manifest(folder, "collection", mend, commands.AGAIN)
         if manifest is None:
             known = ", ".join(list_collections()) or "(none)"
             make = ("import", "--source", "folder", "--path", "DIR", "--name", name)
@@ -326,7 +327,7 @@ def _consistently(name: str, read: Callable[[Path, dict[str, Any]], T]) -> T:
         try:
             return read(folder, manifest)
         except (PlaygroundError, FileNotFoundError) as error:
-            if artefact.read_manifest(folder) != manifest:
+            if artefact.usable_manifest(folder) != manifest:
                 continue
             if isinstance(error, PlaygroundError):
                 raise

@@ -9,8 +9,10 @@ made again. When an artefact is complete its shards are removed.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
+import errno
 import hashlib
 import json
 import os
@@ -34,14 +36,19 @@ from data.errors import PlaygroundError
 from data.store import Collection
 from extractors import registry as extractor_registry
 from extractors.base import Extractor, Features, Prepared, Raw
+from indexing import alone
 from indexing import registry as index_registry
 from indexing.artefacts import (
     Vectors,
+    build_command,
     extractor_folder,
     identity_difference,
     index_folder,
+    index_manifest,
     load_vectors,
+    read_vectors_manifest,
 )
+from indexing.base import IndexType, Plan
 from indexing.faiss_settings import building
 from indexing.progress import Clock, Progress, Silent, Stage
 
@@ -67,6 +74,29 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """What could not be built, and why."""
+
+    extractor: str
+    index: str | None
+    error: PlaygroundError
+
+    def __str__(self) -> str:
+        return f"{self.extractor}{f' {self.index}' if self.index else ''}: {self.error}"
+
+
+class Incomplete(PlaygroundError):  # noqa: N818 (read as a word, like BadPhoto)
+    """A part of what was asked for could not be built; the rest was."""
+
+    def __init__(self, outcomes: Sequence[Outcome], failures: Sequence[Failure]) -> None:
+        self.outcomes, self.failures = list(outcomes), list(failures)
+        super().__init__(
+            f"{len(failures)} of {len(failures) + len(outcomes)} could not be built. "
+            + " ".join(f"({i}) {failure}" for i, failure in enumerate(failures, 1))
+        )
+
+
 def build(
     collection_name: str,
     extractors: Sequence[str],
@@ -76,7 +106,9 @@ def build(
     force: bool = False,
     progress: Progress | None = None,
 ) -> list[Outcome]:
-    """Build what is missing or out of date; everything else is left as it is.
+    """Build what is missing, out of date or damaged; everything else is left as it is.
+
+    What cannot be built does not keep the rest from it: every extractor and index is tried.
 
     Args:
         extractors: specs, see ``extractors.registry``.
@@ -85,8 +117,9 @@ def build(
         progress: is told of every step.
 
     Raises:
-        PlaygroundError: unknown names, a collection that cannot be read, a full disk, another
-            build of the same artefact.
+        Incomplete: a part could not be built.
+        PlaygroundError: unknown names, a collection that cannot be read, a full disk; or the
+            only extractor cannot be built.
     """
     progress = progress or Silent()
     collection = store.load(collection_name)
@@ -107,17 +140,39 @@ def build(
             )
     for spec in indexes:
         index_registry.parse_index_spec(spec)
-    outcomes = []
+    outcomes: list[Outcome] = []
+    failures: list[Failure] = []
     for spec in extractors:
         folder = extractor_folder(collection.name, spec)
         doing = f"Building {spec} for {collection.name}"
-        with artefact.explain_os_errors(doing), artefact.exclusive(folder, doing), building():
-            task = _ExtractorBuild(collection, spec, weights, force, progress)
-            vectors, outcome = task.run()
-            outcomes.append(outcome)
-            for index in indexes:
-                outcomes.append(_build_index(collection, spec, index, vectors, force, progress))
+        try:
+            with artefact.explain_os_errors(doing), artefact.exclusive(folder, doing), building():
+                task = _ExtractorBuild(collection, spec, weights, force, progress)
+                vectors, outcome = task.run()
+                outcomes.append(outcome)
+                for index in indexes:
+                    one = _IndexBuild(collection, spec, index, vectors, force, progress)
+                    try:
+                        outcomes.append(one.run())
+                    except PlaygroundError as error:
+                        failures.append(Failure(spec, index, error))
+                        one.failed()
+        except PlaygroundError as error:
+            if len(extractors) == 1 or _ends_everything(error):
+                raise
+            failures.append(Failure(spec, None, error))
+            for stage in planned_stages([spec], indexes):
+                stage.state = "failed"
+                progress.update(stage)
+    if failures:
+        raise Incomplete(outcomes, failures)
     return outcomes
+
+
+def _ends_everything(error: PlaygroundError) -> bool:
+    """Whether nothing else can be built either: nothing can be written any more."""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in full
 
 
 def planned_stages(extractors: Sequence[str], indexes: Sequence[str]) -> list[Stage]:
@@ -224,7 +279,7 @@ class _ExtractorBuild:
             return load_vectors(self.collection, self.spec)[0]
         if self.force:
             return None
-        manifest = artefact.read_manifest(self.folder)
+        manifest = read_vectors_manifest(self.collection.name, self.spec)
         if manifest is None or identity_difference(self.extractor, manifest) is not None:
             return None
         try:
@@ -427,64 +482,103 @@ class _ExtractorBuild:
         return load_vectors(self.collection, self.spec)[0]
 
 
-def _build_index(
-    collection: Collection,
-    spec: str,
-    index: str,
-    vectors: Vectors,
-    force: bool,
-    progress: Progress,
-) -> Outcome:
-    clock = Clock()
-    folder = index_folder(collection.name, spec, index)
-    index = index_registry.without_search(index)
-    kind, overrides = index_registry.parse_index_spec(index)
-    stage = Stage(spec, "index", index=index, state="running")
-    progress.update(stage)
-    matrix: NDArray[np.float32] = vectors.vectors
-    filled = np.flatnonzero(np.einsum("ij,ij->i", matrix, matrix) > 0)
-    rows = None if len(filled) == len(matrix) else filled.astype(np.int64)
-    n = len(filled)
-    plan = kind.plan(n, matrix.shape[1], overrides)
-    notes = plan.notes
-    if rows is not None:
-        left_out = len(matrix) - n
-        notes += (
-            f"{left_out} photo{'s' if left_out > 1 else ''} without any descriptor "
-            f"{'are' if left_out > 1 else 'is'} not in the index.",
-        )
-    meta = {
-        "kind": "index",
-        "collection": collection.name,
-        "extractor": spec,
-        "index": index,
-        "vectors_sha256": vectors.version,
-        "n": n,
-        "d": int(matrix.shape[1]),
-        "build": plan.build,
-        "search": plan.search,
-        "distance": kind.distance,
-        "notes": list(notes),
-        "libraries": library_versions(),
-    }
-    old = artefact.read_manifest(folder)
-    up_to_date = old is not None and all(
-        old.get(key) == value for key, value in meta.items() if key != "libraries"
-    )
-    if up_to_date and not force:
-        action = "unchanged"
-    else:
-        built = kind.build(np.ascontiguousarray(matrix if rows is None else matrix[rows]), plan)
-        writers: dict[str, Callable[[Path], None]] = {kind.file: built.save}
+class _IndexBuild:
+    """One index over the vectors of an extractor."""
+
+    def __init__(
+        self,
+        collection: Collection,
+        spec: str,
+        index: str,
+        vectors: Vectors,
+        force: bool,
+        progress: Progress,
+    ) -> None:
+        self.collection, self.spec, self.vectors = collection, spec, vectors
+        self.index = index_registry.without_search(index)
+        self.force, self.progress = force, progress
+        self.folder = index_folder(collection.name, spec, index)
+        # By the name that the planned stages have.
+        self.stage = Stage(spec, "index", index=index, state="running")
+
+    def failed(self) -> None:
+        self.stage.state = "failed"
+        self.progress.update(self.stage)
+
+    def run(self) -> Outcome:
+        clock = Clock()
+        self.progress.update(self.stage)
+        vectors, index = self.vectors, self.index
+        kind, overrides = index_registry.parse_index_spec(index)
+        matrix: NDArray[np.float32] = vectors.vectors
+        filled = np.flatnonzero(np.einsum("ij,ij->i", matrix, matrix) > 0)
+        rows = None if len(filled) == len(matrix) else filled.astype(np.int64)
+        n = len(filled)
+        plan = kind.plan(n, matrix.shape[1], overrides)
+        notes = plan.notes
         if rows is not None:
-            writers["rows.npy"] = lambda path: _save_npy(path, rows)
-        meta["bytes_per_vector"] = built.bytes_per_vector
-        meta["code_size"] = built.code_size
-        artefact.save(folder, meta, writers, record(seconds=clock.seconds))
-        action = "built"
-    stage.done, stage.seconds, stage.state = 1, clock.seconds, "done"
-    progress.update(stage)
-    return Outcome(spec, index, action, clock.seconds, len(collection.photos), 0, tuple(notes))
+            left_out = len(matrix) - n
+            notes += (
+                f"{left_out} photo{'s' if left_out > 1 else ''} without any descriptor "
+                f"{'are' if left_out > 1 else 'is'} not in the index.",
+            )
+        meta = {
+            "kind": "index",
+            "collection": self.collection.name,
+            "extractor": self.spec,
+            "index": index,
+            "vectors_sha256": vectors.version,
+            "n": n,
+            "d": int(matrix.shape[1]),
+            "build": plan.build,
+            "search": plan.search,
+            "distance": kind.distance,
+            "notes": list(notes),
+            "libraries": library_versions(),
+        }
+        files = {kind.file, *(["rows.npy"] if rows is not None else [])}
+        if self._up_to_date(meta, files) and not self.force:
+            action = "unchanged"
+        else:
+            with self._built(kind, plan, rows) as built:
+                writers: dict[str, Callable[[Path], None]] = {kind.file: built.save}
+                if rows is not None:
+                    writers["rows.npy"] = lambda path: _save_npy(path, rows)
+                meta["bytes_per_vector"] = built.bytes_per_vector
+                meta["code_size"] = built.code_size
+                artefact.save(self.folder, meta, writers, record(seconds=clock.seconds))
+            action = "built"
+        self.stage.done, self.stage.seconds, self.stage.state = 1, clock.seconds, "done"
+        self.progress.update(self.stage)
+        photos = len(self.collection.photos)
+        return Outcome(self.spec, index, action, clock.seconds, photos, 0, tuple(notes))
+
+    def _up_to_date(self, meta: dict[str, Any], files: set[str]) -> bool:
+        """Whether the index that is there is the one of ``meta``, and its files are whole."""
+        mend = build_command(self.collection.name, self.spec, self.index)
+        try:
+            old = index_manifest(self.collection.name, self.spec, self.index)
+            if old is None or files - set(old["files"]):
+                return False
+            same = all(old[key] == value for key, value in meta.items() if key != "libraries")
+        except artefact.Damaged:
+            return False
+        return same and artefact.damage(self.folder, old, mend) is None
+
+    @contextlib.contextmanager
+    def _built(
+        self, kind: IndexType, plan: Plan, rows: NDArray[np.int64] | None
+    ) -> Iterator[alone.Made]:
+        """The index, to be saved while this lasts."""
+        if kind.alone:
+            file = self.vectors.manifest["files"]["vectors.npy"]["file"]
+            path = extractor_folder(self.collection.name, self.spec) / file
+            with alone.built(self.index, path, rows, self.folder) as made:
+                yield made
+            return
+        matrix: NDArray[np.float32] = self.vectors.vectors
+        built = kind.build(np.ascontiguousarray(matrix if rows is None else matrix[rows]), plan)
+        yield alone.Made(built.bytes_per_vector, built.code_size, built.save)
 
 
 # -- shards ------------------------------------------------------------------------------------

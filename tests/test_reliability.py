@@ -130,3 +130,115 @@ def test_a_damaged_shard_is_made_again(
 def test_whole_shards_are_used(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped_build(monkeypatch, "bovw:words=64")
     assert build("toy", ["bovw:words=64"], [])[0].described == 0
+
+
+# -- damaged artefacts -------------------------------------------------------------------------
+
+
+def files_of(folder: Path) -> dict[str, Path]:
+    manifest = artefact.read_manifest(folder)
+    assert manifest is not None
+    return {name: folder / entry["file"] for name, entry in manifest["files"].items()}
+
+
+def hurt(path: Path, how: str) -> None:
+    content = bytearray(path.read_bytes())
+    if how == "missing":
+        path.unlink()
+        return
+    if how == "flip":
+        content[len(content) // 2] ^= 16
+    elif how == "cut":
+        del content[-9:]
+    path.write_bytes(bytes(content))
+
+
+def states(spec: str = "hog") -> dict[str, str]:
+    """The state of the vectors and of what is built over them."""
+    one = next(one for one in status.collection_status("toy") if one.extractor == spec)
+    found = {index.index: index.state for index in one.indexes if index.state != "missing"}
+    return {"vectors": one.state, **found}
+
+
+@pytest.mark.parametrize("how", ["flip", "cut", "missing"])
+@pytest.mark.parametrize("name", ["index.faiss", "rows.npy"])
+def test_a_damaged_index_is_built_again_by_the_command_of_its_sentence(
+    own: Path, how: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from extractors.base import Features
+    from extractors.hog import Hog
+
+    if name == "rows.npy":  # one photo without a descriptor, so that there are rows
+        real = Hog.encode
+        count = iter(range(1000))
+
+        def encode(self: Hog, raw: dict[str, np.ndarray]) -> Features:
+            made = real(self, raw)
+            return Features(made.vectors * 0) if next(count) == 3 else made
+
+        monkeypatch.setattr(Hog, "encode", encode)
+    build("toy", ["hog"], ["flat", "pq"])
+    folder = artefacts.index_folder("toy", "hog", "flat")
+    whole = {path.name: path.read_bytes() for path in files_of(folder).values()}
+    hurt(files_of(folder)[name], how)
+    if how != "flip":
+        assert states() == {"vectors": "ready", "flat": "damaged", "pq": "ready"}
+    vectors, _ = artefacts.load_vectors(store.load("toy"), "hog")
+    with pytest.raises(PlaygroundError) as caught:
+        artefacts.load_index("toy", "hog", "flat", vectors)
+    assert caught.value.command == artefacts.build_command("toy", "hog", "flat")
+    assert [o.action for o in build("toy", ["hog"], ["flat", "pq"])] == [
+        *("unchanged", "built", "unchanged")
+    ]
+    assert {path.name: path.read_bytes() for path in files_of(folder).values()} == whole
+    assert states() == {"vectors": "ready", "flat": "ready", "pq": "ready"}
+
+
+def mutations(text: bytes) -> dict[str, bytes]:
+    return {
+        "not UTF-8": text.replace(b'"index"', b'"ind\xffx"').replace(b'"dim"', b'"d\xffm"'),
+        "no JSON": text[: len(text) // 2],
+        "empty": b"",
+        "a list": b"[]",
+        "a key of its own": text.replace(b'"vectors_sha256"', b'"vecTors_sha256"').replace(
+            b'"fingerprint"', b'"fingerprInt"'
+        ),
+        "a key of a file": text.replace(b'"sha256"', b'"sha2{6"', 1),
+        "another kind": text.replace(b'"kind"', b'"kjnd"'),
+        "another type": text.replace(b'"notes": []', b'"notes": 3').replace(
+            b'"search": {', b'"search": 3, "s": {'
+        ),
+        "another spec": text.replace(b'"index": "flat"', b'"index": "fl`t"').replace(
+            b'"extractor": "hog"', b'"extractor": "hpg"'
+        ),
+        "deep": b"[" * 100_000,
+    }
+
+
+@pytest.mark.parametrize("how", list(mutations(b"")))
+@pytest.mark.parametrize("what", ["vectors", "flat"])
+def test_a_damaged_manifest_is_one_damaged_artefact(own: Path, how: str, what: str) -> None:
+    from retrieval.engine import SearchEngine
+    from retrieval.ranking import Query, Recipe
+
+    build("toy", ["hog", "bovw:words=64"], ["flat", "lsh"])
+    folder = artefacts.extractor_folder("toy", "hog")
+    path = (folder if what == "vectors" else folder / "indexes" / "flat") / artefact.MANIFEST
+    whole = path.read_bytes()
+    path.write_bytes(mutations(whole)[how])
+    if path.read_bytes() == whole:
+        pytest.skip("this manifest has nothing of the kind")
+    found = states()
+    assert found[what] == "damaged"
+    assert set(states("bovw:words=64").values()) == {"ready"}
+    if what == "flat":
+        assert found["lsh"] == "ready"
+    query = Query(store.load("toy").read("q-toy-0-06"))
+    with pytest.raises(PlaygroundError, match=r"scripts\.build"):
+        SearchEngine().search("toy", Recipe.of("hog", "flat"), query, 3)
+    assert SearchEngine().search("toy", Recipe.of("bovw:words=64", "flat"), query, 3).hits
+    with pytest.raises(PlaygroundError, match=r"scripts\.build"):
+        SearchEngine().stats("toy", "hog", "flat")
+    build("toy", ["hog"], ["flat", "lsh"])
+    assert path.read_bytes() == whole
+    assert set(states().values()) == {"ready"}
