@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,8 @@ from numpy.typing import NDArray
 from data.errors import PlaygroundError
 from data.paths import PROJECT_ROOT
 
+COMMAND = (sys.executable, "-m", "indexing.alone")
+_ROOM = ".alone-"
 _REFUSED = 2  # exit status of the child: the answer is a sentence
 
 
@@ -55,7 +58,9 @@ def built(
         PlaygroundError: the index cannot be built, or the process died.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".alone-", dir=folder) as name:
+    for left in folder.glob(f"{_ROOM}*"):  # of a build that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_ROOM, dir=folder) as name:
         room = Path(name)
         if rows is not None:
             np.save(room / "rows.npy", rows, allow_pickle=False)
@@ -72,7 +77,7 @@ def built(
 
 def _run(request: dict[str, Any]) -> dict[str, Any]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "indexing.alone"],
+        COMMAND,
         cwd=PROJECT_ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -334,9 +334,9 @@ def _check_training(text: str, parts: list[Any], n: int) -> list[str]:
         if isinstance(part, faiss.OPQMatrix) and part.d_out > n:
             # FAISS writes d_out columns into room for n: the process dies, or its memory is wrong.
             raise PlaygroundError(
-                f"'{text}' learns a rotation to {part.d_out} numbers, which needs at least as many "
-                f"vectors, and there {'is' if n == 1 else 'are'} only {plural(n, 'vector')}. Legal: "
-                f"OPQ to at most {n} numbers, such as OPQ1_{n}; or leave OPQ out, or add photos."
+                f"'{text}' learns a rotation to {part.d_out} numbers from at least as many vectors; "
+                f"here: only {plural(n, 'vector')}. Legal: OPQ to at most {n} numbers, such as "
+                f"OPQ1_{n}; or leave OPQ out, or add photos."
             )
         if isinstance(part, faiss.PCAMatrix) and part.d_out > min(n, part.d_in):
             raise PlaygroundError(

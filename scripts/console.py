@@ -1,7 +1,8 @@
 """What every command-line entry point shares: exit codes, JSON output and progress.
 
-Exit codes: 0 done, 1 a defect of ours (traceback), 2 wrong arguments or a ``PlaygroundError``,
-130 stopped with Ctrl-C. Results go to stdout; progress and errors go to stderr.
+Exit codes: 0 done, 1 a defect of ours (traceback) or a build of which a part failed, 2 wrong
+arguments or a ``PlaygroundError``, 130 stopped with Ctrl-C. Results go to stdout; progress and
+errors go to stderr.
 """
 
 from __future__ import annotations

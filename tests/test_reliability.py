@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,9 @@ import pytest
 from data import artefact, importing, store
 from data.demo import DemoSource
 from data.errors import Conflict, PlaygroundError
-from indexing import artefacts, status
-from indexing.build import build
+from indexing import alone, artefacts, status
+from indexing.build import Incomplete, build
+from scripts import build as build_script
 from tests.conftest import write_toy
 
 
@@ -242,3 +245,118 @@ def test_a_damaged_manifest_is_one_damaged_artefact(own: Path, how: str, what: s
     build("toy", ["hog"], ["flat", "lsh"])
     assert path.read_bytes() == whole
     assert set(states().values()) == {"ready"}
+
+
+# -- the whole command -------------------------------------------------------------------------
+
+
+def test_check_says_what_is_damaged_and_builds_that_alone(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build("toy", ["hog", "bovw:words=64"], ["flat", "factory:HNSW8"])
+    assert build_script.main(["--collection", "toy", "--check"]) == 0
+    assert "6 artefacts checked, 0 damaged or changed, 0 built again" in capsys.readouterr().out
+    root = artefacts.vectors_root("toy")
+    whole = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    hurt(files_of(artefacts.index_folder("toy", "hog", "factory:HNSW8"))["index.faiss"], "flip")
+    hurt(files_of(artefacts.extractor_folder("toy", "bovw:words=64"))["vectors.npy"], "cut")
+    (artefacts.index_folder("toy", "hog", "flat") / artefact.MANIFEST).write_bytes(b"\xff")
+    assert build_script.main(["--collection", "toy", "--check", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert {(one["extractor"], one["index"]) for one in summary["built"]} == {
+        ("hog", "factory:HNSW8"),
+        ("hog", "flat"),
+        ("bovw:words=64", None),
+    }
+    assert len([one for one in summary["checked"] if one["wrong"]]) == 3
+    after = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    assert {p: c for p, c in after.items() if p.name != artefact.RECORD} == {
+        p: c for p, c in whole.items() if p.name != artefact.RECORD
+    }
+
+
+def test_check_names_a_photo_that_changed(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    build("toy", ["hog"], ["flat"])
+    photo = swapped(own)
+    assert build_script.main(["--collection", "toy", "--check"]) == 1
+    said = capsys.readouterr()
+    assert "2 artefacts checked, 1 damaged or changed, 0 built again" in said.out
+    assert f"photo {photo}" in said.err and "has changed since it was imported" in said.err
+
+
+def test_every_extractor_is_tried(
+    own: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from extractors.hog import Hog
+
+    def broken(self: Hog, raw: object) -> None:
+        raise PlaygroundError("HOG found nothing.")
+
+    monkeypatch.setattr(Hog, "encode", broken)
+    words = ["--collection", "toy", "--extractors", "hog,bovw:words=64", "--quiet"]
+    code = build_script.main([*words, "--indexes", "pq:m=11,flat"])
+    said = capsys.readouterr()
+    assert code == 1
+    assert "error: hog: HOG found nothing." in said.err
+    assert "error: bovw:words=64 pq:m=11: " in said.err
+    assert states("bovw:words=64") == {"vectors": "ready", "flat": "ready"}
+
+
+def test_one_extractor_that_fails_is_an_error_of_its_own(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swapped(own)
+    with pytest.raises(Conflict, match="has changed"):
+        build("toy", ["hog"], ["flat"])
+
+
+# -- indexes that end the process --------------------------------------------------------------
+
+
+def test_opq_with_fewer_vectors_than_its_rotation_has_numbers_is_refused(own: Path) -> None:
+    spec = "factory:OPQ16_64,IVF4,PQ16x2,RFlat"
+    with pytest.raises(PlaygroundError, match=r"rotation to 64 numbers.*only 12 vectors.*OPQ1_12"):
+        build("toy", ["hog"], ["flat", spec, "lsh"])
+    assert states() == {"vectors": "ready", "flat": "ready", "lsh": "ready"}
+
+
+def test_a_crash_takes_one_index_alone(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = alone._run
+
+    def dying(request: dict[str, object]) -> dict[str, object]:
+        if "HNSW8" in str(request["index"]):
+            monkeypatch.setenv("PYTHONFAULTHANDLER", "")
+            code = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+            monkeypatch.setattr(alone, "COMMAND", (sys.executable, "-c", code))
+        else:
+            monkeypatch.setattr(alone, "COMMAND", usual)
+        return real(request)
+
+    usual = alone.COMMAND
+    monkeypatch.setattr(alone, "_run", dying)
+    with pytest.raises(Incomplete) as caught:
+        build("toy", ["hog"], ["factory:HNSW8", "factory:HNSW4", "flat"])
+    [failure] = caught.value.failures
+    assert failure.index == "factory:HNSW8"
+    assert "died (SIGSEGV)" in str(failure) and "factory:HNSW8" in str(failure.error)
+    assert states() == {"vectors": "ready", "factory:HNSW4": "ready", "flat": "ready"}
+    assert not list(artefacts.index_folder("toy", "hog", "factory:HNSW8").glob(".alone-*"))
+
+
+def test_an_index_built_alone_has_the_bytes_of_one_built_here(own: Path) -> None:
+    from indexing import registry
+
+    spec = "factory:IVF2,PQ4x2"
+    build("toy", ["hog"], [spec])
+    vectors, _ = artefacts.load_vectors(store.load("toy"), "hog")
+    kind, overrides = registry.parse_index_spec(spec)
+    here = kind.build(
+        np.ascontiguousarray(vectors.vectors), kind.plan(*vectors.vectors.shape, overrides)
+    )
+    path = own / "here.faiss"
+    here.save(path)
+    folder = artefacts.index_folder("toy", "hog", spec)
+    assert files_of(folder)["index.faiss"].read_bytes() == path.read_bytes()
+    manifest = artefact.read_manifest(folder)
+    assert manifest is not None
+    assert manifest["bytes_per_vector"] == here.bytes_per_vector

@@ -150,6 +150,12 @@ def start_build(
     return background.start_build(name, extractors, indexes, force=force)
 
 
+def start_mending(name: str) -> background.Job:
+    """Verify everything that is built for a collection, and build what is damaged again."""
+    words = ["scripts.build", "--collection", name, "--check"]
+    return background.start(name, "build", words)
+
+
 def start_download(what: str, arguments: Sequence[str]) -> background.Job:
     """Start ``python -m scripts.download glr21`` in a process of its own."""
     return background.start(what, "download", ["scripts.download", "glr21", *arguments])

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 _PER_PAGE = 48
 _ALL = "All landmarks"
+_IMPORTED = extractor_registry.IMPORTED
 _STATES = {
     "ready": "ready",
     "stale": "out of date",
+    "damaged": "damaged",
     "missing": "not built",
     "building": "building",
 }
@@ -194,7 +196,7 @@ def _built(seen: building.Look) -> None:
                     "Seconds": index.build_s,
                     "Vectors": None,
                     "Weights": "",
-                    "Note": " ".join(str(note) for note in index.notes or ()),
+                    "Note": index.message or " ".join(str(note) for note in index.notes or ()),
                 }
             )
     st.dataframe(
@@ -211,18 +213,38 @@ def _built(seen: building.Look) -> None:
             "Bytes / vector": st.column_config.NumberColumn(format="%.0f"),
         },
     )
+    _mend(seen)
     st.subheader("Build", anchor=False)
     _build_form(seen.name, found, seen.job is not None)
 
 
+def _mend(seen: building.Look) -> None:
+    """What is damaged, with the button that makes it again."""
+    damaged = [one.message for one in seen.found if one.state == "damaged"]
+    for one in seen.found:
+        damaged += [index.message for index in one.indexes if index.state == "damaged"]
+    if not damaged:
+        return
+    st.error("  \n".join(map(plain, damaged)))
+    if st.button(
+        "Build what is damaged again",
+        type="primary",
+        key="mend",
+        disabled=seen.job is not None,
+        help="Everything is verified by its SHA-256; what is whole is left as it is.",
+    ):
+        backend.start_mending(seen.name)
+        st.rerun()
+
+
 def _build_form(name: str, found: Sequence[ExtractorStatus], running: bool) -> None:
     # Imported descriptors are no extractor of the registry; they need indexes all the same.
-    own = [one.extractor for one in found if extractor_registry.is_imported(one.extractor)]
+    own = [one.extractor for one in found if one.extractor.partition(":")[0] in _IMPORTED]
     every = [*extractor_registry.names(), *own]
     lacking = [
         one.extractor
         for one in found
-        if one.extractor in every and one.state in ("missing", "stale")
+        if one.extractor in every and one.state in ("missing", "stale", "damaged")
     ]
     state.seed("b_extractors", lacking or every)
     extractors = st.pills(
