@@ -334,8 +334,8 @@ def _check_training(text: str, parts: list[Any], n: int) -> list[str]:
         if isinstance(part, faiss.OPQMatrix) and part.d_out > n:
             # FAISS writes d_out columns into room for n: the process dies, or its memory is wrong.
             raise PlaygroundError(
-                f"'{text}' learns a rotation to {part.d_out} numbers from at least as many vectors; "
-                f"here: only {plural(n, 'vector')}. Legal: OPQ to at most {n} numbers, such as "
+                f"'{text}' learns a rotation to {part.d_out} numbers from at least as many "
+                f"vectors; here: only {plural(n, 'vector')}. Legal: OPQ to at most {n} numbers, as "
                 f"OPQ1_{n}; or leave OPQ out, or add photos."
             )
         if isinstance(part, faiss.PCAMatrix) and part.d_out > min(n, part.d_in):

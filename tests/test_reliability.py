@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,10 +15,11 @@ import pytest
 from data import artefact, importing, store
 from data.demo import DemoSource
 from data.errors import Conflict, PlaygroundError
-from indexing import alone, artefacts, status
+from indexing import alone, artefacts, jobs, status
 from indexing.build import Incomplete, build
 from scripts import build as build_script
 from tests.conftest import write_toy
+from tests.test_jobs import until
 
 
 @pytest.fixture
@@ -360,3 +362,50 @@ def test_an_index_built_alone_has_the_bytes_of_one_built_here(own: Path) -> None
     manifest = artefact.read_manifest(folder)
     assert manifest is not None
     assert manifest["bytes_per_vector"] == here.bytes_per_vector
+
+
+# -- the pages ---------------------------------------------------------------------------------
+
+
+def test_every_page_stands_beside_a_damaged_artefact(own: Path) -> None:
+    from test_pages_app import app
+
+    from pages.parts import backend
+
+    build("toy", ["hog", "bovw:words=64"], ["flat"])
+    manifest = artefacts.extractor_folder("toy", "bovw:words=64") / artefact.MANIFEST
+    manifest.write_bytes(b'{"format": 1, \xff')
+    index = artefacts.index_folder("toy", "hog", "flat") / artefact.MANIFEST
+    index.write_bytes(b"{}")
+    build("toy", ["hog"], ["lsh"])
+    for page in (None, "methods", "accuracy", "tradeoffs", "inside", "embedding"):
+        test = app(page, collection="toy", extractors="hog", indexes="lsh")
+        assert not test.exception, (page, [one.value for one in test.exception])
+        assert not [one.value for one in test.error if "defect of ours" in one.value], page
+    with mock.patch.object(backend, "start_mending") as started:
+        test = app("collections", collection="toy")
+        assert not test.exception
+        [said] = [one.value for one in test.error]
+        assert said.count("is damaged") == 2
+        test.button(key="mend").click().run()
+    started.assert_called_once_with("toy")
+    jobs_before = jobs.jobs("toy")
+    started_job = backend.start_mending("toy")
+    assert not jobs_before
+    until(lambda: jobs.job(started_job.id).state != "running")
+    assert jobs.job(started_job.id).state == "done", jobs.job(started_job.id).error
+    assert set(states().values()) | set(states("bovw:words=64").values()) == {"ready"}
+
+
+def test_a_photo_that_changed_is_marked_on_the_page(own: Path) -> None:
+    from test_pages_app import app
+
+    build("toy", ["hog"], ["flat"])
+    photo = store.load("toy").photo(swapped(own))
+    from pages.parts import backend
+
+    words = backend.marked(store.load("toy"), photo)
+    assert words == f"{backend.caption(store.load('toy'), photo)} (changed since its import)"
+    for page in (None, "collections"):
+        test = app(page, collection="toy", extractors="hog", indexes="flat", photo=photo.id)
+        assert not test.exception
