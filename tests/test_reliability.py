@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import sys
+import threading
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
 
-from data import artefact, importing, store
+from data import artefact, changing, importing, layout, photos, store
 from data.demo import DemoSource
 from data.errors import Conflict, PlaygroundError
+from data.gate import Gate
 from indexing import alone, artefacts, jobs, status
 from indexing.build import Incomplete, build
 from scripts import build as build_script
@@ -409,3 +412,98 @@ def test_a_photo_that_changed_is_marked_on_the_page(own: Path) -> None:
     for page in (None, "collections"):
         test = app(page, collection="toy", extractors="hog", indexes="flat", photo=photo.id)
         assert not test.exception
+
+
+# -- bounded ------------------------------------------------------------------------------------
+
+
+def test_what_a_killed_first_import_left_is_listed_and_deletable(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from scripts import collections as script
+
+    folder = write_toy(tmp_path / "own", landmarks=1)
+
+    def stop(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(artefact, "save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            importing.import_collection("left", DemoSource(folder))
+    importing.import_collection("whole", DemoSource(folder))
+    assert changing.leftovers() == ["left"]
+    with artefact.exclusive(layout.folder_of("left"), "An import"):
+        assert changing.leftovers() == []  # at work, not left
+    script.main(["list"])
+    assert "collections delete left --yes" in capsys.readouterr().out
+    with pytest.raises(PlaygroundError, match="Nothing was deleted"):
+        script.main(["delete", "left"])
+    script.main(["delete", "left", "--yes"])
+    assert changing.leftovers() == []
+    assert not layout.folder_of("left").exists()
+    assert store.list_collections() == ["whole"]
+
+
+def test_large_decodes_wait_for_room() -> None:
+    gate = Gate(100)
+    inside: list[int] = []
+    most: list[int] = []
+    go = threading.Event()
+
+    def work(size: int) -> None:
+        with gate.take(size):
+            inside.append(size)
+            most.append(sum(min(one, 100) for one in inside))
+            go.wait()
+            inside.remove(size)
+
+    threads = []
+    for size in (60, 1000, 30, 30):  # the large one is not overtaken by those behind it
+        threads.append(threading.Thread(target=work, args=(size,)))
+        threads[-1].start()
+        until(lambda: len(gate._queue) + len(inside) == len(threads))
+    assert inside == [60]
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert max(most) <= 100
+    assert len(most) == 4 and not gate._queue and gate._taken == 0
+
+
+def test_a_gate_is_left_by_what_fails() -> None:
+    gate = Gate(10)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="no"), gate.take(8):
+            raise ValueError("no")
+    assert gate._taken == 0
+
+
+def test_an_upload_of_too_many_pixels_is_refused_by_its_header() -> None:
+    from PIL import Image
+
+    from pages.parts import backend
+
+    buffer = io.BytesIO()
+    Image.new("P", (12_000, 9_990)).save(buffer, "PNG")
+    with pytest.raises(photos.BadPhoto, match="the limit is 50,000,000"):
+        backend.decode_upload("digest", buffer.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "cost"),
+    [((4000, 3000), 2000, 12e6), ((4000, 3000), 240, 12e6 / 64), ((900, 600), None, 54e4)],
+)
+def test_a_jpeg_that_is_drafted_costs_a_part(
+    size: tuple[int, int], side: int | None, cost: float
+) -> None:
+    from PIL import Image, ImageFile
+
+    buffer = io.BytesIO()
+    Image.new("RGB", size).save(buffer, "JPEG")
+    with Image.open(buffer) as image:
+        assert isinstance(image, ImageFile.ImageFile)
+        assert photos._cost(image, side) == cost
+        if side is not None:
+            image.draft(None, photos._fit(image.size, 2 * side))
+            assert image.size[0] * image.size[1] == cost

@@ -243,7 +243,8 @@ def decode_upload(digest: str, _data: bytes) -> tuple[RGB, float]:
     """An uploaded photo, upright RGB, at most UPLOAD_SIDE px long. Never changed."""
     del digest  # only part of the cache's key
     start = time.perf_counter()
-    pixels = photo_files.decode(_data, longer_side=UPLOAD_SIDE)
+    most = photo_files.UPLOAD_PIXELS
+    pixels = photo_files.decode(_data, max_pixels=most, longer_side=UPLOAD_SIDE)
     spent = (time.perf_counter() - start) * 1000
     pixels.setflags(write=False)
     return pixels, spent

@@ -39,6 +39,7 @@ def show(beside: DeltaGenerator) -> None:
     fetching.progress_strip()
     names = backend.collection_names()
     _told()
+    _leftovers()
     if not names:
         st.info("There is no collection yet. Import one here.")
         importing.choose([])
@@ -80,6 +81,21 @@ def _told() -> None:
             if st.button("Close the list"):
                 del st.session_state["skipped"]
                 st.rerun()
+
+
+def _leftovers() -> None:
+    """What imports that were killed have left, each with the button that deletes it."""
+    with backend.guard("look for what killed imports left"):
+        for name in changing.leftovers():
+            with st.container(horizontal=True, vertical_alignment="center", key=f"left-{name}"):
+                st.warning(
+                    f"An import of {plain(name)} was stopped before it was done. Import it again "
+                    f"under this name, which goes on from what is there, or delete that."
+                )
+                if st.button("Delete", key=f"left_delete-{name}"):
+                    changing.delete(name)
+                    importing.tell("ok", f"What was left of {plain(name)} was deleted.")
+                    st.rerun()
 
 
 def _overview(names: Sequence[str]) -> None:
