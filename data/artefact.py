@@ -156,22 +156,113 @@ def _remove_orphans(folder: Path, keep: set[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest, or None when the folder holds no artefact."""
+class Damaged(Conflict):
+    """A manifest that cannot be what was written: its artefact has to be made again."""
+
+    @classmethod
+    def of(cls, folder: Path, what: str, mend: str | None, then: str = "") -> Damaged:
+        text = f"{folder / MANIFEST} is damaged: {what}."
+        if mend is None:
+            return cls(f"{text} Delete the folder {folder} and build it again.")
+        return cls(text, command=mend, then=then)
+
+
+class _Fields(dict[str, Any]):
+    """An object of a manifest: a field that is not there is damage, not a defect of ours."""
+
+    damaged: Callable[[str], Damaged]
+
+    def __missing__(self, key: str) -> Any:
+        raise self.damaged(f"it has no {key!r}")
+
+
+# Fields that mean the same in every manifest that has them.
+_KINDS = ("collection", "vectors", "index")  # whose fields are those below
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("build", "files", "identity", "search"), dict),
+    **dict.fromkeys(("code_size", "d", "dim", "n", "photos", "queries", "vectors"), int),
+    **dict.fromkeys(("collection", "extractor", "fingerprint", "index", "kind"), str),
+    **dict.fromkeys(("distance", "metric", "vectors_sha256"), str),
+    **dict.fromkeys(("local", "normalised"), bool),
+    "bytes_per_vector": (int, float),
+    "notes": list,
+}
+_ENTRY: dict[str, type] = {"file": str, "bytes": int, "sha256": str}
+
+
+def read_manifest(
+    folder: Path, kind: str | None = None, mend: str | None = None, then: str = ""
+) -> dict[str, Any] | None:
+    """The manifest, or None when the folder holds no artefact.
+
+    Args:
+        kind: what the artefact has to be, such as "vectors"; None: anything.
+        mend: the command that makes the artefact again; None: deleting its folder helps.
+        then: what the error says behind the command.
+
+    Raises:
+        Damaged: it is not one that was written here; also later, where a field is missing.
+    """
     try:
-        text = (folder / MANIFEST).read_text(encoding="utf-8")
+        content = (folder / MANIFEST).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+    def damaged(what: str) -> Damaged:
+        return Damaged.of(folder, what, mend, then)
+
+    def fields(found: dict[str, Any]) -> _Fields:
+        made = _Fields(found)
+        made.damaged = damaged
+        return made
+
     try:
-        manifest = json.loads(text)
-    except ValueError:
+        manifest = json.loads(content.decode("utf-8"), object_hook=fields)
+    except (ValueError, RecursionError):
         manifest = None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise Conflict(
-            f"{folder / MANIFEST} is not a manifest of format {FORMAT}. Delete the folder "
-            f"{folder} and build it again."
-        )
+        raise damaged(f"it is not a manifest of format {FORMAT}")
+    if kind is not None and manifest["kind"] != kind:
+        raise damaged(f"its kind is {str(manifest['kind'])[:60]!r} instead of {kind!r}")
+    wrong = _wrong_field(manifest)
+    if wrong is not None:
+        raise damaged(f"{wrong} is illegal")
     return manifest
+
+
+def usable_manifest(folder: Path, kind: str | None = None) -> dict[str, Any] | None:
+    """``read_manifest`` for what is made again anyway: a damaged one counts as none."""
+    try:
+        return read_manifest(folder, kind)
+    except Damaged:
+        return None
+
+
+def _wrong_field(manifest: dict[str, Any]) -> str | None:
+    """The first field that is not of its type, with its value."""
+    typed = _TYPES if manifest.get("kind") in _KINDS else {"files": dict, "kind": str}
+    for name, legal in typed.items():
+        if name in manifest and not _is(manifest[name], legal):
+            return f"{name} ({str(manifest[name])[:60]!r})"
+    for part in ("config", "weights") if manifest.get("kind") == "vectors" else ():
+        if not isinstance(manifest["identity"][part], dict):
+            return f"{part} ({str(manifest['identity'][part])[:60]!r})"
+    for name, entry in manifest["files"].items():
+        if not isinstance(entry, dict):
+            return f"entry of {name} ({str(entry)[:60]!r})"
+        for key, kind in _ENTRY.items():
+            if not _is(entry[key], kind):
+                return f"{key} of {name} ({str(entry[key])[:60]!r})"
+    return None
+
+
+def _is(value: object, legal: type | tuple[type, ...]) -> bool:
+    # A truth value is an int to Python.
+    return isinstance(value, legal) and (legal is bool or not isinstance(value, bool))
+
+
+def _again(folder: Path) -> str:
+    return f"Delete the folder {folder} and build it again."
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -183,12 +274,20 @@ def read_record(folder: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def file_path(folder: Path, manifest: dict[str, Any], name: str, mend: str, then: str = "") -> Path:
+def file_path(
+    folder: Path,
+    manifest: dict[str, Any],
+    name: str,
+    mend: str,
+    then: str = "",
+    content: bool = True,
+) -> Path:
     """The path of one of the artefact's files, after checking its size and SHA-256.
 
     Args:
         mend: the command that builds the artefact again, quoted in the error.
         then: what the error says behind the command.
+        content: compare the SHA-256, too, and not the size alone.
 
     Raises:
         NotFound: the file is not there.
@@ -209,7 +308,19 @@ def file_path(folder: Path, manifest: dict[str, Any], name: str, mend: str, then
     if size != entry["bytes"]:
         sizes = f"{path} has {size} bytes, its manifest says {entry['bytes']}."
         raise Conflict(sizes, command=mend, then=then)
-    if file_sha256(path) != entry["sha256"]:
+    if content and file_sha256(path) != entry["sha256"]:
         other = f"{path} does not have the SHA-256 of its manifest."
         raise Conflict(other, command=mend, then=then)
     return path
+
+
+def damage(
+    folder: Path, manifest: dict[str, Any], mend: str, content: bool = True
+) -> PlaygroundError | None:
+    """What is wrong with the artefact's files; None where nothing is. See ``file_path``."""
+    try:
+        for name in manifest["files"]:
+            file_path(folder, manifest, name, mend, content=content)
+    except PlaygroundError as error:
+        return error
+    return None

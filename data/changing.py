@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable
 
 from data import artefact, commands, layout, paths
-from data.errors import Conflict, NotFound
+from data.errors import Conflict, NotFound, PlaygroundError
 from data.store import exists, load, summary
 
 
@@ -58,13 +58,13 @@ def remove(name: str, ids: Iterable[str]) -> int:
 def delete(name: str) -> None:
     """Delete a collection with its thumbnails, copies, vectors, indexes and evaluations.
 
-    Referenced photos are not touched.
+    Referenced photos are not touched. What a killed first import left is deleted likewise.
 
     Raises:
         PlaygroundError: there is none, another process is changing it, or building from it.
     """
     folder, vectors = layout.folder_of(name), paths.vectors_root(name)
-    if not exists(name):
+    if not exists(name) and name not in leftovers():
         load(name)  # raises, naming what there is
     doing = f"Deleting the collection {name}"
     with artefact.explain_os_errors(doing), contextlib.ExitStack() as locks:
@@ -78,3 +78,23 @@ def delete(name: str) -> None:
         for root in (paths.evaluations_root, paths.rerank_root):
             shutil.rmtree(root(name), ignore_errors=True)
         layout.clear(folder)
+
+
+def leftovers() -> list[str]:
+    """Names under which a first import was killed, sorted: files on the disk and no collection.
+
+    Another import under the name goes on from them, and ``delete`` removes them.
+    """
+    found = []
+    root = paths.collections_root()
+    for folder in sorted(root.iterdir()) if root.is_dir() else []:
+        try:
+            paths.check_name(folder.name, "collection")
+            if exists(folder.name) or not any(one.name != ".lock" for one in folder.iterdir()):
+                continue
+            with artefact.exclusive(folder, "Looking"):  # else an import is at work there
+                if not exists(folder.name):
+                    found.append(folder.name)
+        except (PlaygroundError, OSError):
+            continue
+    return found

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError, features
 
+from data import gate
 from data.errors import PlaygroundError
 
 RGB = NDArray[np.uint8]
@@ -25,6 +26,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF") + (
 LEGAL = "JPEG, PNG, WebP, BMP, TIFF, GIF" + (", AVIF" if "AVIF" in FORMATS else "")
 MIN_SIDE = 8  # px
 MAX_PIXELS = 120_000_000  # refused above; read from the header, before anything is decoded
+UPLOAD_PIXELS = 50_000_000  # the same for what visitors send
 THUMBNAIL_SIDE = 240  # px, longer side
 
 _ORIENTATION = 0x0112  # the EXIF tag
@@ -97,7 +99,7 @@ def decode_with_header(
     """``decode``, with the header of the photo at its full size."""
     if longer_side is not None and longer_side < 1:
         raise ValueError(f"longer_side must be at least 1 px, got {longer_side}")
-    with _opened(data, max_pixels) as image:
+    with _opened(data, max_pixels) as image, gate.decoding.take(_cost(image, longer_side)):
         header = _header(image)
         shrink = longer_side is not None and longer_side < max(image.size)
         if shrink and longer_side is not None:
@@ -179,6 +181,16 @@ def _opened(data: bytes | Path, max_pixels: int) -> Iterator[ImageFile.ImageFile
             if "truncated" in text.lower():
                 text = "the file is cut short"
             raise BadPhoto(f"{name}broken: {text}. Save it again from a photo program.") from error
+
+
+def _cost(image: ImageFile.ImageFile, longer_side: int | None) -> int:
+    """Pixels that will be decoded: a JPEG may be decoded at a fraction of its size."""
+    width, height = image.size
+    scale = 1
+    if image.format in ("JPEG", "MPO") and longer_side is not None:
+        fits = max(image.size) // (2 * longer_side)
+        scale = next((one for one in (8, 4, 2) if one <= fits), 1)
+    return width * height // scale**2
 
 
 def _stream(data: bytes | Path) -> BinaryIO:

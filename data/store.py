@@ -18,6 +18,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -163,6 +165,9 @@ class Collection:
     def read(self, photo_or_id: Photo | str, longer_side: int | None = None) -> RGB:
         """Decode a photo or query: upright RGB (H, W, 3) uint8.
 
+        The bytes that are decoded are those that were hashed: a file of the same size with other
+        content would otherwise stand under the old photo's label.
+
         Args:
             longer_side: shrink to this longer side in px; boxes refer to the full size.
 
@@ -178,28 +183,59 @@ class Collection:
                 f"photos on this disk and import them without --no-photos under another name."
             )
         try:
-            size = path.stat().st_size
+            # A file of another size is not read: it may be anything.
+            changed = bool(photo.size) and path.stat().st_size != photo.size
+            content = b"" if changed else path.read_bytes()
         except OSError as error:
-            raise NotFound(
-                f"The photo {photo.id} of the collection {self.name} is not at {path} any more "
-                f"({error.strerror}). {self._mend(photo)}"
+            raise NotFound(self._gone(photo, path, error)) from error
+        if changed or hashlib.sha256(content).hexdigest() != photo.sha256:
+            raise Conflict(self._changed(photo, path))
+        try:
+            return photos.decode(content, longer_side=longer_side)
+        except BadPhoto as error:
+            raise PlaygroundError(
+                f"The photo {photo.id} of the collection {self.name} cannot be read: {error} "
+                f"{self._mend(photo)}"
             ) from error
-        changed = photo.size and size != photo.size
-        if not changed:
-            try:
-                pixels, header = photos.decode_with_header(path, longer_side=longer_side)
-            except BadPhoto as error:
-                raise PlaygroundError(
-                    f"The photo {photo.id} of the collection {self.name} cannot be read: {error} "
-                    f"{self._mend(photo)}"
-                ) from error
-            changed = (header.width, header.height) != (photo.width, photo.height)
-        if changed:
-            raise Conflict(
-                f"{path}, the photo {photo.id} of the collection {self.name}, has changed since "
-                f"it was imported. {self._mend(photo)}"
-            )
-        return pixels
+
+    def changed(self, photo_or_id: Photo | str, thorough: bool = False) -> str | None:
+        """A sentence where the photo's file is missing or is another one than was imported.
+
+        Args:
+            thorough: hash the content whatever the file's times say.
+        """
+        photo = self.find(photo_or_id)
+        if photo.absent:
+            return None
+        path = self.path(photo)
+        try:
+            found = path.stat()
+            same = not photo.size or found.st_size == photo.size
+            if same and (thorough or not self._settled(photo, found)):
+                same = photo.sha256 == artefact.file_sha256(path)
+        except OSError as error:
+            return self._gone(photo, path, error)
+        return None if same else self._changed(photo, path)
+
+    def _settled(self, photo: Photo, found: os.stat_result) -> bool:
+        """Whether the file is older than its thumbnail, which was made of the right content."""
+        with contextlib.suppress(OSError):
+            made = self.thumbnail_path(photo).stat().st_mtime_ns
+            # The time of the last change tells a file that was put there with an old date.
+            return max(found.st_mtime_ns, found.st_ctime_ns) < made
+        return False
+
+    def _changed(self, photo: Photo, path: Path) -> str:
+        return (
+            f"{path}, the photo {photo.id} of the collection {self.name}, has changed since "
+            f"it was imported. {self._mend(photo)}"
+        )
+
+    def _gone(self, photo: Photo, path: Path, error: OSError) -> str:
+        return (
+            f"The photo {photo.id} of the collection {self.name} is not at {path} any more "
+            f"({error.strerror}). {self._mend(photo)}"
+        )
 
     def thumbnail_path(self, photo_or_id: Photo | str) -> Path:
         """Where the thumbnail lies (it may have to be made first, see ``thumbnail``)."""
@@ -279,7 +315,8 @@ def _consistently(name: str, read: Callable[[Path, dict[str, Any]], T]) -> T:
     """Read by the manifest; again when a save in another process replaced it meanwhile."""
     folder = layout.folder_of(name)
     while True:
-        manifest = artefact.read_manifest(folder)
+        mend = commands.delete(name)
+        manifest = artefact.read_manifest(folder, "collection", mend, commands.AGAIN)
         if manifest is None:
             known = ", ".join(list_collections()) or "(none)"
             make = ("import", "--source", "folder", "--path", "DIR", "--name", name)
@@ -290,7 +327,7 @@ def _consistently(name: str, read: Callable[[Path, dict[str, Any]], T]) -> T:
         try:
             return read(folder, manifest)
         except (PlaygroundError, FileNotFoundError) as error:
-            if artefact.read_manifest(folder) != manifest:
+            if artefact.usable_manifest(folder) != manifest:
                 continue
             if isinstance(error, PlaygroundError):
                 raise

@@ -29,7 +29,7 @@ from evaluation.base import Protocol, Truth
 from evaluation.rows import QueryRow, Row
 from extractors import registry as extractor_registry
 from indexing import registry as index_registry
-from indexing.artefacts import extractor_folder, index_folder, index_version
+from indexing.artefacts import index_folder, index_manifest, index_version, vectors_manifest
 from indexing.build import record
 from retrieval.compare import own_photos
 from retrieval.engine import MAX_K, SearchEngine
@@ -218,8 +218,8 @@ class _Task:
             PlaygroundError: it is not built, with the command that builds it.
         """
         name, spec, index = self.members.name, recipe.extractor, recipe.index
-        vectors = artefact.read_manifest(extractor_folder(name, spec))
-        built = artefact.read_manifest(index_folder(name, spec, index))
+        vectors = vectors_manifest(name, spec)
+        built = index_manifest(name, spec, index)
         if vectors is None or built is None:
             words = ["--collection", name, "--extractors", spec, "--indexes", index]
             raise NotFound(
@@ -227,7 +227,7 @@ class _Task:
                 command=f"python -m scripts.build {shlex.join(words)}",
             )
         version = vectors["files"]["vectors.npy"]["sha256"]
-        exact = artefact.read_manifest(index_folder(name, spec, EXACT))
+        exact = artefact.usable_manifest(index_folder(name, spec, EXACT))
         key = {
             "kind": "evaluation",
             "protocol": self.protocol.name,

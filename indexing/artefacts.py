@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
 from data import artefact
-from data.errors import Conflict, NotFound
+from data.errors import Conflict, NotFound, PlaygroundError
 from data.paths import vectors_root
 from data.store import Collection
 from extractors import registry as extractor_registry
@@ -108,8 +109,98 @@ def identity_difference(extractor: Extractor, manifest: dict[str, Any]) -> str |
 
 
 def read_vectors_manifest(collection: str, extractor: str) -> dict[str, Any] | None:
-    """The manifest of a collection's vectors, unverified; None when there are none."""
-    return artefact.read_manifest(extractor_folder(collection, extractor))
+    """The manifest of a collection's vectors; None when there are none, or a damaged one."""
+    try:
+        return vectors_manifest(collection, extractor)
+    except artefact.Damaged:
+        return None
+
+
+def vectors_manifest(collection: str, extractor: str) -> dict[str, Any] | None:
+    """The manifest of a collection's vectors; None when there are none.
+
+    Raises:
+        artefact.Damaged: it is not one of these vectors; the text names the command that helps.
+    """
+    folder, mend = extractor_folder(collection, extractor), build_command(collection, extractor)
+    manifest = artefact.read_manifest(folder, "vectors", mend)
+    if manifest is not None:
+        _check_spec(folder, manifest, "extractor", extractor_registry.canonical, extractor, mend)
+        _require(manifest, _VECTORS_FIELDS, ("vectors.npy", "ids.json"))
+    return manifest
+
+
+def index_manifest(collection: str, extractor: str, index: str) -> dict[str, Any] | None:
+    """The manifest of an index; None when there is none. Raises like ``vectors_manifest``."""
+    folder = index_folder(collection, extractor, index)
+    mend = build_command(collection, extractor, index)
+    manifest = artefact.read_manifest(folder, "index", mend)
+    if manifest is not None:
+        built = index_registry.without_search(index)
+        _check_spec(folder, manifest, "index", index_registry.canonical, built, mend)
+        kind, _ = index_registry.parse_index_spec(index)
+        _require(manifest, _INDEX_FIELDS, (kind.file,))
+    return manifest
+
+
+_VECTORS_FIELDS = ("dim", "fingerprint", "identity", "local", "photos", "vectors")
+_INDEX_FIELDS = ("build", "bytes_per_vector", "d", "n", "notes", "search", "vectors_sha256")
+
+
+def _require(manifest: dict[str, Any], fields: Sequence[str], files: Sequence[str]) -> None:
+    """Ask for what is needed later: a manifest tells by itself what it lacks."""
+    for field in fields:
+        _ = manifest[field]
+    for file in files:
+        _ = manifest["files"][file]
+
+
+def _check_spec(
+    folder: Path,
+    manifest: dict[str, Any],
+    field: str,
+    canonical: Callable[[str], str],
+    wanted: str,
+    mend: str,
+) -> None:
+    found = manifest[field]
+    try:
+        same = canonical(found) == canonical(wanted)
+    except PlaygroundError:
+        same = False
+    if not same:
+        what = f"its {field} is {found[:60]!r} instead of {wanted!r}"
+        raise artefact.Damaged.of(folder, what, mend)
+
+
+def spec_of(folder: Path, canonical: Callable[[str], str], slug: Callable[[str], str]) -> str:
+    """The spec that a folder is named after; its name where that cannot be told."""
+    spec = unquote(folder.name.replace("@", ":", 1))
+    try:
+        return spec if canonical(spec) == spec and slug(spec) == folder.name else folder.name
+    except PlaygroundError:
+        return folder.name
+
+
+def built_extractors(collection: str) -> list[str]:
+    """The specs of what is there, damaged or not; a folder's name where it is all that is left."""
+    root = vectors_root(collection)
+    specs = []
+    for folder in sorted(root.iterdir()) if root.is_dir() else []:
+        if (folder / artefact.MANIFEST).is_file():
+            found = (artefact.usable_manifest(folder) or {}).get("extractor")
+            specs.append(_named(found, folder, extractor_registry))
+    return specs
+
+
+def _named(found: Any, folder: Path, registry: Any) -> str:
+    """A manifest's spec if the folder is its own, else the folder's."""
+    try:
+        if isinstance(found, str) and registry.slug(found) == folder.name:
+            return found
+    except PlaygroundError:
+        pass
+    return spec_of(folder, registry.canonical, registry.slug)
 
 
 def load_vectors(
@@ -127,7 +218,7 @@ def load_vectors(
     """
     folder = extractor_folder(collection.name, spec)
     mend = build_command(collection.name, spec)
-    manifest = artefact.read_manifest(folder)
+    manifest = vectors_manifest(collection.name, spec)
     if manifest is None:
         raise NotFound(
             f"The collection {collection.name} has no vectors of {spec} yet.", command=mend
@@ -205,7 +296,7 @@ def load_index(collection: str, extractor: str, index: str, vectors: Vectors) ->
     """Load and verify an index over exactly these vectors."""
     folder = index_folder(collection, extractor, index)
     mend = build_command(collection, extractor, index)
-    manifest = artefact.read_manifest(folder)
+    manifest = index_manifest(collection, extractor, index)
     if manifest is None:
         raise NotFound(
             f"The collection {collection} has no {index} index of {extractor} yet.", command=mend
@@ -217,7 +308,11 @@ def load_index(collection: str, extractor: str, index: str, vectors: Vectors) ->
             command=mend,
         )
     kind, _ = index_registry.parse_index_spec(index)
-    built = kind.load(artefact.file_path(folder, manifest, kind.file, mend), manifest)
+    path = artefact.file_path(folder, manifest, kind.file, mend)
+    try:
+        built = kind.load(path, manifest)
+    except PlaygroundError as error:
+        raise Conflict(str(error), command=mend) from error
     rows = None
     if "rows.npy" in manifest["files"]:
         rows = np.load(artefact.file_path(folder, manifest, "rows.npy", mend), allow_pickle=False)
@@ -225,13 +320,16 @@ def load_index(collection: str, extractor: str, index: str, vectors: Vectors) ->
 
 
 def built_indexes(collection: str, extractor: str) -> list[str]:
-    """The specs of the indexes that are there, in the registry's order, factory strings last."""
+    """The specs of the indexes that are there, damaged or not, like ``built_extractors``.
+
+    They come in the registry's order, factory strings last.
+    """
     root = extractor_folder(collection, extractor) / "indexes"
     specs = []
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        manifest = artefact.read_manifest(folder) if folder.is_dir() else None
-        if manifest is not None:
-            specs.append(str(manifest["index"]))
+        if (folder / artefact.MANIFEST).is_file():
+            found = (artefact.usable_manifest(folder) or {}).get("index")
+            specs.append(_named(found, folder, index_registry))
     return sort_indexes(specs)
 
 

@@ -226,6 +226,7 @@ class IndexType(abc.ABC):
     card: ClassVar[IndexCard]
     distance: ClassVar[str] = "l2"
     file: ClassVar[str] = "index.bin"  # what an artefact calls the file
+    alone: ClassVar[bool] = False  # built in a process of its own, as its library may crash
     search_names: ClassVar[tuple[str, ...]] = ()  # overrides that do not change what is built
     families: ClassVar[tuple[str, ...]] = ()  # titles of families that have no row of their own
 

@@ -3,14 +3,18 @@
 Results of the expensive steps go to small shard files whose names are digests of what they were
 made from, so a build that is killed and started again finds them by itself, and a shard can never
 be taken for another. Shards are blocks of photos in the collection's order; memory is bounded by
-a block, whatever the collection's size. When an artefact is complete its shards are removed.
+a block, whatever the collection's size. Each holds the digest of its content, and a damaged one is
+made again. When an artefact is complete its shards are removed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
+import errno
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -32,14 +36,19 @@ from data.errors import PlaygroundError
 from data.store import Collection
 from extractors import registry as extractor_registry
 from extractors.base import Extractor, Features, Prepared, Raw
+from indexing import alone
 from indexing import registry as index_registry
 from indexing.artefacts import (
     Vectors,
+    build_command,
     extractor_folder,
     identity_difference,
     index_folder,
+    index_manifest,
     load_vectors,
+    read_vectors_manifest,
 )
+from indexing.base import IndexType, Plan
 from indexing.faiss_settings import building
 from indexing.progress import Clock, Progress, Silent, Stage
 
@@ -48,6 +57,7 @@ Result = TypeVar("Result")
 
 BLOCK = 16  # photos in a shard: a kill costs the work of at most so many
 SAMPLE_SEED = 0
+_DIGEST = "sha256"  # in a shard's header: of its tensors' names, kinds, shapes and bytes
 WORKERS = min(4, os.cpu_count() or 1)
 
 
@@ -64,6 +74,29 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """What could not be built, and why."""
+
+    extractor: str
+    index: str | None
+    error: PlaygroundError
+
+    def __str__(self) -> str:
+        return f"{self.extractor}{f' {self.index}' if self.index else ''}: {self.error}"
+
+
+class Incomplete(PlaygroundError):  # noqa: N818 (read as a word, like BadPhoto)
+    """A part of what was asked for could not be built; the rest was."""
+
+    def __init__(self, outcomes: Sequence[Outcome], failures: Sequence[Failure]) -> None:
+        self.outcomes, self.failures = list(outcomes), list(failures)
+        super().__init__(
+            f"{len(failures)} of {len(failures) + len(outcomes)} could not be built. "
+            + " ".join(f"({i}) {failure}" for i, failure in enumerate(failures, 1))
+        )
+
+
 def build(
     collection_name: str,
     extractors: Sequence[str],
@@ -73,7 +106,9 @@ def build(
     force: bool = False,
     progress: Progress | None = None,
 ) -> list[Outcome]:
-    """Build what is missing or out of date; everything else is left as it is.
+    """Build what is missing, out of date or damaged; everything else is left as it is.
+
+    What cannot be built does not keep the rest from it: every extractor and index is tried.
 
     Args:
         extractors: specs, see ``extractors.registry``.
@@ -82,8 +117,9 @@ def build(
         progress: is told of every step.
 
     Raises:
-        PlaygroundError: unknown names, a collection that cannot be read, a full disk, another
-            build of the same artefact.
+        Incomplete: a part could not be built.
+        PlaygroundError: unknown names, a collection that cannot be read, a full disk; or the
+            only extractor cannot be built.
     """
     progress = progress or Silent()
     collection = store.load(collection_name)
@@ -104,17 +140,39 @@ def build(
             )
     for spec in indexes:
         index_registry.parse_index_spec(spec)
-    outcomes = []
+    outcomes: list[Outcome] = []
+    failures: list[Failure] = []
     for spec in extractors:
         folder = extractor_folder(collection.name, spec)
         doing = f"Building {spec} for {collection.name}"
-        with artefact.explain_os_errors(doing), artefact.exclusive(folder, doing), building():
-            task = _ExtractorBuild(collection, spec, weights, force, progress)
-            vectors, outcome = task.run()
-            outcomes.append(outcome)
-            for index in indexes:
-                outcomes.append(_build_index(collection, spec, index, vectors, force, progress))
+        try:
+            with artefact.explain_os_errors(doing), artefact.exclusive(folder, doing), building():
+                task = _ExtractorBuild(collection, spec, weights, force, progress)
+                vectors, outcome = task.run()
+                outcomes.append(outcome)
+                for index in indexes:
+                    one = _IndexBuild(collection, spec, index, vectors, force, progress)
+                    try:
+                        outcomes.append(one.run())
+                    except PlaygroundError as error:
+                        failures.append(Failure(spec, index, error))
+                        one.failed()
+        except PlaygroundError as error:
+            if len(extractors) == 1 or _ends_everything(error):
+                raise
+            failures.append(Failure(spec, None, error))
+            for stage in planned_stages([spec], indexes):
+                stage.state = "failed"
+                progress.update(stage)
+    if failures:
+        raise Incomplete(outcomes, failures)
     return outcomes
+
+
+def _ends_everything(error: PlaygroundError) -> bool:
+    """Whether nothing else can be built either: nothing can be written any more."""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in full
 
 
 def planned_stages(extractors: Sequence[str], indexes: Sequence[str]) -> list[Stage]:
@@ -221,7 +279,7 @@ class _ExtractorBuild:
             return load_vectors(self.collection, self.spec)[0]
         if self.force:
             return None
-        manifest = artefact.read_manifest(self.folder)
+        manifest = read_vectors_manifest(self.collection.name, self.spec)
         if manifest is None or identity_difference(self.extractor, manifest) is not None:
             return None
         try:
@@ -282,17 +340,19 @@ class _ExtractorBuild:
 
             self.extractor.fit(described())
             state = self.extractor.state()
-            _write_tensors(path, state)
+            _write_shard(path, state)
         stage.done, stage.seconds, stage.state = stage.total, clock.seconds, "done"
         self.progress.update(stage)
         return state
 
     def _stored_state(self, path: Path) -> dict[str, NDArray[Any]] | None:
         """What a build that was stopped had learned; None where there is nothing usable."""
+        state = _read_shard(path)
+        if state is None:
+            return None
         try:
-            state = safetensors.numpy.load_file(path)
             self.extractor.load_state(state)
-        except (OSError, safetensors.SafetensorError, PlaygroundError):
+        except PlaygroundError:
             return None
         return state
 
@@ -306,9 +366,7 @@ class _ExtractorBuild:
         old: Vectors | None,
     ) -> list[Path]:
         """One shard of final vectors per block of photos; their paths in order."""
-        state_key = artefact.digest(
-            {k: [v.dtype.str, list(v.shape), _sha256(v)] for k, v in state.items()}
-        )[:16]
+        state_key = _tensors_digest(state)[:16]
         shards = _Shards(partial / f"vectors-{state_key}")
         sampled: dict[str, str] = {}  # id -> key of its raw shard
         if self.extractor.fit_sample and old is None:
@@ -325,7 +383,7 @@ class _ExtractorBuild:
         cached: tuple[str, dict[str, Raw]] = ("", {})
         for block in _blocks(photos):
             path = shards.path(_key(block))
-            if not path.is_file():
+            if _read_shard(path) is None:
                 features: dict[str, Features] = {}
                 new = []
                 for photo in block:
@@ -369,7 +427,7 @@ class _ExtractorBuild:
         fit_seconds: float,
     ) -> Vectors:
         extractor, photos = self.extractor, self.collection.photos
-        counts = np.concatenate([safetensors.numpy.load_file(p)["counts"] for p in blocks])
+        counts = np.concatenate([_whole_shard(path)["counts"] for path in blocks])
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         total, dim = int(offsets[-1]), extractor.dim
         if total == 0:
@@ -384,7 +442,7 @@ class _ExtractorBuild:
                     header = {"descr": "<f4", "fortran_order": False, "shape": (total, width)}
                     np.lib.format.write_array_header_2_0(handle, header)
                     for block in blocks:
-                        part = safetensors.numpy.load_file(block)[name]
+                        part = _whole_shard(block)[name]
                         handle.write(np.ascontiguousarray(part, "<f4").tobytes())
 
             return write
@@ -424,64 +482,103 @@ class _ExtractorBuild:
         return load_vectors(self.collection, self.spec)[0]
 
 
-def _build_index(
-    collection: Collection,
-    spec: str,
-    index: str,
-    vectors: Vectors,
-    force: bool,
-    progress: Progress,
-) -> Outcome:
-    clock = Clock()
-    folder = index_folder(collection.name, spec, index)
-    index = index_registry.without_search(index)
-    kind, overrides = index_registry.parse_index_spec(index)
-    stage = Stage(spec, "index", index=index, state="running")
-    progress.update(stage)
-    matrix: NDArray[np.float32] = vectors.vectors
-    filled = np.flatnonzero(np.einsum("ij,ij->i", matrix, matrix) > 0)
-    rows = None if len(filled) == len(matrix) else filled.astype(np.int64)
-    n = len(filled)
-    plan = kind.plan(n, matrix.shape[1], overrides)
-    notes = plan.notes
-    if rows is not None:
-        left_out = len(matrix) - n
-        notes += (
-            f"{left_out} photo{'s' if left_out > 1 else ''} without any descriptor "
-            f"{'are' if left_out > 1 else 'is'} not in the index.",
-        )
-    meta = {
-        "kind": "index",
-        "collection": collection.name,
-        "extractor": spec,
-        "index": index,
-        "vectors_sha256": vectors.version,
-        "n": n,
-        "d": int(matrix.shape[1]),
-        "build": plan.build,
-        "search": plan.search,
-        "distance": kind.distance,
-        "notes": list(notes),
-        "libraries": library_versions(),
-    }
-    old = artefact.read_manifest(folder)
-    up_to_date = old is not None and all(
-        old.get(key) == value for key, value in meta.items() if key != "libraries"
-    )
-    if up_to_date and not force:
-        action = "unchanged"
-    else:
-        built = kind.build(np.ascontiguousarray(matrix if rows is None else matrix[rows]), plan)
-        writers: dict[str, Callable[[Path], None]] = {kind.file: built.save}
+class _IndexBuild:
+    """One index over the vectors of an extractor."""
+
+    def __init__(
+        self,
+        collection: Collection,
+        spec: str,
+        index: str,
+        vectors: Vectors,
+        force: bool,
+        progress: Progress,
+    ) -> None:
+        self.collection, self.spec, self.vectors = collection, spec, vectors
+        self.index = index_registry.without_search(index)
+        self.force, self.progress = force, progress
+        self.folder = index_folder(collection.name, spec, index)
+        # By the name that the planned stages have.
+        self.stage = Stage(spec, "index", index=index, state="running")
+
+    def failed(self) -> None:
+        self.stage.state = "failed"
+        self.progress.update(self.stage)
+
+    def run(self) -> Outcome:
+        clock = Clock()
+        self.progress.update(self.stage)
+        vectors, index = self.vectors, self.index
+        kind, overrides = index_registry.parse_index_spec(index)
+        matrix: NDArray[np.float32] = vectors.vectors
+        filled = np.flatnonzero(np.einsum("ij,ij->i", matrix, matrix) > 0)
+        rows = None if len(filled) == len(matrix) else filled.astype(np.int64)
+        n = len(filled)
+        plan = kind.plan(n, matrix.shape[1], overrides)
+        notes = plan.notes
         if rows is not None:
-            writers["rows.npy"] = lambda path: _save_npy(path, rows)
-        meta["bytes_per_vector"] = built.bytes_per_vector
-        meta["code_size"] = built.code_size
-        artefact.save(folder, meta, writers, record(seconds=clock.seconds))
-        action = "built"
-    stage.done, stage.seconds, stage.state = 1, clock.seconds, "done"
-    progress.update(stage)
-    return Outcome(spec, index, action, clock.seconds, len(collection.photos), 0, tuple(notes))
+            left_out = len(matrix) - n
+            notes += (
+                f"{left_out} photo{'s' if left_out > 1 else ''} without any descriptor "
+                f"{'are' if left_out > 1 else 'is'} not in the index.",
+            )
+        meta = {
+            "kind": "index",
+            "collection": self.collection.name,
+            "extractor": self.spec,
+            "index": index,
+            "vectors_sha256": vectors.version,
+            "n": n,
+            "d": int(matrix.shape[1]),
+            "build": plan.build,
+            "search": plan.search,
+            "distance": kind.distance,
+            "notes": list(notes),
+            "libraries": library_versions(),
+        }
+        files = {kind.file, *(["rows.npy"] if rows is not None else [])}
+        if self._up_to_date(meta, files) and not self.force:
+            action = "unchanged"
+        else:
+            with self._built(kind, plan, rows) as built:
+                writers: dict[str, Callable[[Path], None]] = {kind.file: built.save}
+                if rows is not None:
+                    writers["rows.npy"] = lambda path: _save_npy(path, rows)
+                meta["bytes_per_vector"] = built.bytes_per_vector
+                meta["code_size"] = built.code_size
+                artefact.save(self.folder, meta, writers, record(seconds=clock.seconds))
+            action = "built"
+        self.stage.done, self.stage.seconds, self.stage.state = 1, clock.seconds, "done"
+        self.progress.update(self.stage)
+        photos = len(self.collection.photos)
+        return Outcome(self.spec, index, action, clock.seconds, photos, 0, tuple(notes))
+
+    def _up_to_date(self, meta: dict[str, Any], files: set[str]) -> bool:
+        """Whether the index that is there is the one of ``meta``, and its files are whole."""
+        mend = build_command(self.collection.name, self.spec, self.index)
+        try:
+            old = index_manifest(self.collection.name, self.spec, self.index)
+            if old is None or files - set(old["files"]):
+                return False
+            same = all(old[key] == value for key, value in meta.items() if key != "libraries")
+        except artefact.Damaged:
+            return False
+        return same and artefact.damage(self.folder, old, mend) is None
+
+    @contextlib.contextmanager
+    def _built(
+        self, kind: IndexType, plan: Plan, rows: NDArray[np.int64] | None
+    ) -> Iterator[alone.Made]:
+        """The index, to be saved while this lasts."""
+        if kind.alone:
+            file = self.vectors.manifest["files"]["vectors.npy"]["file"]
+            path = extractor_folder(self.collection.name, self.spec) / file
+            with alone.built(self.index, path, rows, self.folder) as made:
+                yield made
+            return
+        matrix: NDArray[np.float32] = self.vectors.vectors
+        built = kind.build(np.ascontiguousarray(matrix if rows is None else matrix[rows]), plan)
+        yield alone.Made(built.bytes_per_vector, built.code_size, built.save)
 
 
 # -- shards ------------------------------------------------------------------------------------
@@ -497,11 +594,11 @@ class _Shards:
         return self.folder / f"{key}.safetensors"
 
     def read_raws(self, key: str) -> list[Raw] | None:
-        path = self.path(key)
-        if not path.is_file():
+        found = _read_shard(self.path(key))
+        if found is None:
             return None
         raws: dict[int, Raw] = {}
-        for name, value in safetensors.numpy.load_file(path).items():
+        for name, value in found.items():
             number, _, field = name.partition("/")
             raws.setdefault(int(number), {})[field] = value
         return [raws[i] for i in sorted(raws)]
@@ -510,7 +607,7 @@ class _Shards:
         tensors = {
             f"{i:06d}/{field}": value for i, raw in enumerate(raws) for field, value in raw.items()
         }
-        _write_tensors(self.path(key), tensors)
+        _write_shard(self.path(key), tensors)
 
 
 def _blocks(photos: Sequence[Photo]) -> Iterator[Sequence[Photo]]:
@@ -556,13 +653,50 @@ def _write_features(path: Path, features: list[Features], extractor: Extractor) 
     if extractor.local:
         geometry = [f.geometry for f in features if f.geometry is not None]
         tensors["geometry"] = np.concatenate(geometry).astype(np.float32)
-    _write_tensors(path, tensors)
+    _write_shard(path, tensors)
 
 
 def _write_tensors(path: Path, tensors: dict[str, NDArray[Any]]) -> None:
+    artefact.write_atomically(path, safetensors.numpy.save(_contiguous(tensors)))
+
+
+def _write_shard(path: Path, tensors: dict[str, NDArray[Any]]) -> None:
+    contiguous = _contiguous(tensors)
+    about = {_DIGEST: _tensors_digest(contiguous)}
+    artefact.write_atomically(path, safetensors.numpy.save(contiguous, metadata=about))
+
+
+def _read_shard(path: Path) -> dict[str, NDArray[Any]] | None:
+    """A shard as it was written; None where there is none, or a damaged one."""
+    try:
+        content = path.read_bytes()
+        tensors = safetensors.numpy.load(content)
+        length = int.from_bytes(content[:8], "little")
+        about = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    except (OSError, ValueError, KeyError, safetensors.SafetensorError):
+        return None
+    return tensors if about.get(_DIGEST) == _tensors_digest(tensors) else None
+
+
+def _whole_shard(path: Path) -> dict[str, NDArray[Any]]:
+    """A shard of this build, which has just been made or verified."""
+    tensors = _read_shard(path)
+    if tensors is None:
+        raise PlaygroundError(
+            f"{path} was damaged or removed while the build was using it. Run the same command "
+            f"again: what is lost is made anew."
+        )
+    return tensors
+
+
+def _tensors_digest(tensors: dict[str, NDArray[Any]]) -> str:
+    listed = {k: [v.dtype.str, list(v.shape), _sha256(v)] for k, v in tensors.items()}
+    return artefact.digest(listed)
+
+
+def _contiguous(tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     # Not ascontiguousarray: it makes a scalar one-dimensional.
-    contiguous = {k: np.asarray(v, order="C") for k, v in tensors.items()}
-    artefact.write_atomically(path, safetensors.numpy.save(contiguous))
+    return {k: np.asarray(v, order="C") for k, v in tensors.items()}
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -75,6 +75,7 @@ class Factory(FaissType):
     """faiss.index_factory, with what would stop the process or fill the memory refused."""
 
     name = "factory"
+    alone = True
     search_names = ("nprobe", "ef_search", "k_factor")
     families = _PARTS
     card = IndexCard(
@@ -329,6 +330,13 @@ def _check_training(text: str, parts: list[Any], n: int) -> list[str]:
             notes.append(
                 f"{plural(n, 'vector')} for {wanted} centres per part are fewer than the "
                 f"{POINTS_PER_CENTROID} per centre that FAISS advises: distances will be rough."
+            )
+        if isinstance(part, faiss.OPQMatrix) and part.d_out > n:
+            # FAISS writes d_out columns into room for n: the process dies, or its memory is wrong.
+            raise PlaygroundError(
+                f"'{text}' learns a rotation to {part.d_out} numbers from at least as many "
+                f"vectors; here: only {plural(n, 'vector')}. Legal: OPQ to at most {n} numbers, as "
+                f"OPQ1_{n}; or leave OPQ out, or add photos."
             )
         if isinstance(part, faiss.PCAMatrix) and part.d_out > min(n, part.d_in):
             raise PlaygroundError(

@@ -27,7 +27,7 @@ from data.errors import Conflict, NotFound, PlaygroundError
 from data.paths import check_name
 from data.store import Collection
 from extractors import registry as extractor_registry
-from indexing.artefacts import build_command, extractor_folder
+from indexing.artefacts import build_command, extractor_folder, vectors_manifest
 from indexing.build import library_versions, record
 from indexing.progress import Clock
 
@@ -190,7 +190,7 @@ def stored_queries(collection: str, spec: str) -> StoredQueries:
         PlaygroundError: nothing was imported, or it is damaged.
     """
     folder = extractor_folder(collection, spec)
-    manifest = artefact.read_manifest(folder)
+    manifest = vectors_manifest(collection, spec)
     if manifest is None:
         raise NotFound(
             f"The collection {collection} has no vectors of {spec} yet.",

@@ -2,10 +2,14 @@
 
 A job is a process running ``python -m scripts.build … --job ID`` and a progress file
 ``jobs/ID.json`` that it writes. Whoever wants to know reads the file.
+
+Of each slot (``BUILD``, ``MEASURE``) one job works at a time on a machine; the others wait for it
+in their order, as running jobs that say so.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -13,10 +17,11 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import filelock
 import psutil
 
 from data import artefact
@@ -26,6 +31,8 @@ from indexing.progress import Stage
 
 WRITE_EVERY = 0.3  # s
 KEEP = 30  # ended jobs whose files are kept
+BUILD, MEASURE = "build", "measurement"  # slots
+_LOOK_EVERY = 0.5  # s between two looks at a slot
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +43,14 @@ class Job:
     collection: str
     state: str
     pid: int
-    process_started: float  # tells the process from a later one with the same pid
+    process_started: float  # by the clock, which may be set; see ``birth``
     started: float  # seconds since the epoch
     updated: float
     stages: tuple[Stage, ...] = ()
     error: str = ""
+    birth: str = ""  # tells the process from a later one with the same pid, whatever the clock says
+    slot: str = ""
+    waiting: str = ""  # a sentence: what it waits for
 
     @property
     def fraction(self) -> float:
@@ -72,9 +82,14 @@ def _read(path: Path) -> Job | None:
     except (OSError, ValueError, TypeError, KeyError):
         return None
     if job.state == "running" and not _alive(job):
+        stage = job.current
+        about = ""
+        if stage is not None:
+            what = f"{stage.stage} {stage.index}" if stage.index else stage.stage
+            about = f" while it was at {stage.extractor}, {what}"
         error = (
-            "The build process ended before it was done (stopped, or out of memory). Start it "
-            "again: it goes on where it was."
+            f"The build process ended before it was done{about} (stopped, or out of memory). Start "
+            f"it again: it goes on where it was."
         )
         job = dataclasses.replace(job, state="failed", error=error)
     return job
@@ -83,11 +98,29 @@ def _read(path: Path) -> Job | None:
 def _process(job: Job) -> psutil.Process | None:
     try:
         process = psutil.Process(job.pid)
-        if abs(process.create_time() - job.process_started) > 1.0:
+        birth = _birth(job.pid) if job.birth else ""
+        if birth:
+            same = birth == job.birth
+        else:
+            same = abs(process.create_time() - job.process_started) <= 1.0
+        if not same:
             return None
         return process if process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.Error:
         return None
+
+
+def _birth(pid: int) -> str:
+    """When a process was made, in ticks since which start of the machine; empty: not told here.
+
+    The time of creation that psutil computes moves with the clock on Linux.
+    """
+    try:
+        ticks = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19]
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (OSError, IndexError, ValueError):
+        return ""
+    return f"{boot} {ticks.decode('ascii')}"
 
 
 def _alive(job: Job) -> bool:
@@ -151,6 +184,13 @@ def start(collection: str, what: str, arguments: Sequence[str]) -> Job:
     Raises:
         PlaygroundError: a job about this is running already.
     """
+    jobs_root().mkdir(parents=True, exist_ok=True)
+    # Two sessions that start at once must not both find that nothing runs.
+    with filelock.FileLock(str(jobs_root() / ".start.lock")):
+        return _start(collection, what, arguments)
+
+
+def _start(collection: str, what: str, arguments: Sequence[str]) -> Job:
     current = running(collection)
     if current is not None:
         raise PlaygroundError(
@@ -159,7 +199,6 @@ def start(collection: str, what: str, arguments: Sequence[str]) -> Job:
         )
     job_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     command = [sys.executable, "-m", *arguments, "--job", job_id]
-    jobs_root().mkdir(parents=True, exist_ok=True)
     _forget_old()
     with open(jobs_root() / f"{job_id}.log", "wb") as log:
         process = subprocess.Popen(
@@ -175,8 +214,10 @@ def start(collection: str, what: str, arguments: Sequence[str]) -> Job:
         created = psutil.Process(process.pid).create_time()
     except psutil.Error:
         created = now
-    started = Job(job_id, collection, "running", process.pid, created, now, now)
-    write(started)
+    birth = _birth(process.pid)
+    started = Job(job_id, collection, "running", process.pid, created, now, now, birth=birth)
+    if not _path(job_id).exists():  # else the job itself has said more already
+        write(started)
     return started
 
 
@@ -209,7 +250,15 @@ class JobProgress:
         now = time.time()
         created = psutil.Process().create_time()
         self._job = Job(
-            job_id, collection, "running", os.getpid(), created, now, now, tuple(planned)
+            job_id,
+            collection,
+            "running",
+            os.getpid(),
+            created,
+            now,
+            now,
+            tuple(planned),
+            birth=_birth(os.getpid()),
         )
         self._written = 0.0
         write(self._job)
@@ -218,6 +267,45 @@ class JobProgress:
         """The stages, where they were not known at first."""
         self._job = dataclasses.replace(self._job, stages=tuple(stages), updated=time.time())
         write(self._job)
+
+    @contextlib.contextmanager
+    def turn(self, slot: str) -> Iterator[None]:
+        """Wait until this is the slot's only job, and keep it for as long as this lasts.
+
+        The operating system frees the slot when its job dies, however it dies.
+        """
+        lock = filelock.FileLock(str(jobs_root() / f".{slot}.lock"))
+        self._job = dataclasses.replace(self._job, slot=slot)
+        while True:
+            before = [
+                other
+                for other in jobs()
+                if other.state == "running" and other.slot == slot and other.id != self._job.id
+            ]
+            earlier = [one for one in before if (one.started, one.id) < self._order]
+            if not any(one.waiting for one in earlier):
+                try:
+                    lock.acquire(timeout=0)
+                    break
+                except filelock.Timeout:
+                    pass
+            at_work = next((one for one in before if not one.waiting), None)
+            of = f" of {at_work.collection}" if at_work else ""
+            words = f"Waits until the {slot}{of} is done; one runs at a time."
+            if words != self._job.waiting:
+                self._job = dataclasses.replace(self._job, waiting=words, updated=time.time())
+                write(self._job)
+            time.sleep(_LOOK_EVERY)
+        try:
+            self._job = dataclasses.replace(self._job, waiting="", updated=time.time())
+            write(self._job)
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def _order(self) -> tuple[float, str]:
+        return self._job.started, self._job.id
 
     def update(self, stage: Stage) -> None:
         """Take the place of the planned stage of the same name."""

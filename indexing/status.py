@@ -1,8 +1,12 @@
-"""What is built for a collection, read from manifests alone (cheap, nothing is verified)."""
+"""What is built for a collection, read from manifests and the sizes of files.
+
+That is cheap; contents are verified where they are loaded, built and checked.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from data import artefact, store
@@ -14,17 +18,23 @@ from indexing import jobs
 from indexing import registry as index_registry
 from indexing.artefacts import (
     build_command,
+    built_extractors,
     built_indexes,
     extractor_folder,
     identity_difference,
     index_folder,
+    index_manifest,
     recorded_source,
+    vectors_manifest,
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class IndexStatus:
-    """``state``: ready, stale (over other vectors) or missing."""
+    """``state``: ready, stale (over other vectors), damaged or missing.
+
+    ``message`` says of a damaged one what is wrong and what mends it.
+    """
 
     index: str
     state: str
@@ -32,11 +42,15 @@ class IndexStatus:
     bytes_per_vector: float | None = None
     build_s: float | None = None
     notes: tuple[str, ...] = ()
+    message: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class ExtractorStatus:
-    """``state``: ready, stale, missing or building; ``message`` says why and what mends it."""
+    """``state``: ready, stale, damaged, missing or building.
+
+    ``message`` says why and what mends it.
+    """
 
     extractor: str
     state: str
@@ -61,11 +75,7 @@ def collection_status(name: str) -> list[ExtractorStatus]:
     """The registry's extractors, cheapest first, then any other spec that has been built."""
     found = store.summary(name)
     specs = extractor_registry.names()
-    root = vectors_root(name)
-    for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        manifest = _manifest(folder)
-        if manifest is not None and manifest["extractor"] not in specs:
-            specs.append(manifest["extractor"])
+    specs += [spec for spec in built_extractors(name) if spec not in specs]
     busy = jobs.building(name)
     return [
         _extractor_status(name, spec, found["fingerprint"], found["photos"], spec in busy)
@@ -73,19 +83,20 @@ def collection_status(name: str) -> list[ExtractorStatus]:
     ]
 
 
-def _manifest(folder: Any) -> dict[str, Any] | None:
-    try:
-        return artefact.read_manifest(folder) if folder.is_dir() else None
-    except PlaygroundError:
-        return None
-
-
 def _extractor_status(
     name: str, spec: str, fingerprint: str, photos: int, busy: bool
 ) -> ExtractorStatus:
-    folder = extractor_folder(name, spec)
-    manifest = _manifest(folder)
+    try:
+        folder = extractor_folder(name, spec)
+    except PlaygroundError:
+        # What is left of a folder does not tell what it was.
+        folder = vectors_root(name) / spec
+        return ExtractorStatus(spec, "damaged", message=str(_nameless(folder)))
     mend = build_command(name, spec)
+    try:
+        manifest = vectors_manifest(name, spec)
+    except artefact.Damaged as error:
+        return ExtractorStatus(spec, "building" if busy else "damaged", message=str(error))
     if manifest is None:
         state = "building" if busy else "missing"
         return ExtractorStatus(spec, state, message="" if busy else f"Not built yet. Run: {mend}")
@@ -109,6 +120,9 @@ def _extractor_status(
             f"The collection has changed since ({manifest['photos']} photos then, {photos} now). "
             f"Run: {mend}"
         )
+    damage = artefact.damage(folder, manifest, mend, content=False)
+    if damage is not None:
+        state, message = "damaged", str(damage)
     current = state == "ready"
     indexes = []
     for index in _known_indexes(name, spec):
@@ -146,16 +160,31 @@ def _known_indexes(name: str, spec: str) -> list[str]:
 
 
 def _index_status(name: str, spec: str, index: str, vectors: dict[str, Any]) -> IndexStatus:
-    folder = index_folder(name, spec, index)
-    manifest = _manifest(folder)
+    try:
+        folder = index_folder(name, spec, index)
+    except PlaygroundError:
+        folder = extractor_folder(name, spec) / "indexes" / index
+        return IndexStatus(index, "damaged", message=str(_nameless(folder)))
+    try:
+        manifest = index_manifest(name, spec, index)
+    except artefact.Damaged as error:
+        return IndexStatus(index, "damaged", message=str(error))
     if manifest is None:
         return IndexStatus(index, "missing")
     current = manifest["vectors_sha256"] == vectors["files"]["vectors.npy"]["sha256"]
+    mend = build_command(name, spec, index)
+    damage = artefact.damage(folder, manifest, mend, content=False)
+    state = "damaged" if damage else "ready" if current else "stale"
     return IndexStatus(
         index,
-        "ready" if current else "stale",
+        state,
         sum(entry["bytes"] for entry in manifest["files"].values()),
         manifest["bytes_per_vector"],
         artefact.read_record(folder).get("seconds"),
-        tuple(manifest["notes"]),
+        tuple(map(str, manifest["notes"])),
+        str(damage or ""),
     )
+
+
+def _nameless(folder: Path) -> PlaygroundError:
+    return artefact.Damaged.of(folder, "it does not say what it belongs to", None)

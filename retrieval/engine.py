@@ -36,8 +36,10 @@ from indexing.artefacts import (
     build_command,
     extractor_folder,
     index_folder,
+    index_manifest,
     load_index,
     load_vectors,
+    vectors_manifest,
 )
 from indexing.imported import stored_queries
 from retrieval.cache import Cache
@@ -385,8 +387,8 @@ class SearchEngine:
         spec = extractor_registry.canonical(extractor)
         vectors_folder = extractor_folder(collection, spec)
         folder = index_folder(collection, spec, index)
-        vectors = artefact.read_manifest(vectors_folder)
-        built = artefact.read_manifest(folder)
+        vectors = vectors_manifest(collection, spec)
+        built = index_manifest(collection, spec, index)
         if vectors is None or built is None:
             raise NotFound(
                 f"The collection {collection} has no {index} index of {spec} yet.",

@@ -117,7 +117,7 @@ class Snapshot:
         )
         meta = {"kind": "rerank", "of": state, **key}
         folder = root / artefact.digest(key)[:16]
-        manifest = artefact.read_manifest(folder)
+        manifest = artefact.usable_manifest(folder)
         if manifest is None or any(manifest.get(field) != value for field, value in meta.items()):
             if make is None:
                 return None

@@ -23,7 +23,7 @@ from data.errors import PlaygroundError
 from evaluation.tradeoffs import bare, front, grid, padding, report, rows, run
 from evaluation.tradeoffs.rows import Point
 from extractors import registry as extractor_registry
-from indexing.jobs import JobProgress
+from indexing.jobs import MEASURE, JobProgress
 from indexing.progress import Clock, Stage
 from scripts.console import Progress, page_job, print_json, print_table
 
@@ -151,7 +151,7 @@ def _job(arguments: argparse.Namespace) -> Iterator[Callable[[int, int, str], No
     stage = Stage(arguments.extractor, "measure", state="running")
     clock = Clock()
     progress = JobProgress(arguments.job, f"tradeoffs:{arguments.collection}", [stage])
-    with page_job(progress, low_priority=False):
+    with page_job(progress, low_priority=False, slot=MEASURE):
 
         def tell(done: int, total: int, text: str) -> None:
             del text

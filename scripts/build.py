@@ -4,6 +4,12 @@
     python -m scripts.build --collection demo --extractors gem-siamese --indexes flat \\
         --rerank diffusion,dba
 
+    python -m scripts.build --collection demo --check
+
+What cannot be built does not keep the rest from it: the failures are told at the end, and the exit
+code is 1. ``--check`` verifies every photo and file of what is built, says what is damaged, and
+builds that again alone.
+
 ``--rerank`` makes what re-rankers need beforehand, and tells its size before it starts.
 Stop it at any moment, kill included, and start it again: it goes on where it was.
 """
@@ -17,10 +23,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from extractors import registry as extractor_registry
+from indexing import checking
 from indexing import registry as index_registry
-from indexing.build import Outcome, build, planned_stages
+from indexing.build import Failure, Incomplete, Outcome, build, planned_stages
 from indexing.jobs import JobProgress
-from indexing.progress import Silent, Terminal
+from indexing.progress import Silent, Stage, Terminal
 from retrieval import prepare
 from retrieval.ranking import Recipe
 from scripts.console import Progress, counted, page_job, print_json, print_table, run
@@ -50,6 +57,11 @@ def parser() -> argparse.ArgumentParser:
         help="re-rankers whose offline part is made too, such as diffusion,dba; they must be legal "
         "after each extractor",
     )
+    result.add_argument(
+        "--check",
+        action="store_true",
+        help="verify everything that is there by its SHA-256, and build what is damaged again",
+    )
     result.add_argument("--force", action="store_true", help="build again what is up to date")
     result.add_argument("--json", action="store_true", help="print a machine-readable summary")
     result.add_argument("--quiet", action="store_true", help="no progress bars")
@@ -61,20 +73,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     extractors = extractor_registry.expand(arguments.extractors)
     indexes = index_registry.expand(arguments.indexes)
+    if arguments.check:
+        return _check(arguments, None if arguments.extractors.strip() == "all" else extractors)
     if arguments.job:
         return _as_job(arguments, extractors, indexes)
     recipes = [Recipe.of(spec, index, arguments.rerank) for spec in extractors for index in indexes]
     quiet = arguments.quiet or not sys.stderr.isatty()
-    outcomes = build(
-        arguments.collection,
-        extractors,
-        indexes,
-        weights=arguments.weights,
-        force=arguments.force,
-        progress=Silent() if quiet else Terminal(),
-    )
+    failures: list[Failure] = []
+    try:
+        outcomes = build(
+            arguments.collection,
+            extractors,
+            indexes,
+            weights=arguments.weights,
+            force=arguments.force,
+            progress=Silent() if quiet else Terminal(),
+        )
+    except Incomplete as error:
+        outcomes, failures = error.outcomes, error.failures
+    _tell(arguments, outcomes, failures)
+    # What is made offline follows from the descriptors: one index that is there stands for all.
+    built = {(outcome.extractor, outcome.index) for outcome in outcomes}
+    prepared = set()
+    for recipe in recipes:
+        spec = extractor_registry.canonical(recipe.extractor)
+        there = (spec, index_registry.without_search(recipe.index)) in built
+        if there and spec not in prepared:
+            prepared.add(spec)
+            _prepare(arguments, recipe, quiet)
+    return 1 if failures else 0
+
+
+def _tell(
+    arguments: argparse.Namespace, outcomes: list[Outcome], failures: Sequence[Failure]
+) -> None:
+    """What was built to stdout, what was not to stderr."""
     if arguments.json:
-        print_json(_summary(arguments.collection, outcomes))
+        print_json(_summary(arguments.collection, outcomes, failures))
     else:
         print_table(
             ["extractor", "index", "action", "seconds", "described"],
@@ -85,10 +120,43 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"{outcome.extractor} {outcome.index or ''}: {note}")
         described = sum(outcome.described for outcome in outcomes)
         print(f"{counted(described, 'photo')} described in this run.")
-    # What is made offline follows from the descriptors: one index stands for all.
-    for recipe in recipes[:: len(indexes)]:
-        _prepare(arguments, recipe, quiet)
-    return 0
+    if failures:
+        print(f"error: {len(failures)} could not be built:", file=sys.stderr)
+    for failure in failures:
+        print(f"error: {failure}", file=sys.stderr)
+
+
+def _check(arguments: argparse.Namespace, extractors: list[str] | None) -> int:
+    """``--check``: what is damaged, and its mending."""
+    name = arguments.collection
+    if arguments.job:
+        with page_job(JobProgress(arguments.job, name, [])) as progress:
+            found = checking.check(name, extractors)
+            damaged = [one for one in found if one.wrong and not one.photo]
+            progress.plan([Stage(one.extractor, "check", one.index) for one in damaged])
+            checking.mend(name, found)
+        return 0
+    found = checking.check(name, extractors)
+    failures: list[Failure] = []
+    try:
+        outcomes = checking.mend(name, found)
+    except Incomplete as error:
+        outcomes, failures = error.outcomes, error.failures
+    damaged = [one for one in found if one.wrong]
+    if arguments.json:
+        summary = _summary(name, outcomes, failures)
+        print_json(summary | {"checked": [dataclasses.asdict(one) for one in found]})
+    else:
+        for one in damaged:
+            print(one.wrong)
+        built = [one for one in found if not one.photo]
+        print(
+            f"{counted(len(built), 'artefact')} checked, {len(damaged)} damaged or changed, "
+            f"{len(outcomes)} built again."
+        )
+    for failure in failures:
+        print(f"error: {failure}", file=sys.stderr)
+    return 1 if failures else 0
 
 
 def _prepare(arguments: argparse.Namespace, recipe: Recipe, quiet: bool) -> None:
@@ -120,11 +188,17 @@ def _as_job(arguments: argparse.Namespace, extractors: list[str], indexes: list[
     return 0
 
 
-def _summary(collection: str, outcomes: list[Outcome]) -> dict[str, Any]:
+def _summary(
+    collection: str, outcomes: Sequence[Outcome], failures: Sequence[Failure]
+) -> dict[str, Any]:
     return {
         "collection": collection,
         "seconds": sum(outcome.seconds for outcome in outcomes),
         "built": [dataclasses.asdict(outcome) for outcome in outcomes],
+        "failed": [
+            {"extractor": one.extractor, "index": one.index, "error": str(one.error)}
+            for one in failures
+        ],
     }
 
 

@@ -19,6 +19,7 @@ from typing import Any, get_args
 from data import changing, glr21, importing, names, registry, store
 from data.archive import ZipSource
 from data.base import PackedSource, Skipped, Source
+from data.commands import delete as delete_command
 from data.demo import DemoSource
 from data.distractors import DistractorSource
 from data.errors import PlaygroundError
@@ -249,9 +250,15 @@ def _list(args: argparse.Namespace) -> None:
         except PlaygroundError as error:
             # A damaged collection must not hide the others.
             found.append({"name": name, "error": str(error)})
+    left = changing.leftovers()
     if args.json:
-        console.print_json({"collections": found})
+        console.print_json({"collections": found, **({"leftovers": left} if left else {})})
         return
+    for name in left:
+        print(
+            f"{name}: no collection; an import was stopped before it was done. Import it again "
+            f"under this name, or delete what it left: {delete_command(name)}"
+        )
     if not found:
         print(
             "There are no collections. Import the bundled one: "
@@ -314,7 +321,8 @@ def _remove(args: argparse.Namespace) -> None:
 
 
 def _delete(args: argparse.Namespace) -> None:
-    if store.exists(args.name) and not args.yes:
+    there = store.exists(args.name) or args.name in changing.leftovers()
+    if there and not args.yes:
         raise PlaygroundError(
             f"Nothing was deleted. To delete the collection {args.name} and its vectors: "
             f"python -m scripts.collections delete {args.name} --yes"

@@ -1,7 +1,8 @@
 """What every command-line entry point shares: exit codes, JSON output and progress.
 
-Exit codes: 0 done, 1 a defect of ours (traceback), 2 wrong arguments or a ``PlaygroundError``,
-130 stopped with Ctrl-C. Results go to stdout; progress and errors go to stderr.
+Exit codes: 0 done, 1 a defect of ours (traceback) or a build of which a part failed, 2 wrong
+arguments or a ``PlaygroundError``, 130 stopped with Ctrl-C. Results go to stdout; progress and
+errors go to stderr.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, NoReturn
 from tqdm import tqdm
 
 from data.errors import PlaygroundError
+from indexing import jobs
 from indexing.jobs import JobProgress
 
 Main = Callable[[Sequence[str] | None], int | None]
@@ -42,17 +44,21 @@ def call(main: Main, argv: Sequence[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def page_job(job: JobProgress, low_priority: bool = True) -> Iterator[JobProgress]:
+def page_job(
+    job: JobProgress, low_priority: bool = True, slot: str = jobs.BUILD
+) -> Iterator[JobProgress]:
     """Around what a page has started: its problems, or its end, are the job's last word.
 
     Searches and the page come first, unless ``low_priority`` is False (for measuring).
+    It waits for its turn in its slot first.
     SIGTERM (a page's cancel button) is taken as Ctrl-C, so that things half made are cleared away.
     """
     if low_priority and hasattr(os, "nice"):
         os.nice(10)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        yield job
+        with job.turn(slot):
+            yield job
     except KeyboardInterrupt:
         job.end("cancelled")
         raise

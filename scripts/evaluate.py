@@ -28,7 +28,7 @@ from evaluation import pictures, registry, report
 from evaluation.run import K, Row, evaluate
 from extractors import registry as extractor_registry
 from indexing import registry as index_registry
-from indexing.jobs import JobProgress
+from indexing.jobs import MEASURE, JobProgress
 from indexing.progress import Clock, Stage
 from indexing.status import collection_status
 from retrieval.ranking import USUAL, Recipe
@@ -116,7 +116,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _as_job(arguments: argparse.Namespace) -> int:
     """The evaluation behind a page."""
     name = arguments.collection
-    with console.page_job(JobProgress(arguments.job, f"evaluate:{name}", [])) as job:
+    progress = JobProgress(arguments.job, f"evaluate:{name}", [])
+    with console.page_job(progress, slot=MEASURE) as job:
         groups = chosen(name, arguments.extractors, arguments.indexes)
         pairs = _by_chains(groups, arguments.rerank)
         stages = [Stage(specs[0], "evaluate") for specs, _, _ in pairs]

@@ -137,6 +137,7 @@ class FakeJob:
     updated: float = dataclasses.field(default_factory=time.time)
     stages: tuple[Stage, ...] = ()
     fraction: float = 0.4
+    waiting: str = ""
 
 
 @dataclasses.dataclass

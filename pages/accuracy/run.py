@@ -70,6 +70,8 @@ def _strip(name: str) -> None:
 
 
 def _headline(job: Job) -> str:
+    if job.waiting:
+        return plain(job.waiting)
     stage = job.current
     if stage is None:
         return "Evaluating: getting ready …"

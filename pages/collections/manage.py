@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 
 _PER_PAGE = 48
 _ALL = "All landmarks"
+_IMPORTED = extractor_registry.IMPORTED
 _STATES = {
     "ready": "ready",
     "stale": "out of date",
+    "damaged": "damaged",
     "missing": "not built",
     "building": "building",
 }
@@ -38,6 +40,7 @@ def show(beside: DeltaGenerator) -> None:
     fetching.progress_strip()
     names = backend.collection_names()
     _told()
+    _leftovers()
     if not names:
         st.info("There is no collection yet. Import one here.")
         importing.choose([])
@@ -79,6 +82,21 @@ def _told() -> None:
             if st.button("Close the list"):
                 del st.session_state["skipped"]
                 st.rerun()
+
+
+def _leftovers() -> None:
+    """What imports that were killed have left, each with the button that deletes it."""
+    with backend.guard("look for what killed imports left"):
+        for name in changing.leftovers():
+            with st.container(horizontal=True, vertical_alignment="center", key=f"left-{name}"):
+                st.warning(
+                    f"An import of {plain(name)} was stopped before it was done. Import it again "
+                    f"under this name, which goes on from what is there, or delete that."
+                )
+                if st.button("Delete", key=f"left_delete-{name}"):
+                    changing.delete(name)
+                    importing.tell("ok", f"What was left of {plain(name)} was deleted.")
+                    st.rerun()
 
 
 def _overview(names: Sequence[str]) -> None:
@@ -150,7 +168,7 @@ def _photos(collection: Collection) -> None:
         (
             p.id,
             backend.thumbnail_url(collection, p),
-            backend.caption(collection, p),
+            backend.marked(collection, p),
         )
         for p in shown
     ]
@@ -195,7 +213,7 @@ def _built(seen: building.Look) -> None:
                     "Seconds": index.build_s,
                     "Vectors": None,
                     "Weights": "",
-                    "Note": " ".join(str(note) for note in index.notes or ()),
+                    "Note": index.message or " ".join(str(note) for note in index.notes or ()),
                 }
             )
     st.dataframe(
@@ -212,18 +230,38 @@ def _built(seen: building.Look) -> None:
             "Bytes / vector": st.column_config.NumberColumn(format="%.0f"),
         },
     )
+    _mend(seen)
     st.subheader("Build", anchor=False)
     _build_form(seen.name, found, seen.job is not None)
 
 
+def _mend(seen: building.Look) -> None:
+    """What is damaged, with the button that makes it again."""
+    damaged = [one.message for one in seen.found if one.state == "damaged"]
+    for one in seen.found:
+        damaged += [index.message for index in one.indexes if index.state == "damaged"]
+    if not damaged:
+        return
+    st.error("  \n".join(map(plain, damaged)))
+    if st.button(
+        "Build what is damaged again",
+        type="primary",
+        key="mend",
+        disabled=seen.job is not None,
+        help="Everything is verified by its SHA-256; what is whole is left as it is.",
+    ):
+        backend.start_mending(seen.name)
+        st.rerun()
+
+
 def _build_form(name: str, found: Sequence[ExtractorStatus], running: bool) -> None:
     # Imported descriptors are no extractor of the registry; they need indexes all the same.
-    own = [one.extractor for one in found if extractor_registry.is_imported(one.extractor)]
+    own = [one.extractor for one in found if one.extractor.partition(":")[0] in _IMPORTED]
     every = [*extractor_registry.names(), *own]
     lacking = [
         one.extractor
         for one in found
-        if one.extractor in every and one.state in ("missing", "stale")
+        if one.extractor in every and one.state in ("missing", "stale", "damaged")
     ]
     state.seed("b_extractors", lacking or every)
     extractors = st.pills(

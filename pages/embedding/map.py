@@ -101,6 +101,8 @@ def _follow(case: Case, job_id: str) -> None:
         what = ", ".join(backend.title(stage.extractor) for stage in job.stages)
         with st.container(border=True, key="em_strip", gap="xsmall"):
             st.markdown(f"UMAP of **{what or backend.title(case.extractor)}** is being made …")
+            if job.waiting:
+                st.caption(plain(job.waiting))
             st.caption("Most of the time it compiles its own code; the page can be used meanwhile.")
             if st.button("Cancel", key="em_cancel"):
                 backend.cancel(job_id)

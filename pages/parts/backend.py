@@ -112,6 +112,12 @@ def caption(members: Collection, photo: Photo) -> str:
     return photo.title or photo.id
 
 
+def marked(members: Collection, photo: Photo) -> str:
+    """``caption``, with a word where the file is not the one that was imported."""
+    words = caption(members, photo)
+    return f"{words} (changed since its import)" if members.changed(photo) else words
+
+
 def statuses(name: str) -> list[ExtractorStatus]:
     """What is built for a collection, cheapest extractor first."""
     from indexing.status import collection_status
@@ -142,6 +148,12 @@ def start_build(
     name: str, extractors: list[str] | str, indexes: list[str] | str, force: bool = False
 ) -> background.Job:
     return background.start_build(name, extractors, indexes, force=force)
+
+
+def start_mending(name: str) -> background.Job:
+    """Verify everything that is built for a collection, and build what is damaged again."""
+    words = ["scripts.build", "--collection", name, "--check"]
+    return background.start(name, "build", words)
 
 
 def start_download(what: str, arguments: Sequence[str]) -> background.Job:
@@ -231,7 +243,8 @@ def decode_upload(digest: str, _data: bytes) -> tuple[RGB, float]:
     """An uploaded photo, upright RGB, at most UPLOAD_SIDE px long. Never changed."""
     del digest  # only part of the cache's key
     start = time.perf_counter()
-    pixels = photo_files.decode(_data, longer_side=UPLOAD_SIDE)
+    most = photo_files.UPLOAD_PIXELS
+    pixels = photo_files.decode(_data, max_pixels=most, longer_side=UPLOAD_SIDE)
     spent = (time.perf_counter() - start) * 1000
     pixels.setflags(write=False)
     return pixels, spent

@@ -93,6 +93,8 @@ def _strip(name: str, detailed: bool) -> None:
 
 
 def _headline(job: Job) -> str:
+    if job.waiting:
+        return plain(job.waiting)
     stages = [stage for stage in job.stages if stage.state == "running"]
     left = [stage.eta_s for stage in stages if stage.eta_s is not None]
     if not stages:

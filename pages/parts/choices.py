@@ -140,6 +140,20 @@ def _notes(
     if stale:
         names = ", ".join(backend.title(one) for one in stale)
         st.caption(f"Out of date: {names}. Build again on the Collections page.")
+    damaged = [
+        row
+        for one in found
+        for row in (
+            *([backend.title(one.extractor)] if one.state == "damaged" else []),
+            *(
+                backend.row_title(one.extractor, index.index)
+                for index in one.indexes
+                if index.state == "damaged"
+            ),
+        )
+    ]
+    if damaged:
+        st.caption(f"Damaged: {', '.join(damaged)}. Mend it on the Collections page.")
     untrained = [
         one.extractor for one in found if one.weights == "untrained" and one.extractor in chosen
     ]

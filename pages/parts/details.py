@@ -56,6 +56,9 @@ def _body(
 ) -> None:
     with backend.guard("show this photo"):
         explained = reason is not None and hit is not None
+        changed = members.changed(photo)
+        if changed:
+            st.warning(plain(changed))
         left, right = st.columns([7, 3] if explained else [3, 2], gap="medium")
         pixels, _ = backend.read_photo(members, photo)
         marked = False

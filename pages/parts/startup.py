@@ -69,7 +69,7 @@ def _lacks_something() -> bool:
     found = {one.extractor: one for one in backend.statuses(DEMO)}
     for name in extractor_registry.names():
         one = found.get(name)
-        if one is None or one.state in ("missing", "stale"):
+        if one is None or one.state in ("missing", "stale", "damaged"):
             return True
         built = {index.index for index in one.indexes if index.state == "ready"}
         if not set(index_registry.basic()) <= built:

@@ -150,7 +150,7 @@ def _results(
     ids = dict.fromkeys(hit.id for row in rows for hit in row.hits)
     photos = {one: collection.photo(one) for one in ids}
     thumbnails = {one: backend.thumbnail_url(collection, photo) for one, photo in photos.items()}
-    labels = {one: backend.caption(collection, photo) for one, photo in photos.items()}
+    labels = {one: backend.marked(collection, photo) for one, photo in photos.items()}
     titles = {
         name: backend.title(name)
         for row in rows

@@ -68,6 +68,8 @@ def _strip(name: str, job_id: str) -> None:
 
 
 def _headline(job: Job) -> str:
+    if job.waiting:
+        return plain(job.waiting)
     stage = job.current
     if stage is None:
         return "Measuring: getting ready …"
