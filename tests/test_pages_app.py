@@ -72,7 +72,7 @@ def test_search_smoke(fake: Any) -> None:
     test = fine(app())
     assert test.title[0].value == "Search"
     assert rows(test) == [
-        (extractor, index) for extractor in ("HOG", "BoVW", "ResNet50") for index in ("Flat", "IVF")
+        (extractor, index) for extractor in ("BoVW", "ResNet50") for index in ("Flat", "IVF")
     ]
     assert "260 x 200 px of 360 x 260" in captions(test)  # the query's own box
 

@@ -13,7 +13,7 @@ from ui_fakes import FakeStats
 
 from data.base import Photo
 from data.store import Collection
-from pages.parts import compare, plots, region, settings, text
+from pages.parts import choices, compare, plots, region, settings, text
 from pages.parts.settings import Settings
 from pages.search import table
 from retrieval.compare import Truth, truth_of
@@ -146,6 +146,28 @@ def test_k_of_a_link_is_kept_legal(k: str, expected: int) -> None:
 def test_nonsense_links_give_the_defaults() -> None:
     odd = {"source": ["<script>"], "extractors": ["", ""], "k": [""], "other": ["1"]}
     assert settings.from_params(odd) == Settings()
+
+
+# What is chosen at first
+
+
+@pytest.mark.parametrize(
+    ("ready", "chosen"),
+    [
+        (["hog"], ["hog"]),
+        (["hog", "resnet50"], ["resnet50"]),
+        (["hog", "gem-siamese", "resnet50", "delf"], ["gem-siamese", "resnet50", "delf"]),
+        (
+            ["hog", "gem-siamese", "resnet50", "delf", "bovw", "vgg16"],
+            ["gem-siamese", "delf", "bovw"],
+        ),
+        ([], []),
+    ],
+)
+def test_hog_is_chosen_only_where_nothing_else_is_ready(
+    ready: list[str], chosen: list[str]
+) -> None:
+    assert choices.at_first(ready) == chosen
 
 
 # The table

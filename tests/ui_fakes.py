@@ -109,6 +109,7 @@ class FakeStats:
     bytes_per_vector: float = 256.0
     build_s: float = 0.25
     extract_s: float = 1.5
+    bytes_per_photo: float = 256.0
 
 
 def index_of(name: str, **more: Any) -> IndexStatus:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from indexing.status import ExtractorStatus
 
 _AT_FIRST = 3  # extractors that are chosen until someone chooses
+# Those that see most, and words beside networks; HOG, which sees least, never by itself.
+_PREFERRED = ("gem-siamese", "delf", "bovw")
 _INDEXES_AT_FIRST = ("flat", "ivf")
 
 
@@ -50,7 +52,7 @@ def methods(
         "Extractors",
         list(ready),
         settings.extractors,
-        list(ready)[:_AT_FIRST],
+        at_first(list(ready)),
         "w_extractors",
     )
     _notes(found, ready, extractors)
@@ -70,6 +72,13 @@ def methods(
     if k != settings.k:
         state.update(k=k)
     return extractors, indexes, chains, k
+
+
+def at_first(ready: Sequence[str]) -> list[str]:
+    """The extractors that are chosen until someone chooses."""
+    seeing = sorted((one for one in ready if one != "hog"), key=lambda one: one not in _PREFERRED)
+    chosen = seeing[:_AT_FIRST] or ready
+    return [one for one in ready if one in chosen]
 
 
 def _chains(wanted: tuple[str, ...] | None) -> list[str]:

@@ -110,6 +110,14 @@ class Row:
             f"out, {moved} changed places."
         )
 
+    def found(self) -> str:
+        """How many of the right photos are among the shown ones, in words; empty where unknown."""
+        if self.truth is None:
+            return ""
+        right = sum(verdict is True for verdict in self.verdicts())
+        most = min(len(self.truth.positives), max(len(self.hits), 1))
+        return f"{right} of {most}"
+
     def figures(self, k: int) -> dict[str, float | None]:
         """precision@K and AP@K (None where the landmark is unknown), overlap@K with Flat."""
         precision = average = overlap = None
@@ -146,6 +154,7 @@ def record(row: Row, k: int, titles: Callable[[str], str] = str) -> dict[str, An
     line["rerank_ms"] = round(sum(times.get(spec, 0) for spec in row.result.recipe.rerank), 3)
     line["load_ms"] = round(row.result.load_ms, 3) if row.result.cold else None
     line["times"] = row.clock()
+    line["found"] = row.found()
     line[f"precision@{k}"] = figures["precision"]
     line[f"AP@{k}"] = figures["ap"]
     if row.base is not None and figures["ap"] is not None:
@@ -154,6 +163,7 @@ def record(row: Row, k: int, titles: Callable[[str], str] = str) -> dict[str, An
         line["gain"] = None
     line[f"overlap@{k}"] = figures["overlap"]
     line["bytes_per_vector"] = row.stats.bytes_per_vector if row.stats else None
+    line["bytes_per_photo"] = row.stats.bytes_per_photo if row.stats else None
     line["build_s"] = row.stats.build_s if row.stats else None
     line["weights"] = row.result.weights or "none"
     return line

@@ -35,7 +35,7 @@ def of_search(
         "rerank",
         *_COLUMNS,
         *known,
-        "bytes_per_vector",
+        "bytes_per_photo",
         "build_s",
         "weights",
     ]
@@ -59,9 +59,9 @@ def of_search(
                 [(_name(r), r.total_ms) for r in rows if r.total_ms is not None], "ms", "Time"
             ),
             blocks.bars(
-                [(_name(r), r.stats.bytes_per_vector) for r in rows if r.stats],
+                [(_name(r), r.stats.bytes_per_photo) for r in rows if r.stats],
                 "bytes",
-                "Memory per vector",
+                "Memory per photo",
             ),
         ],
     )

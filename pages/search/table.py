@@ -85,7 +85,8 @@ def show(
             name
             for name in shown.columns
             if (name != "load_ms" or shown["load_ms"].notna().any())
-            and (known or name not in (f"precision@{k}", f"AP@{k}"))
+            and name not in (f"precision@{k}", "bytes_per_vector")
+            and (known or name not in ("found", f"AP@{k}"))
             and (chained or name not in ("rerank", "rerank_ms", "gain"))
             and (name != "gain" or shown["gain"].notna().any())
         ],
@@ -121,7 +122,7 @@ def show(
     bars(rows, names)
     missing = [] if known else ["Precision and AP need a query whose landmark is known."]
     if any(row.flat_ids is None for row in rows):
-        missing.append("Overlap needs the Flat index of the same extractor.")
+        missing.append("Agreement with exact search needs the Flat index of the same extractor.")
     if missing:
         st.caption(" ".join(missing))
 
@@ -157,14 +158,6 @@ def _columns(k: int, judged: Judged | None = None) -> dict[str, Any]:
             help="once: a single search, a hint. Measure gives the median of several. described "
             "earlier: this crop was described for somebody before, and is not timed again",
         ),
-        f"precision@{k}": bar(
-            f"P@{k}",
-            min_value=0,
-            max_value=1,
-            format="%.2f",
-            width=100,
-            help=f"Share of right landmarks in the first {k}",
-        ),
         f"AP@{k}": bar(
             f"AP@{k}",
             min_value=0,
@@ -174,12 +167,12 @@ def _columns(k: int, judged: Judged | None = None) -> dict[str, Any]:
             help="Average precision: right ones early count more",
         ),
         f"overlap@{k}": bar(
-            f"Overlap@{k}",
+            "Agrees with exact",
             min_value=0,
             max_value=1,
             format="%.2f",
             width=110,
-            help="Photos shared with exact search (Flat) of the same extractor",
+            help=f"Share of the first {k} that exact search (Flat) returns too",
         ),
         "gain": number(
             "Gain",
@@ -187,7 +180,17 @@ def _columns(k: int, judged: Judged | None = None) -> dict[str, Any]:
             width=70,
             help=f"AP@{k} against the same row without this re-ranking",
         ),
-        "bytes_per_vector": number("Bytes / vector", format="%.0f", width=100),
+        "found": st.column_config.TextColumn(
+            "Found",
+            width=76,
+            help=f"Right photos among the first {k}, of as many as there could be",
+        ),
+        "bytes_per_photo": number(
+            "Bytes / photo",
+            format="%.0f",
+            width=100,
+            help="Of the index; local features take many vectors per photo",
+        ),
         "build_s": number("Build s", format="%.2f", width=76, help="Building the index"),
         "weights": st.column_config.TextColumn("Weights", width=150),
     }
