@@ -108,6 +108,7 @@ def offer(
             default=(options[:3] if not known else options) if pairs else [],
             format_func=backend.title,
             # A row that was finished meanwhile is no option any more.
+            wrap=True,
             key=f"a_evaluate-{name}-{protocol}-{len(options)}",
         )
         chains = st.pills(
@@ -115,6 +116,7 @@ def offer(
             registry.names(),
             selection_mode="multi",
             format_func=backend.title,
+            wrap=True,
             key=f"a_rerank-{name}",
             help="One more row each, for the extractors that it can follow",
         )

@@ -157,6 +157,7 @@ def _choose(names: list[str], key: str) -> str:
         default=names[0],
         required=True,
         format_func=backend.title,
+        wrap=True,
         key=key,
         bind="query-params",
         label_visibility="collapsed",

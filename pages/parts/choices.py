@@ -124,6 +124,7 @@ def _pills(
         options,
         selection_mode="multi",
         format_func=backend.title,
+        wrap=True,
         key=key,
         on_change=chosen,
     )
