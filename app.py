@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages.parts import backend, looks, startup
 from pages.parts.entry import to_search
+from pages.parts.text import plain
 
 logging.getLogger("playground").setLevel(logging.INFO)
 
@@ -31,7 +32,7 @@ def main() -> None:
     looks.apply()
     trouble = startup.begin()
     if trouble:
-        st.warning(trouble)
+        st.warning(plain(trouble))
     with backend.guard("draw this page"):
         page.run()
 

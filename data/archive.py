@@ -170,7 +170,7 @@ class ZipSource:
         suffix = PurePosixPath(name).suffix.lower()
         if suffix in names.ARCHIVE_SUFFIXES:
             return "is an archive inside the archive. Unpack it first."
-        if suffix not in names.PHOTO_SUFFIXES:
+        if not names.is_photo(name, lambda: _head(archive, info)):
             return names.why_no_photo(name, _head(archive, info)) or ""
         if info.file_size > self.limits.file_bytes:
             return (
@@ -226,7 +226,7 @@ def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
 def _head(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(info) as packed:
-            return bytes(packed.read(16))
+            return bytes(packed.read(64))
     except Exception:
         return b""  # only asked to be helpful about files that are passed over anyway
 

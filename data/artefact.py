@@ -21,6 +21,7 @@ from typing import Any
 
 import filelock
 
+from data import paths
 from data.errors import Conflict, NotFound, PlaygroundError
 
 MANIFEST = "manifest.json"
@@ -58,12 +59,21 @@ def explain_os_errors(doing: str) -> Iterator[None]:
             errno.EROFS: "The file system is read-only. Set PLAYGROUND_HOME to a writable folder",
         }
         reason = reasons.get(error.errno or 0)
+        if reason is None and _is_of_home(Path(str(where))):
+            # Whatever else a system says of the folder where things are built.
+            reason = "Set PLAYGROUND_HOME to a folder that can be written"
         if reason is None:
             raise
         raise PlaygroundError(
             f"{doing} failed: {where}: {os.strerror(error.errno or 0)}. {reason} and run the same "
             f"command again; what was already saved is untouched."
         ) from error
+
+
+def _is_of_home(path: Path) -> bool:
+    """Whether the path is in the folder of everything built, or on the way to it."""
+    home = paths.artifacts_root()
+    return path.is_absolute() and (path.is_relative_to(home) or home.is_relative_to(path))
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

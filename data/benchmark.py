@@ -269,6 +269,16 @@ def photos_below(folder: Path) -> Iterator[str]:
     yield from sorted(files, key=order)
 
 
+def as_text(content: bytes) -> str:
+    """Text as editors save it: UTF-8, or what a byte-order mark says.
+
+    Raises:
+        UnicodeDecodeError: it is no text.
+    """
+    utf_16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    return content.decode("utf-16" if utf_16 else "utf-8-sig")
+
+
 def safe_path(name: str) -> bool:
     """Whether a listed path stays inside its folder."""
     path = PurePosixPath(name)

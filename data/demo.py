@@ -10,7 +10,7 @@ from typing import Any
 
 import filelock
 
-from data import importing, names, store
+from data import artefact, importing, names, store
 from data.base import Box, Candidate, Skipped
 from data.errors import PlaygroundError
 from data.paths import PROJECT_ROOT, collections_root
@@ -138,7 +138,8 @@ def ensure_demo(folder: Path | str | None = None) -> store.Collection:
     current = _if_current(name, described)
     if current is not None:
         return current
-    collections_root().mkdir(parents=True, exist_ok=True)
+    with artefact.explain_os_errors("Preparing the demo collection"):
+        collections_root().mkdir(parents=True, exist_ok=True)
     # The collection's own lock refuses instead of waiting; here the second caller should wait.
     with filelock.FileLock(str(collections_root() / f".{name}.ensure.lock"), timeout=600):
         current = _if_current(name, described)

@@ -99,7 +99,7 @@ class DistractorSource(Benchmark):
 
     def _lines(self, path: Path) -> list[str]:
         try:
-            with open(path, encoding="utf-8") as handle:
+            with open(path, encoding="utf-8-sig") as handle:
                 files = [line.strip() for line in handle if line.strip()]
         except UnicodeDecodeError:
             raise self.damaged(path, "it is no text") from None

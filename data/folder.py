@@ -73,7 +73,6 @@ class FolderSource:
 def _judge(root: Path, entry: os.DirEntry[str], file: str) -> Path | Skipped | None:
     """The path to import, or why not; None for files to pass over quietly."""
     shown = names.printable(file)
-    is_photo = Path(file).suffix.lower() in names.PHOTO_SUFFIXES
     path = Path(entry.path)
     if entry.is_symlink():
         try:
@@ -84,13 +83,14 @@ def _judge(root: Path, entry: os.DirEntry[str], file: str) -> Path | Skipped | N
             return Skipped(shown, "is a link that leads back to itself.")
         if target.is_dir():
             return Skipped(shown, "is a link to a folder; such links are not followed.")
-        if is_photo and not target.is_relative_to(root):
+        named = Path(file).suffix.lower() in names.PHOTO_SUFFIXES | names.UNREADABLE_SUFFIXES
+        if named and not target.is_relative_to(root):
             return Skipped(shown, "is a link that leaves the folder; it is not followed.")
-        if is_photo and not target.is_file():
+        if named and not target.is_file():
             return Skipped(shown, "is a link to nothing.")
     elif not entry.is_file(follow_symlinks=False):
         return None  # sockets, pipes: opening one could block for ever
-    if not is_photo:
+    if not names.is_photo(file, lambda: _head(path)):
         reason = names.why_no_photo(file, _head(path) if path.is_file() else b"")
         return Skipped(shown, reason) if reason else None
     try:
@@ -103,6 +103,6 @@ def _judge(root: Path, entry: os.DirEntry[str], file: str) -> Path | Skipped | N
 def _head(path: Path) -> bytes:
     try:
         with open(path, "rb") as handle:
-            return handle.read(16)
+            return handle.read(64)
     except OSError:
         return b""

@@ -37,6 +37,8 @@ class Report:
     skipped: list[Skipped]
     unchanged: int
     replaced: int = 0  # same id, other bytes or description
+    # Files that were taken though something is wrong with them, and what.
+    notes: list[Skipped] = dataclasses.field(default_factory=list)
 
 
 def import_collection(
@@ -147,6 +149,7 @@ class _Draft:
         self._is_query = {query.id for query in old.queries} if old is not None else set()
         self._seen: set[str] = set()
         self._skipped: list[Skipped] = []
+        self._notes: list[Skipped] = []
         self._added = self._unchanged = self._replaced = 0
         self._one_big = threading.Lock()
 
@@ -233,6 +236,9 @@ class _Draft:
                 self._skipped.append(Skipped(names.printable(candidate.file), reason))
                 return
             self._seen.add(candidate.id)
+            if measured.header.note:
+                shown = names.printable(candidate.file)
+                self._notes.append(Skipped(shown, measured.header.note))
             self._put(self._photo(candidate, measured), candidate.query)
         finally:
             if self._packed:
@@ -306,7 +312,8 @@ class _Draft:
             self._replaced += 1
 
     def report(self) -> Report:
-        return Report(self._added, self._skipped, self._unchanged, self._replaced)
+        counts = (self._added, self._skipped, self._unchanged, self._replaced)
+        return Report(*counts, self._notes)
 
     def save(self, title: str | None, seconds: float) -> None:
         kept = {i: p for i, p in self._after.items() if i not in self._is_query}

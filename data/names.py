@@ -6,9 +6,10 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
+from data import kinds
 from data.base import Skipped
 
 PHOTO_SUFFIXES = frozenset(
@@ -28,10 +29,9 @@ PHOTO_SUFFIXES = frozenset(
         ".avif",
     ]
 )
-UNREADABLE_SUFFIXES = frozenset(
+HEIF_SUFFIXES = frozenset([".heic", ".heif", ".hif"])
+UNREADABLE_SUFFIXES = HEIF_SUFFIXES | frozenset(
     [
-        ".heic",
-        ".heif",
         ".svg",
         ".eps",
         ".psd",
@@ -46,7 +46,8 @@ UNREADABLE_SUFFIXES = frozenset(
         ".orf",
     ]
 )
-"""Photos and pictures that are recognised but not decoded here."""
+"""Photos and pictures whose extension says that they are not decoded here; the bytes may differ."""
+_RAW_SUFFIXES = frozenset([".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf"])
 ARCHIVE_SUFFIXES = frozenset([".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"])
 # Folders that NAS, file managers and trash cans make: thumbnails and deleted photos, no landmarks.
 SYSTEM_FOLDERS = frozenset(
@@ -74,7 +75,6 @@ _LEFT_BEHIND = frozenset(["__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini",
 _LONGEST_LABEL = 200  # characters
 _LEGAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _LONGEST = 120  # characters of an id without its hash
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
 
 
 def printable(text: str) -> str:
@@ -82,6 +82,11 @@ def printable(text: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )
+
+
+def printable_lines(text: str) -> str:
+    """``printable``, line by line."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def words(text: str | None) -> str | None:
@@ -117,7 +122,8 @@ def safe_id(file: str) -> str:
     that the id stays recognisable and no two such names meet.
     """
     path = PurePosixPath(file)
-    stem = str(path.with_suffix("")) if path.suffix.lower() in PHOTO_SUFFIXES else str(path)
+    known = path.suffix.lower() in PHOTO_SUFFIXES | HEIF_SUFFIXES
+    stem = str(path.with_suffix("")) if known else str(path)
     bare = "".join(c for c in unicodedata.normalize("NFKD", stem) if not unicodedata.combining(c))
     lost = any(c.isalnum() and not c.isascii() for c in bare)
     legal = re.sub(r"[^A-Za-z0-9._-]+", "_", bare).strip("_.-")
@@ -138,8 +144,13 @@ class Ids:
         self._taken: set[str] = set()
 
     def of(self, file: str) -> str:
-        plain = safe_id(file)
-        chosen = plain if plain not in self._taken else hashed_id(plain, file)
+        plain = chosen = safe_id(file)
+        if plain in self._taken:
+            plain = chosen = hashed_id(plain, file)
+        number = 1
+        while chosen in self._taken:  # an archive may hold one name several times
+            number += 1
+            chosen = f"{plain}-{number}"
         self._taken.add(chosen)
         return chosen
 
@@ -178,6 +189,25 @@ class PassedOver:
                 )
 
 
+def is_photo(file: str, head: Callable[[], bytes]) -> bool:
+    """Whether a file is to be read as a photo, by its extension or in spite of it.
+
+    Raw photos of cameras are none: they begin like TIFF and hold a small preview.
+
+    Args:
+        head: gives its first bytes; asked for only where they matter.
+    """
+    suffix = PurePosixPath(file).suffix.lower()
+    if suffix in PHOTO_SUFFIXES:
+        return True
+    if suffix not in UNREADABLE_SUFFIXES:
+        return False
+    form = kinds.photo_format(head())
+    if form == "HEIF":
+        return kinds.heif_is_read()
+    return form is not None and not (form == "TIFF" and suffix in _RAW_SUFFIXES)
+
+
 def why_no_photo(file: str, head: bytes) -> str | None:
     """Why a file without a photo's extension is worth a word; None: pass over it quietly.
 
@@ -186,10 +216,12 @@ def why_no_photo(file: str, head: bytes) -> str | None:
         head: its first 12 bytes or more.
     """
     suffix = PurePosixPath(file).suffix.lower()
+    form = kinds.photo_format(head)
+    if suffix in HEIF_SUFFIXES and form in ("HEIF", None):
+        return f"has the extension {suffix}. {kinds.NO_HEIF}"
     if suffix in UNREADABLE_SUFFIXES:
         return f"{suffix[1:].upper()} files are not read here. Convert it to JPEG first."
-    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-    if webp or any(head.startswith(magic) for magic in _MAGIC):
+    if form not in (None, "BMP"):  # "BM" begins much that is no picture
         return (
             f"holds a photo but its extension is {suffix or 'missing'}. Rename it, to .jpg or "
             f".png for instance."

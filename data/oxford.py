@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from data import names
-from data.benchmark import Benchmark, Entry, FloatBox, Listing
+from data.benchmark import Benchmark, Entry, FloatBox, Listing, as_text
 from data.errors import PlaygroundError
 
 PREFIX = "oxc1_"
@@ -128,7 +128,7 @@ class _Classic(Benchmark):
         try:
             if path.stat().st_size > _MAX_BYTES:
                 raise self.damaged(path, f"it has more than {_MAX_BYTES:,} bytes")
-            return path.read_text(encoding="utf-8")
+            return as_text(path.read_bytes())
         except FileNotFoundError:
             raise self.missing(path.name) from None
         except UnicodeDecodeError:

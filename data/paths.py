@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from data.errors import Invalid
+from data.names import printable
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -15,7 +16,33 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 def artifacts_root() -> Path:
     """The folder of everything built: ``$PLAYGROUND_HOME``, else ``artifacts/`` of the project."""
     home = os.environ.get("PLAYGROUND_HOME")
-    return Path(home).expanduser().resolve() if home else PROJECT_ROOT / "artifacts"
+    if not home:
+        return PROJECT_ROOT / "artifacts"
+    try:
+        folder = Path(home).expanduser().resolve()
+        reason = _why_no_folder(folder)
+    except (OSError, RuntimeError, ValueError) as error:
+        folder, reason = Path(home), getattr(error, "strerror", None) or str(error)
+    if reason is None:
+        return folder
+    raise Invalid(
+        f"PLAYGROUND_HOME is {printable(str(folder))}, which cannot be used: {reason}. Set it to a "
+        f"folder that can be written, or to none to use the project's own."
+    )
+
+
+def _why_no_folder(folder: Path) -> str | None:
+    """Why nothing could be built in this folder, which may have to be made; None: it could."""
+    if folder.is_dir():
+        return None
+    above = folder
+    while not os.path.lexists(above):
+        above = above.parent
+    if not above.is_dir():
+        return f"{printable(str(above))} is a file"
+    if not os.access(above, os.W_OK | os.X_OK):
+        return f"{printable(str(above))} cannot be written"
+    return None
 
 
 def collections_root() -> Path:

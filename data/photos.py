@@ -13,23 +13,33 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError, features
 
-from data import gate
+from data import colour, gate, jpeg, kinds
 from data.errors import PlaygroundError
 
 RGB = NDArray[np.uint8]
 """An upright photo, (H, W, 3), RGB."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF") + (
-    ("AVIF",) if features.check("avif") else ()
+FORMATS = (
+    ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
+    + (("AVIF",) if features.check("avif") else ())
+    + (("HEIF",) if kinds.heif_is_read() else ())
 )
 """The only decoders that ever see the bytes; EPS and the like run interpreters. MPO is JPEG."""
-LEGAL = "JPEG, PNG, WebP, BMP, TIFF, GIF" + (", AVIF" if "AVIF" in FORMATS else "")
+LEGAL = "JPEG, PNG, WebP, BMP, TIFF, GIF" + "".join(
+    f", {name}" for form, name in (("AVIF", "AVIF"), ("HEIF", "HEIC")) if form in FORMATS
+)
 MIN_SIDE = 8  # px
 MAX_PIXELS = 120_000_000  # refused above; read from the header, before anything is decoded
 UPLOAD_PIXELS = 50_000_000  # the same for what visitors send
 THUMBNAIL_SIDE = 240  # px, longer side
 
+# Our own limit is checked right after the header was read; Pillow's would only warn besides.
+Image.MAX_IMAGE_PIXELS = None
+
 _ORIENTATION = 0x0112  # the EXIF tag
+_HEADERS = 1 << 20  # bytes of a file that no decoder takes, to say what it is
+_DEEP = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")
+_GREY = (*_DEEP, "1", "L", "LA", "La")
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -52,6 +62,7 @@ class Header:
     width: int
     height: int
     format: str  # one of FORMATS, or MPO
+    note: str = ""  # a sentence about a file that was taken though something is wrong with it
 
 
 def probe(data: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -67,7 +78,8 @@ def probe(data: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int
 def read_header(data: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Header:
     """Like ``probe``, with the format's name."""
     with _opened(data, max_pixels) as image:
-        return _header(image)
+        header = _header(image)
+    return dataclasses.replace(header, note=_note(data, header))
 
 
 def decode(
@@ -99,7 +111,19 @@ def decode_with_header(
     """``decode``, with the header of the photo at its full size."""
     if longer_side is not None and longer_side < 1:
         raise ValueError(f"longer_side must be at least 1 px, got {longer_side}")
+    try:
+        pixels, header = _decoded(data, max_pixels, longer_side)
+    except BadPhoto as error:
+        whole = _completed(data) if isinstance(error, _CutShort) else None
+        if whole is None:
+            raise
+        pixels, header = _decoded(whole, max_pixels, longer_side)
+    return pixels, dataclasses.replace(header, note=_note(data, header))
+
+
+def _decoded(data: bytes | Path, max_pixels: int, longer_side: int | None) -> tuple[RGB, Header]:
     with _opened(data, max_pixels) as image, gate.decoding.take(_cost(image, longer_side)):
+        packing = str(image.tile[0].args) if image.tile else ""
         header = _header(image)
         shrink = longer_side is not None and longer_side < max(image.size)
         if shrink and longer_side is not None:
@@ -107,13 +131,20 @@ def decode_with_header(
             image.draft(None, _fit(image.size, 2 * longer_side))
         image.load()
         orientation = _orientation(image)
-        frame: Image.Image = _to_rgb(image)
+        grey, profile = image.mode in _GREY, image.info.get("icc_profile")
+        if packing == "RGB;16B" and "transparency" in image.info:
+            frame: Image.Image = _clear_16_bits(image, data, max_pixels)
+        else:
+            frame = _to_rgb(image, packing, profile)
         if shrink and longer_side is not None:
             # The size is of the full photo, so that a draft does not round the ratio.
             size = _fit((header.width, header.height), longer_side)
             if orientation >= 5:
                 size = size[::-1]
             frame = frame.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+        if colour.mode_of(profile) == ("L" if grey else "RGB"):
+            frame = colour.to_srgb(frame.getchannel(0) if grey else frame, profile)
+            frame = frame.convert("RGB")
         if orientation in _UPRIGHT:
             frame = frame.transpose(_UPRIGHT[orientation])
         pixels = np.array(frame, dtype=np.uint8)
@@ -170,7 +201,8 @@ def _opened(data: bytes | Path, max_pixels: int) -> Iterator[ImageFile.ImageFile
                 f"{name}too large: more pixels than the limit of {max_pixels:,}. Shrink it first."
             ) from error
         except UnidentifiedImageError as error:
-            raise BadPhoto(f"{name}not a photo of a known format. Legal: {LEGAL}.") from error
+            stream.seek(0)
+            raise BadPhoto(f"{name}{_unidentified(stream.read(_HEADERS))}") from error
         except PlaygroundError:
             raise
         except MemoryError as error:
@@ -179,7 +211,13 @@ def _opened(data: bytes | Path, max_pixels: int) -> Iterator[ImageFile.ImageFile
             # Pillow's plugins raise anything for broken files (SyntaxError, struct.error, ...).
             text = str(error).partition("\n")[0] or type(error).__name__
             if "truncated" in text.lower():
-                text = "the file is cut short"
+                raise _CutShort(
+                    f"{name}broken: the file is cut short. Save it again from a photo program."
+                ) from error
+            stream.seek(0)
+            rare = kinds.unusual(stream.read(_HEADERS))
+            if rare is not None and rare.startswith("a lossless"):
+                raise BadPhoto(f"{name}it is {rare}. Legal: {LEGAL}.") from error
             raise BadPhoto(f"{name}broken: {text}. Save it again from a photo program.") from error
 
 
@@ -191,6 +229,46 @@ def _cost(image: ImageFile.ImageFile, longer_side: int | None) -> int:
         fits = max(image.size) // (2 * longer_side)
         scale = next((one for one in (8, 4, 2) if one <= fits), 1)
     return width * height // scale**2
+
+
+class _CutShort(BadPhoto):
+    """The file ends early; see ``_completed``."""
+
+
+def _unidentified(content: bytes) -> str:
+    """A sentence on what a file is that no decoder takes."""
+    form = kinds.photo_format(content)
+    rare = kinds.unusual(content)
+    if rare is not None:
+        return f"it is {rare}. Legal: {LEGAL}."
+    what = "not a photo of a known format"
+    if form == "HEIF" and "HEIF" not in FORMATS:
+        return f"{what}: it is a HEIC photo. {kinds.NO_HEIF}"
+    words = kinds.in_words(content)
+    if form in FORMATS:
+        words = f"it begins like {words} and is broken"
+    elif words is not None:
+        words = f"it is {words}"
+    return f"{what}{': ' + words if words else ''}. Legal: {LEGAL}."
+
+
+def _completed(data: bytes | Path) -> bytes | None:
+    """A JPEG that lacks its end marker alone, with it."""
+    try:
+        return jpeg.completed(data if isinstance(data, bytes) else data.read_bytes())
+    except Exception:
+        return None  # broken besides: the first error says how
+
+
+def _note(data: bytes | Path, header: Header) -> str:
+    if header.format != "JPEG":
+        return ""
+    if isinstance(data, Path):
+        try:
+            data = data.read_bytes()
+        except OSError:
+            return ""
+    return jpeg.NOTE if jpeg.lacks_end(data) else ""
 
 
 def _stream(data: bytes | Path) -> BinaryIO:
@@ -229,14 +307,45 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("F", "I") or image.mode.startswith("I;16"):
-        return Image.fromarray(_to_8_bits(np.asarray(image), image.mode)).convert("RGB")
+def _to_rgb(image: Image.Image, packing: str, profile: bytes | None) -> Image.Image:
+    """RGB, transparency over white; colours still in the photo's profile, but for CMYK.
+
+    Args:
+        packing: how the file packs its pixels, as Pillow calls it.
+    """
+    clear = image.info.get("transparency")
+    if image.mode in _DEEP:
+        values = np.asarray(image)
+        grey = _to_8_bits(values, image.mode)
+        if isinstance(clear, int):
+            grey = np.where(values == clear, np.uint8(255), grey)
+        return Image.fromarray(grey).convert("RGB")
+    if image.mode in ("1", "L") and isinstance(clear, int):
+        # Pillow compares the file's own 2 or 4 bits with the 8 that it makes of them.
+        values = np.asarray(image.convert("L"))
+        clear *= {"L;2": 85, "L;4": 17}.get(packing, 1)
+        return Image.fromarray(np.where(values == clear, np.uint8(255), values)).convert("RGB")
+    if image.mode == "CMYK":
+        turned = colour.to_srgb(image, profile)
+        return turned if turned.mode == "RGB" else turned.convert("RGB")
+    if image.mode == "LAB":
+        return colour.lab_to_srgb(image)
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _clear_16_bits(image: Image.Image, data: bytes | Path, max_pixels: int) -> Image.Image:
+    """A PNG of 3 x 16 bits with one transparent colour, of which Pillow keeps the upper halves."""
+    with _opened(data, max_pixels) as again:
+        again.tile = [part._replace(args="RGB;16L") for part in again.tile]
+        lower = np.asarray(again)
+    upper = np.asarray(image)
+    clear = np.array(image.info["transparency"])
+    is_clear = (upper == clear >> 8).all(axis=2) & (lower == (clear & 255)).all(axis=2)
+    return Image.fromarray(np.where(is_clear[..., None], np.uint8(255), upper))
 
 
 def _to_8_bits(values: NDArray[np.generic], mode: str) -> NDArray[np.uint8]:

@@ -19,17 +19,18 @@ from data.errors import PlaygroundError
 
 MAX_BYTES = 8 << 20  # the real files have 0.15 and 0.28 MB
 _JUDGED = ("easy", "hard", "junk")
-# What the real files are made of. None of these opcodes looks up, calls or builds an object.
+# Plain data of any protocol. None of these opcodes looks up, calls or builds an object.
 # fmt: off
 _DATA_OPCODES = frozenset([
     "PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1",
     "BININT2", "LONG1", "BINFLOAT", "BINSTRING", "SHORT_BINSTRING", "BINUNICODE",
     "SHORT_BINUNICODE", "EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_TUPLE", "TUPLE", "TUPLE1",
     "TUPLE2", "TUPLE3", "EMPTY_DICT", "SETITEM", "SETITEMS", "BINGET", "LONG_BINGET", "BINPUT",
-    "LONG_BINPUT", "MEMOIZE",
+    "LONG_BINPUT", "MEMOIZE", "INT", "LONG", "LONG4", "FLOAT", "STRING", "UNICODE", "BINUNICODE8",
+    "LIST", "DICT", "GET", "PUT", "POP", "POP_MARK",
 ])
 # fmt: on
-_MEMO = frozenset(["BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"])
+_MEMO = frozenset(["BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET", "PUT", "GET"])
 
 
 class _DataOnly(pickle.Unpickler):

@@ -263,10 +263,10 @@ class Collection:
         for described in self.sources:
             if described.get("kind") == "demo":
                 return f"Restore it: git checkout -- data/demo (or drop it: {drop})"
-        again = commands.import_command(self.name, self.sources, photo)
+        again = commands.refresh(self.name, self.sources, self.roots[photo.root])
         if again is None:
             return f"Upload it again, or drop it: {drop}"
-        return f"Put the file back, or import again: {again} (or drop it: {drop})"
+        return f"Put the file back, or take the folder as it is now: {again} (or drop it: {drop})"
 
 
 def exists(name: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import re
 import struct
 import threading
 from collections.abc import Callable, Sequence
@@ -24,7 +25,9 @@ from numpy._core import multiarray
 from numpy.typing import NDArray
 from torch import Tensor
 
+from data import kinds
 from data.errors import PlaygroundError
+from data.names import printable
 
 # numpy 1 wrote "numpy.core" into a pickle, numpy 2 writes "numpy._core".
 _NUMPY: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
@@ -37,6 +40,7 @@ _NUMPY: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     # The types of the dtypes that such an array may have: no objects among them.
     *(type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64, np.bool_)),
 ]
+_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")  # what torch says that a pickle asks for
 _allowing = threading.Lock()  # torch's list of allowed functions is one for the whole process
 _SAFETENSORS_HEADER = 100_000_000  # bytes; the format's own limit
 _DEPTH = 8  # of containers in ``meta``
@@ -100,10 +104,9 @@ def read(path: Path) -> Checkpoint:
         safetensors.SafetensorError,
     ) as error:
         raise PlaygroundError(
-            f"{path} cannot be read as a checkpoint ({type(error).__name__}: "
-            f"{str(error).splitlines()[0][:200] if str(error) else 'no details'}). It is damaged "
-            f"or of another kind; legal: .safetensors, or .pth with nothing but tensors, numbers "
-            f"and texts in it."
+            f"{printable(str(path))} cannot be read as a checkpoint: {_what_it_is(path, error)}. "
+            f"Legal: .safetensors, or .pth with nothing but tensors, numbers and texts in it. Get "
+            f"the file again."
         ) from None
     meta: Any = {}
     if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
@@ -117,6 +120,31 @@ def read(path: Path) -> Checkpoint:
             f"damaged or of another kind."
         )
     return Checkpoint({str(k): v for k, v in loaded.items()}, meta)
+
+
+def _what_it_is(path: Path, error: Exception) -> str:
+    """In our words: torch's own advise to trust the file."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, MemoryError):
+        return "there is not enough memory"
+    try:
+        with open(path, "rb") as handle:
+            head = handle.read(kinds.HEAD)
+    except OSError:
+        head = b""
+    if not head:
+        return "the file is empty"
+    words = kinds.in_words(head)
+    # torch writes zip archives and pickles: these are of the right kind, but for what is inside.
+    inside = words in ("a zip archive", "a Python pickle")
+    if isinstance(error, pickle.UnpicklingError) and (inside or words is None):
+        named = _GLOBAL.search(str(error))
+        what = f" ({printable(named[1])[:100]})" if named else ""
+        return f"it holds more than plain data{what}, or is damaged"
+    if words is None or inside or isinstance(error, safetensors.SafetensorError):
+        return "it is damaged or cut short"
+    return f"it is {words}"
 
 
 def retrieval_meta(checkpoint: Checkpoint, origin: str) -> RetrievalMeta:

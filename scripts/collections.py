@@ -216,6 +216,10 @@ def _print_report(name: str, report: importing.Report, as_json: bool) -> None:
     _print_skipped(report.skipped[:_LISTED])
     if len(report.skipped) > _LISTED:
         print(f"  and {len(report.skipped) - _LISTED:,} more; all: show {name}")
+    if report.notes:
+        print("Taken, with a note:")
+    for note in report.notes[:_LISTED]:
+        print(names.printable(f"  {note.file}: {note.reason}"))
 
 
 def _partial(source: dict[str, Any]) -> str:
@@ -231,7 +235,7 @@ def _print_skipped(skipped: Sequence[Skipped]) -> None:
     if skipped:
         print("Skipped:")
     for entry in skipped:
-        print(f"  {entry.file}: {entry.reason}")
+        print(names.printable(f"  {entry.file}: {entry.reason}"))
 
 
 def _contents(summary: dict[str, Any]) -> str:
@@ -270,7 +274,7 @@ def _list(args: argparse.Namespace) -> None:
     console.print_table(keys, [[summary[key] for key in keys] for summary in sound])
     for summary in found:
         if "error" in summary:
-            print(f"{summary['name']}: damaged. {summary['error']}")
+            print(names.printable_lines(f"{summary['name']}: damaged. {summary['error']}"))
 
 
 def _show(args: argparse.Namespace) -> None:
@@ -287,7 +291,7 @@ def _show(args: argparse.Namespace) -> None:
             }
         )
         return
-    print(f"{collection.name}: {collection.title}")
+    print(names.printable(f"{collection.name}: {collection.title}"))
     print(f"  contents     {_contents(summary)}")
     for field in ("description", "licence", "author"):
         if summary[field]:
@@ -295,10 +299,10 @@ def _show(args: argparse.Namespace) -> None:
     for source in collection.sources:
         quiet = ("kind", "content", "expected", "listed", "partial")
         words = " ".join(f"{k}={v}" for k, v in source.items() if k not in quiet)
-        print(f"  source       {source['kind']} {words}".rstrip())
+        print(names.printable(f"  source       {source['kind']} {words}".rstrip()))
         if "partial" in source:
             print(f"  partial      {_partial(source)}")
-    print(f"  folder       {collection.folder}")
+    print(names.printable(f"  folder       {collection.folder}"))
     print(f"  fingerprint  {collection.fingerprint}")
     if collection.labels:
         print()

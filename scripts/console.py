@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from tqdm import tqdm
 
 from data.errors import PlaygroundError
+from data.names import printable, printable_lines
 from indexing import jobs
 from indexing.jobs import JobProgress
 
@@ -32,7 +33,7 @@ def call(main: Main, argv: Sequence[str] | None = None) -> int:
     try:
         return main(argv) or 0
     except PlaygroundError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable_lines(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; what was already saved is untouched", file=sys.stderr)
@@ -103,7 +104,9 @@ def json_flag(command: argparse.ArgumentParser) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON object to stdout, as the scripts' ``--json`` promises."""
-    print(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=str))
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=str)
+    # What a terminal may take for a command can only stand inside of texts.
+    print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
@@ -132,7 +135,7 @@ def _cell(value: Any) -> str:
         return {True: "yes", False: "no", None: "-"}[value]
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else printable(str(value))
 
 
 class Progress:

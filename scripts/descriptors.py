@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import get_args
 
 from data import descriptors
+from data.names import printable
 from indexing import imported
 from retrieval.engine import SearchEngine
 from retrieval.export import export
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"numbers ({state} in the file; L2-normalised now)."
     )
     for note in report.notes:
-        print(note)
+        print(printable(note))
     print(
         f"Next: python -m scripts.build --collection {args.collection} --extractors "
         f"'{report.extractor}' --indexes flat"

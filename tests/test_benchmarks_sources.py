@@ -512,5 +512,5 @@ def test_a_lost_photo_names_the_command(home: Path, tmp_path: Path) -> None:
     root = write_revisited(tmp_path / "rox")
     collection, _ = load("rox", ROxford5k(root))
     (root / "jpg" / "oxford_000000.jpg").unlink()
-    with pytest.raises(PlaygroundError, match=r"add rox --source roxford5k --path"):
+    with pytest.raises(PlaygroundError, match=r"--source roxford5k .* --exists refresh"):
         collection.read("oxford_000000")

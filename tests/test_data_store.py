@@ -153,7 +153,8 @@ def test_read_notices_missing_and_changed_files(home: Path, folder: Path) -> Non
     (folder / "l0" / "0.jpg").write_bytes(jpeg(50, (40, 40)))
     with pytest.raises(PlaygroundError, match="has changed since") as caught:
         collection.read("l0_0")
-    assert f"add mine --source folder --path {folder}" in str(caught.value)
+    command = f"import --source folder --path {folder} --name mine --exists refresh"
+    assert command in str(caught.value)
     (folder / "l0" / "1.jpg").unlink()
     with pytest.raises(PlaygroundError, match=r"l0/1\.jpg any more.*remove mine l0_1"):
         collection.read("l0_1")

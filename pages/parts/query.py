@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from data import names
 from data.base import Box, Photo
 from extractors.base import RGB
 from pages.parts import backend, cropper, region, state
@@ -24,7 +25,7 @@ _SOURCES = {
     "camera": "Camera",
 }
 _PER_STRIP = 60  # thumbnails in one strip
-_TYPES = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "avif"]
+_TYPES = sorted(suffix[1:] for suffix in names.PHOTO_SUFFIXES | names.HEIF_SUFFIXES)
 ALL = "All landmarks"
 
 
