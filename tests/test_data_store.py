@@ -332,7 +332,7 @@ def test_photos_inside_the_project_are_named_relative_to_it(
 def test_ensure_demo_imports_nothing_when_nothing_changed(
     toy_collection: store.Collection,
 ) -> None:
-    with mock.patch.object(store, "import_collection") as imported:
+    with mock.patch.object(importing, "import_collection") as imported:
         current = ensure_demo(toy_collection.roots[0])
     assert imported.call_count == 0
     assert current.fingerprint == toy_collection.fingerprint
