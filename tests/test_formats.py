@@ -91,14 +91,15 @@ def test_a_heic_under_another_name_is_named() -> None:
 def test_heic_is_read_by_pillow_heif(tmp_path: Path) -> None:
     pillow_heif = pytest.importorskip("pillow_heif")
     assert kinds.heif_is_read() and "HEIF" in photos.FORMATS
+    # HEIC turns a photo by a property of its own, which the decoder follows: EXIF must not turn it
+    # a second time.
     exif = Image.Exif()
     exif[0x0112] = 6
     content = saved(noise(), "HEIF", quality=95, exif=exif)
     assert pillow_heif.is_supported(content)
     photo = photos.decode(content)
-    expected = np.rot90(np.asarray(noise()), -1)
-    assert photo.shape == expected.shape
-    assert np.abs(photo.astype(int) - expected).mean() < 6
+    assert photo.shape == (32, 48, 3)
+    assert np.abs(photo.astype(int) - np.asarray(noise())).mean() < 6
     (tmp_path / "a.HEIC").write_bytes(content)
     (tmp_path / "b.jpg").write_bytes(content)
     assert [c.id for c in offered(FolderSource(tmp_path))[0]] == ["a", "b"]
