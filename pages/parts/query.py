@@ -12,6 +12,7 @@ from data.base import Box, Photo
 from extractors.base import RGB
 from pages.parts import backend, cropper, region, state
 from pages.parts.gallery import gallery
+from pages.parts.text import plain
 
 if TYPE_CHECKING:
     from data.store import Collection
@@ -51,12 +52,13 @@ class Query:
 
 def choose(collection: Collection) -> Query | None:
     """Draw the source control with its picker; the chosen query, None while there is none."""
+    _settle(collection)
     settings = state.current()
     options = [source for source in _SOURCES if source != "query" or collection.queries]
-    source: str = settings.source if settings.source in options else options[0]
+    source = settings.source
     state.seed("w_source", source)
     if st.session_state["w_source"] not in options:
-        st.session_state["w_source"] = options[0]
+        st.session_state["w_source"] = source
     picked = st.segmented_control(
         "Query from",
         options,
@@ -75,16 +77,46 @@ def choose(collection: Collection) -> Query | None:
     return _from_collection(collection, source)
 
 
+def _settle(collection: Collection) -> None:
+    """Let the settings name a source and a photo that are there, whatever a link asked for."""
+    settings = state.current()
+    lists = {"query": collection.queries, "photo": collection.photos}
+    if settings.source not in lists:
+        return
+    source = settings.source if settings.source == "photo" or collection.queries else "photo"
+    if settings.query is not None:
+        known = [name for name in (source, *lists) if _named(lists[name], settings.query)]
+        if not known:
+            state.mend(
+                "query",
+                plain(
+                    f"There is no photo {settings.query} in this collection; another one is shown."
+                ),
+                query=None,
+                box=None,
+                right=(),
+                wrong=(),
+            )
+        else:
+            source = known[0]
+    if source != settings.source:
+        state.mend("query", source=source)
+        st.session_state["w_source"] = source
+
+
+def _named(photos: Sequence[Photo], wanted: str) -> bool:
+    return any(photo.id == wanted for photo in photos)
+
+
 def _from_collection(collection: Collection, source: str) -> Query | None:
     photos: Sequence[Photo] = collection.queries if source == "query" else collection.photos
     if not photos:
         st.info("This collection has no photos yet. Add some on the Collections page.")
         return None
     by_id = {photo.id: photo for photo in photos}
+    state.warn("query")
     wanted = state.current().query
     if wanted not in by_id:
-        if wanted is not None:
-            st.warning(f"There is no photo {wanted} in this collection; another one is shown.")
         wanted = photos[0].id
     if source == "photo":
         offered = _narrow(collection, photos, by_id[wanted])
@@ -130,11 +162,12 @@ def of_photo(collection: Collection, photo: Photo, source: str) -> Query:
 
 def current(collection: Collection) -> Query | None:
     """What was last chosen, without drawing a picker; None where it is not at hand any more."""
+    _settle(collection)
     settings = state.current()
     if settings.source in ("upload", "camera"):
         kept: tuple[str, bytes] | None = st.session_state.get(f"kept_{settings.source}")
         return of_file(*kept) if kept is not None else None
-    source = settings.source if collection.queries else "photo"
+    source = settings.source
     photos = collection.queries if source == "query" else collection.photos
     photo = next((one for one in photos if one.id == settings.query), None)
     photo = photo or next(iter(photos), None)
@@ -187,7 +220,7 @@ def _take_box_of_link(query: Query) -> None:
     if box is None or state.current().box is None:
         return
     chosen = region.whole(query.size) if box == "whole" else region.clip(box, query.size)
-    if chosen is not None:
+    if chosen is not None and chosen != cropper.remembered(query.image_id):
         cropper.remember(query.image_id, chosen)
 
 
@@ -219,7 +252,7 @@ def _kept(key: str, collection: Collection, fresh: bool) -> Query | None:
     name, data = kept
     if not fresh:
         left, right = st.columns([4, 1], vertical_alignment="center")
-        left.caption(f"Still searching with **{name}**, from before.")
+        left.caption(f"Still searching with **{plain(name)}**, from before.")
         if right.button("Forget", key=f"forget-{key}"):
             del st.session_state[key]
             st.rerun()
