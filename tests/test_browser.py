@@ -209,6 +209,24 @@ def test_a_link_brings_everything_back(tab: Tab) -> None:
     assert "100 x 100 px of 200 x 150" in region(tab)
 
 
+def test_back_and_forward_bring_the_queries(tab: Tab) -> None:
+    tab.open("/?collection=toy&source=photo&extractors=hog&indexes=flat")
+    chosen = tab.page.locator(".strip .item[aria-pressed=true]")
+    queries = [chosen.get_attribute("data-id")]
+    for number in (2, 4):
+        item = tab.page.locator(".strip .item").nth(number)
+        queries.append(item.get_attribute("data-id"))
+        item.click()
+        tab.page.wait_for_url(re.compile(f"query={queries[-1]}"))
+        tab.settle()
+    for go, wanted in ((tab.page.go_back, 1), (tab.page.go_back, 0), (tab.page.go_forward, 1)):
+        go()
+        tab.page.wait_for_url(re.compile(f"query={queries[wanted]}"))
+        tab.page.locator(f".strip .item[aria-pressed=true][data-id='{queries[wanted]}']").wait_for()
+        tab.settle()
+        assert f"query={queries[wanted]}" in tab.page.url
+
+
 def test_a_result_opens_and_becomes_the_query(tab: Tab) -> None:
     tab.open("/?collection=toy&extractors=hog&indexes=flat")
     tab.page.locator(".hit").nth(2).click()

@@ -16,6 +16,7 @@ from data.errors import PlaygroundError
 from data.paths import PROJECT_ROOT
 from indexing.progress import Stage
 from indexing.status import ExtractorStatus
+from pages.parts.text import plain
 
 READY = [
     status_of("hog"),
@@ -521,3 +522,45 @@ def test_times_say_what_they_are_worth(fake: Any) -> None:
     stages = ["decode", "crop", "preprocess", "extract", "search"]
     total = sum(frame[f"{stage}_ms"] for stage in stages)
     assert frame["total_ms"].tolist() == pytest.approx(total.tolist(), abs=0.01)
+
+
+IMAGE = "![x](http://127.0.0.9:8123/a.png) **bold** $x^2$"
+
+
+@pytest.mark.parametrize(
+    ("link", "says"),
+    [({"collection": IMAGE}, "There is no collection"), ({"query": IMAGE}, "There is no photo")],
+)
+def test_a_wrong_link_is_said_until_the_next_choice(
+    fake: Any, link: dict[str, str], says: str
+) -> None:
+    test = fine(app(extractors="hog", **link))
+    for _ in range(3):  # the page runs again by itself, and on other pages
+        assert [one.value.startswith(says) for one in test.warning] == [True]
+        assert plain(IMAGE) in test.warning[0].value and IMAGE not in test.warning[0].value
+        fine(test.run())
+    fine(test.switch_page("pages/collections/page.py").run())
+    fine(test.switch_page("pages/search/page.py").run())
+    assert test.warning[0].value.startswith(says)
+    test.slider(key="w_k").set_value(5)
+    fine(test.run())
+    fine(test.run())
+    assert [one.value for one in test.warning] == []
+
+
+def test_back_brings_the_query_of_the_address(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pages.parts import state
+
+    test = fine(app(source="photo", query="tower-1", k="7"))
+    test.slider(key="w_k").set_value(9)
+    fine(test.run())
+    test.query_params["k"], test.query_params["query"] = "7", "arch-0"
+    context = state.get_script_run_ctx
+    went_back = mock.Mock(is_history_navigation=True)
+    monkeypatch.setattr(state, "get_script_run_ctx", lambda: went_back)
+    fine(test.run())
+    monkeypatch.setattr(state, "get_script_run_ctx", context)
+    assert test.slider(key="w_k").value == 7
+    assert test.query_params["query"] in ("arch-0", ["arch-0"])
+    fine(test.run())
+    assert test.slider(key="w_k").value == 7

@@ -344,7 +344,7 @@ def test_a_querys_imported_descriptor_is_used_on_every_page(name: str, home: Pat
         test.query_params["collection"] = NAME
         test.query_params["extractors"] = spec
         fine(test.run())
-        fine(test.switch_page(f"pages/{name}.py").run())
+        fine(test.switch_page(f"pages/{name}/page.py").run())
     assert "cannot describe" not in text(test)
     mine = [vector for extractor, vector in described if extractor == spec]
     assert mine

@@ -36,7 +36,7 @@ def curves(rows: Sequence[Row], setting: str) -> None:
         indexes,
         default=indexes[0],
         required=True,
-        format_func=backend.title,
+        format_func=backend.label,
         key=f"a_curve-{len(indexes)}",
     )
     lines = [

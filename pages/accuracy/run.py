@@ -77,7 +77,7 @@ def _headline(job: Job) -> str:
         return "Evaluating: getting ready …"
     left = f", about {seconds(stage.eta_s)} left for this extractor" if stage.eta_s else ""
     count = f"{stage.done:,} of {stage.total:,} searches" if stage.total > 1 else "getting ready …"
-    return f"Evaluating **{backend.title(stage.extractor)}**: {count}{left}"
+    return f"Evaluating **{backend.label(stage.extractor)}**: {count}{left}"
 
 
 def offer(
@@ -106,7 +106,7 @@ def offer(
             options,
             selection_mode="multi",
             default=(options[:3] if not known else options) if pairs else [],
-            format_func=backend.title,
+            format_func=backend.label,
             # A row that was finished meanwhile is no option any more.
             wrap=True,
             key=f"a_evaluate-{name}-{protocol}-{len(options)}",
@@ -115,7 +115,7 @@ def offer(
             "And re-ranked by",
             registry.names(),
             selection_mode="multi",
-            format_func=backend.title,
+            format_func=backend.label,
             wrap=True,
             key=f"a_rerank-{name}",
             help="One more row each, for the extractors that it can follow",

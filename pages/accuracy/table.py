@@ -118,7 +118,7 @@ def _notes(rows: Sequence[Row], setting: str) -> None:
             "Partial data set: photos of it were missing when it was imported. These numbers "
             "cannot be compared with published ones."
         )
-    random = dict.fromkeys(backend.title(row.extractor) for row in rows if words.untrained(row))
+    random = dict.fromkeys(backend.label(row.extractor) for row in rows if words.untrained(row))
     if random:
         st.warning(f"{', '.join(random)}: untrained, {UNTRAINED}.")
     first = rows[0].values(setting)

@@ -268,7 +268,7 @@ def _build_form(name: str, found: Sequence[ExtractorStatus], running: bool) -> N
         "Extractors",
         every,
         selection_mode="multi",
-        format_func=backend.title,
+        format_func=backend.label,
         key="b_extractors",
     )
     state.seed("b_indexes", index_registry.basic())
@@ -276,7 +276,7 @@ def _build_form(name: str, found: Sequence[ExtractorStatus], running: bool) -> N
         "Index types",
         index_registry.basic(),
         selection_mode="multi",
-        format_func=backend.title,
+        format_func=backend.label,
         key="b_indexes",
     )
     spec = st.text_input(

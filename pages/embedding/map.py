@@ -82,7 +82,7 @@ def offer(case: Case, method: str) -> None:
         st.error(f"The last map was not finished: {plain(found[0].error or 'no reason is known')}")
     title = embedding.METHODS[method]
     st.info(
-        f"There is no {title} map of {backend.title(case.extractor)} yet. It is made once, in a "
+        f"There is no {title} map of {backend.label(case.extractor)} yet. It is made once, in a "
         f"process of its own, and kept."
     )
     if st.button(f"Make the {title} map", type="primary", key="em_make"):
@@ -98,9 +98,9 @@ def _follow(case: Case, job_id: str) -> None:
         )
         if job is None or job.state != "running":
             st.rerun(scope="app")
-        what = ", ".join(backend.title(stage.extractor) for stage in job.stages)
+        what = ", ".join(backend.label(stage.extractor) for stage in job.stages)
         with st.container(border=True, key="em_strip", gap="xsmall"):
-            st.markdown(f"UMAP of **{what or backend.title(case.extractor)}** is being made …")
+            st.markdown(f"UMAP of **{what or backend.label(case.extractor)}** is being made …")
             if job.waiting:
                 st.caption(plain(job.waiting))
             st.caption("Most of the time it compiles its own code; the page can be used meanwhile.")

@@ -81,8 +81,8 @@ def _view(case: Case, kind: str, specs: Sequence[str]) -> None:
     title = backend.title(kind)
     if not registry.TYPES[kind].view:
         st.info(
-            f"{title} cannot be looked into: nothing here draws such an index. What it finds is on "
-            f"the Search page, what it costs under Trade-offs."
+            f"{plain(title)} cannot be looked into: nothing here draws such an index. What it "
+            f"finds is on the Search page, what it costs under Trade-offs."
         )
         return
     built = [spec for spec in specs if spec.partition(":")[0] == kind]
@@ -91,7 +91,7 @@ def _view(case: Case, kind: str, specs: Sequence[str]) -> None:
 
         command = build_command(case.collection.name, case.extractor, kind)
         st.info(
-            f"There is no {title} index of {backend.title(case.extractor)} for "
+            f"There is no {plain(title)} index of {backend.label(case.extractor)} for "
             f"{plain(case.collection.name)} yet. Build it on the Collections page, or run:"
         )
         st.code(command, language="bash", wrap_lines=True)

@@ -69,6 +69,11 @@ def title(name: str) -> str:
     return f"{row.title if row else base}{' ' + rest if colon else ''}"
 
 
+def label(name: str) -> str:
+    """A title for what reads Markdown, such as pills and badges: specs are typed by people."""
+    return plain(title(name))
+
+
 def chain_title(chain: str) -> str:
     """A chain of re-rankers as it is called on a page; empty for none."""
     return " + ".join(map(title, rerank_registry.chain(chain)))

@@ -84,9 +84,9 @@ def _strip(name: str, detailed: bool) -> None:
             waiting = [one for one in waiting if one not in ready]
             parts = []
             if ready:
-                parts.append("Ready: " + ", ".join(backend.title(one) for one in ready))
+                parts.append("Ready: " + ", ".join(backend.label(one) for one in ready))
             if waiting:
-                parts.append("Still to come: " + ", ".join(backend.title(one) for one in waiting))
+                parts.append("Still to come: " + ", ".join(backend.label(one) for one in waiting))
             st.caption(". ".join(parts) + ("." if parts else ""))
             if detailed:
                 _details(job)
@@ -99,17 +99,17 @@ def _headline(job: Job) -> str:
     left = [stage.eta_s for stage in stages if stage.eta_s is not None]
     if not stages:
         coming = next((stage for stage in job.stages if stage.state == "waiting"), None)
-        name = f" **{backend.title(coming.extractor)}**" if coming else ""
+        name = f" **{backend.label(coming.extractor)}**" if coming else ""
         return f"Building{name}: getting ready …"
     stage = stages[0]
     doing = {
         "fit": "learning from a sample",
         "extract": "describing photos",
-        "index": f"building {backend.title(stage.index or 'the index')}",
+        "index": f"building {backend.label(stage.index or 'the index')}",
     }.get(stage.stage, stage.stage)
     count = f" {stage.done} of {stage.total}" if stage.total else ""
     eta = f", about {seconds(max(left))} left for this step" if left else ""
-    return f"Building **{backend.title(stage.extractor)}**: {doing}{count}{eta}"
+    return f"Building **{backend.label(stage.extractor)}**: {doing}{count}{eta}"
 
 
 def _details(job: Job) -> None:
@@ -117,13 +117,13 @@ def _details(job: Job) -> None:
     by_extractor: dict[str, list[str]] = {}
     for stage in job.stages:
         name = {"fit": "learn", "extract": "describe"}.get(stage.stage)
-        name = name or backend.title(stage.index or stage.stage)
+        name = name or backend.label(stage.index or stage.stage)
         spent = f" {seconds(stage.seconds)}" if stage.state == "done" and stage.seconds else ""
         by_extractor.setdefault(stage.extractor, []).append(
             f"{mark.get(stage.state, '·')} {name}{spent}"
         )
     lines = [
-        f"- **{backend.title(name)}** " + " &nbsp; ".join(steps)
+        f"- **{backend.label(name)}** " + " &nbsp; ".join(steps)
         for name, steps in by_extractor.items()
     ]
     st.markdown("\n".join(lines))

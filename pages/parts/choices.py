@@ -26,9 +26,17 @@ def collection_of(names: Sequence[str], key: str = "w_collection") -> str:
     """The chosen collection; drawn only where there is a choice."""
     wanted = state.current().collection
     if wanted is not None and wanted not in names:
-        st.warning(f"There is no collection {plain(wanted)} here; {names[0]} is shown instead.")
-        wanted = None
-    wanted = wanted or names[0]
+        state.mend(
+            "collection",
+            plain(f"There is no collection {wanted} here; {names[0]} is shown instead."),
+            collection=names[0],
+            query=None,
+            box=None,
+            right=(),
+            wrong=(),
+        )
+    wanted = state.current().collection or names[0]
+    state.warn("collection")
     if len(names) > 1:
         if st.session_state.get(key, wanted) not in names:
             del st.session_state[key]
@@ -123,7 +131,7 @@ def _pills(
         label,
         options,
         selection_mode="multi",
-        format_func=backend.title,
+        format_func=backend.label,
         wrap=True,
         key=key,
         on_change=chosen,
@@ -144,11 +152,11 @@ def _notes(
         return
     coming = [one.extractor for one in found if one.extractor not in ready]
     if coming:
-        names = ", ".join(backend.title(one) for one in coming)
+        names = ", ".join(backend.label(one) for one in coming)
         st.caption(f"Not ready yet: {names}. Each appears here once it is built.")
     stale = [one.extractor for one in found if one.state == "stale"]
     if stale:
-        names = ", ".join(backend.title(one) for one in stale)
+        names = ", ".join(backend.label(one) for one in stale)
         st.caption(f"Out of date: {names}. Build again on the Collections page.")
     damaged = [
         row
@@ -168,5 +176,5 @@ def _notes(
         one.extractor for one in found if one.weights == "untrained" and one.extractor in chosen
     ]
     if untrained:
-        names = ", ".join(backend.title(one) for one in untrained)
+        names = ", ".join(backend.label(one) for one in untrained)
         st.caption(f":orange-badge[{names}] {UNTRAINED}.")

@@ -10,7 +10,7 @@ import streamlit as st
 
 from data.base import Photo
 from pages.parts import backend, feedback, state, why
-from pages.parts.text import plain
+from pages.parts.text import address, plain
 
 if TYPE_CHECKING:
     from data.store import Collection
@@ -87,7 +87,12 @@ def _body(
                 st.image(backend.picture_url(pixels, 1400), width=fits, alt=photo.label or photo.id)
         if photo.extra:
             with st.expander("How this picture came about"):
-                st.table([{"What": key, "Value": value} for key, value in flat(photo.extra)])
+                st.table(
+                    [
+                        {"What": plain(key), "Value": plain(value)}
+                        for key, value in flat(photo.extra)
+                    ]
+                )
 
 
 def _use_button(members: Collection, photo: Photo) -> bool:
@@ -105,7 +110,7 @@ def _use_button(members: Collection, photo: Photo) -> bool:
 
 def _place(hit: Hit, where: str, verdict: bool | None) -> None:
     with st.container(horizontal=True, gap="small"):
-        st.badge(f"rank {hit.rank} in {where}", color="blue")
+        st.badge(f"rank {hit.rank} in {plain(where)}", color="blue")
         st.badge(f"score {_number(hit.score)}", color="gray")
         if not math.isnan(hit.distance):
             st.badge(f"distance {_number(hit.distance)}", color="gray")
@@ -134,7 +139,7 @@ def _facts(members: Collection, photo: Photo) -> None:
     rights = [plain(part) for part in named if part]
     lines.append("**By** " + (", ".join(rights) if rights else "author and licence unknown"))
     if photo.url and photo.url.startswith(("http://", "https://")):
-        lines.append(f"**Source** <{photo.url}>")
+        lines.append(f"**Source** <{address(photo.url)}>")
     st.markdown("  \n".join(lines))
 
 

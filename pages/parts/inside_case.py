@@ -29,12 +29,12 @@ def choose_extractor(found: Sequence[ExtractorStatus], key: str) -> str | None:
     if st.session_state.get(key) not in options:
         st.session_state[key] = default
     chosen = st.segmented_control(
-        "Extractor", options, format_func=backend.title, key=key, required=True
+        "Extractor", options, format_func=backend.label, key=key, required=True
     )
     extractor = str(chosen or default)
     st.session_state["one_extractor"] = extractor  # kept over page switches, unlike a widget's key
     if ready[extractor].weights == "untrained":
-        st.caption(f":orange-badge[{backend.title(extractor)}] {UNTRAINED}.")
+        st.caption(f":orange-badge[{backend.label(extractor)}] {UNTRAINED}.")
     return extractor
 
 
@@ -47,13 +47,13 @@ def case_of(collection: Collection, extractor: str, asked: Asked, k: int) -> Cas
     if vectors.offsets is not None:
         per_photo = len(vectors.vectors) / max(1, len(vectors.ids))
         st.info(
-            f"{backend.title(extractor)} describes a photo by some {per_photo:,.0f} local vectors "
+            f"{backend.label(extractor)} describes a photo by some {per_photo:,.0f} local vectors "
             f"and ranks photos by votes: a photo has no single vector, and a query is many "
             f"searches at once. Choose an extractor with one vector per photo."
         )
         return None
     query = asked.query
-    with st.spinner(f"Describing the crop with {backend.title(extractor)} …"):
+    with st.spinner(f"Describing the crop with {backend.label(extractor)} …"):
         searched = Query(
             query.pixels,
             asked.box,
@@ -65,7 +65,7 @@ def case_of(collection: Collection, extractor: str, asked: Asked, k: int) -> Cas
     vector = described.features.vectors
     if len(vector) != 1 or not vector.any():
         st.info(
-            f"{backend.title(extractor)} found nothing to describe in this crop. Choose a larger "
+            f"{backend.label(extractor)} found nothing to describe in this crop. Choose a larger "
             f"or more detailed region."
         )
         return None

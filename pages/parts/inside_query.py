@@ -40,6 +40,8 @@ def box_of(chosen: query.Query) -> Box | None:
 def picture(collection: Collection) -> Asked | None:
     """Show the crop that is searched, with a switch for ``change``; None without a query."""
     chosen = query.current(collection)
+    if not st.session_state.get("in_change"):  # the picker says it, too
+        state.warn("query")
     if chosen is None:
         st.info("There is no query yet. Choose one.")
         st.toggle("Change the query", key="in_change", value=True)

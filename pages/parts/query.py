@@ -66,11 +66,10 @@ class Query:
 
 def choose(collection: Collection) -> Query | None:
     """Draw the source control with its picker; the chosen query, None while there is none."""
+    _settle(collection)
     settings = state.current()
     options = [source for source in _SOURCES if source != "query" or collection.queries]
-    source = _source_of(collection)
-    if source != settings.source:
-        settings = state.update(source=source)
+    source = settings.source
     state.seed("w_source", source)
     if st.session_state["w_source"] not in options:
         st.session_state["w_source"] = source
@@ -92,16 +91,35 @@ def choose(collection: Collection) -> Query | None:
     return _from_collection(collection, source)
 
 
-def _source_of(collection: Collection) -> str:
-    """Where the settings' query comes from: a link may name a photo without its source."""
+def _settle(collection: Collection) -> None:
+    """Let the settings name a source and a photo that are there, whatever a link asked for."""
     settings = state.current()
-    source, named = settings.source, settings.query
-    if source in ("query", "photo") and named is not None:
-        own = collection.queries if source == "query" else collection.photos
-        other = collection.photos if source == "query" else collection.queries
-        if not any(one.id == named for one in own) and any(one.id == named for one in other):
-            source = "photo" if source == "query" else "query"
-    return "photo" if source == "query" and not collection.queries else source
+    lists = {"query": collection.queries, "photo": collection.photos}
+    if settings.source not in lists:
+        return
+    source = settings.source if settings.source == "photo" or collection.queries else "photo"
+    if settings.query is not None:
+        known = [name for name in (source, *lists) if _named(lists[name], settings.query)]
+        if not known:
+            state.mend(
+                "query",
+                plain(
+                    f"There is no photo {settings.query} in this collection; another one is shown."
+                ),
+                query=None,
+                box=None,
+                right=(),
+                wrong=(),
+            )
+        else:
+            source = known[0]
+    if source != settings.source:
+        state.mend("query", source=source)
+        st.session_state["w_source"] = source
+
+
+def _named(photos: Sequence[Photo], wanted: str) -> bool:
+    return any(photo.id == wanted for photo in photos)
 
 
 def _from_collection(collection: Collection, source: str) -> Query | None:
@@ -110,12 +128,9 @@ def _from_collection(collection: Collection, source: str) -> Query | None:
         st.info("This collection has no photos yet. Add some on the Collections page.")
         return None
     by_id = {photo.id: photo for photo in photos}
+    state.warn("query")
     wanted = state.current().query
     if wanted not in by_id:
-        if wanted is not None:
-            st.warning(
-                f"There is no photo {plain(wanted)} in this collection; another one is shown."
-            )
         wanted = photos[0].id
     if source == "photo":
         offered = _narrow(collection, photos, by_id[wanted])
@@ -161,11 +176,12 @@ def of_photo(collection: Collection, photo: Photo, source: str) -> Query:
 
 def current(collection: Collection) -> Query | None:
     """What was last chosen, without drawing a picker; None where it is not at hand any more."""
+    _settle(collection)
     settings = state.current()
     if settings.source in ("upload", "camera"):
         kept: tuple[str, bytes] | None = st.session_state.get(f"kept_{settings.source}")
         return of_file(*kept) if kept is not None else None
-    source = _source_of(collection)
+    source = settings.source
     photos = collection.queries if source == "query" else collection.photos
     photo = next((one for one in photos if one.id == settings.query), None)
     photo = photo or next(iter(photos), None)
@@ -218,7 +234,7 @@ def _take_box_of_link(query: Query) -> None:
     if box is None or state.current().box is None:
         return
     chosen = region.whole(query.size) if box == "whole" else region.clip(box, query.size)
-    if chosen is not None:
+    if chosen is not None and chosen != cropper.remembered(query.image_id):
         cropper.remember(query.image_id, chosen)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 _ADDRESS = re.compile(r"https?://[^\s,;()<>]*[^\s,;()<>.:]")
 _MARKS = frozenset(r"\`*_{}[]()<>#+|~$:!")
@@ -20,6 +21,11 @@ def linked(text: str) -> str:
         parts += [plain(text[at : found.start()]), f"<{found[0]}>"]
         at = found.end()
     return "".join([*parts, plain(text[at:])])
+
+
+def address(url: str) -> str:
+    """A web address that stays one between angle brackets, whatever it holds."""
+    return quote(url, safe="%/:?#[]@!$&'*+,;=~")
 
 
 def photos(count: int) -> str:

@@ -107,7 +107,7 @@ def show_running() -> None:
             st.rerun(scope="app")
             return
         amount = f"{last.done / 1e6:,.0f} of {last.total / 1e6:,.0f} MB" if last.total else "…"
-        doing = last.note or f"Downloading {plain(last.row.file)}: {amount}"
+        doing = plain(last.note) or f"Downloading {plain(last.row.file)}: {amount}"
         st.progress(last.fraction, text=doing)
         if st.button("Stop", key="w_stop"):
             last.cancel()

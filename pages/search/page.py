@@ -46,6 +46,7 @@ def main() -> None:
     if not names:
         st.info("There is no collection yet. Import one on the Collections page.")
         return
+    state.follow_address(names)
     with beside:
         name = choices.collection_of(names)
     collection = backend.collection(name)
@@ -138,7 +139,7 @@ def _results(
     feedback.strip(collection)
     untrained = list(
         dict.fromkeys(
-            backend.title(row.extractor) for row in rows if row.result.weights == "untrained"
+            backend.label(row.extractor) for row in rows if row.result.weights == "untrained"
         )
     )
     if untrained:

@@ -15,6 +15,7 @@ from data.errors import PlaygroundError
 from pages.parts import backend, state
 from pages.parts.compare import Row
 from pages.parts.query import Query
+from pages.parts.text import plain
 from pages.search.table import Judged
 from pages.search.timing import MEASURE
 from retrieval.compare import truth_of
@@ -199,7 +200,8 @@ class _Searcher:
             kept.move_to_end(key)
             return kept[key]
         self.note.caption(
-            f"Searching with {backend.row_title(recipe.extractor, recipe.index, recipe.chain)} …"
+            f"Searching with "
+            f"{plain(backend.row_title(recipe.extractor, recipe.index, recipe.chain))} …"
         )
         result = backend.engine().search(
             self.collection.name, recipe, self.searched, self.k, exclude=self.left_out

@@ -75,7 +75,7 @@ def _headline(job: Job) -> str:
         return "Measuring: getting ready …"
     left = f", about {seconds(stage.eta_s)} left" if stage.eta_s else ""
     count = f"step {stage.done:,} of {stage.total:,}" if stage.total > 1 else "getting ready …"
-    return f"Measuring **{backend.title(stage.extractor)}**: {count}{left}"
+    return f"Measuring **{backend.label(stage.extractor)}**: {count}{left}"
 
 
 def offer(name: str, extractor: str, photos: int, nothing_yet: bool) -> None:
@@ -84,7 +84,7 @@ def offer(name: str, extractor: str, photos: int, nothing_yet: bool) -> None:
         return
     if nothing_yet:
         st.info(
-            f"Nothing is measured yet for {backend.title(extractor)} on {plain(name)}. Measure the "
+            f"Nothing is measured yet for {backend.label(extractor)} on {plain(name)}. Measure the "
             f"full grid, up to a million vectors, by:"
         )
         st.code(command(name, extractor), language="bash", wrap_lines=True)
