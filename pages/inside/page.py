@@ -49,7 +49,15 @@ def main() -> None:
     with backend.guard("look into this index"):
         case = case_of(collection, extractor, asked, k)
         if case is not None:
-            _view(case, kind, backend.ready_indexes(found).get(extractor, []))
+            damaged = [
+                index.message
+                for one in found
+                for index in one.indexes
+                if one.extractor == extractor
+                and index.state == "damaged"
+                and index.index.partition(":")[0] == kind
+            ]
+            _view(case, kind, backend.ready_indexes(found).get(extractor, []), damaged)
 
 
 def _kind() -> str:
@@ -74,7 +82,7 @@ def _k() -> int:
     return k
 
 
-def _view(case: Case, kind: str, specs: Sequence[str]) -> None:
+def _view(case: Case, kind: str, specs: Sequence[str], damaged: Sequence[str]) -> None:
     if kind == _HNSW:
         st.fragment(_guarded)(case, "")
         return
@@ -86,6 +94,9 @@ def _view(case: Case, kind: str, specs: Sequence[str]) -> None:
         )
         return
     built = [spec for spec in specs if spec.partition(":")[0] == kind]
+    if damaged and not built:
+        st.info(plain(" ".join(damaged)))
+        return
     if not built:
         from indexing.artefacts import build_command
 
