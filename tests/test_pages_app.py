@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from ui_fakes import NAME, FakeEngine, FakeJob, ToySource, draw, faked, index_of, status_of
 
 from data import changing, importing, store
-from data.errors import PlaygroundError
+from data.errors import NotFound, PlaygroundError
 from data.paths import PROJECT_ROOT
 from indexing.progress import Stage
 from indexing.status import ExtractorStatus
@@ -564,3 +564,16 @@ def test_back_brings_the_query_of_the_address(fake: Any, monkeypatch: pytest.Mon
     assert test.query_params["query"] in ("arch-0", ["arch-0"])
     fine(test.run())
     assert test.slider(key="w_k").value == 7
+
+
+def test_an_error_whose_command_is_a_build_has_a_button(fake: Any) -> None:
+    engine, calls = fake
+    command = f"python -m scripts.build --collection {NAME} --extractors bovw --indexes flat"
+    engine.error = NotFound("The index of bovw is gone.", command=command)
+    test = app(extractors=["bovw", "hog"], indexes=["flat", "pq"])
+    assert not test.exception
+    assert len([one for one in test.error if "gone" in one.value]) == 1
+    build = next(one for one in test.button if one.label == "Build it here")
+    build.click().run()
+    calls["start_build"].assert_called_once_with(NAME, ["bovw"], ["flat"])
+    assert not test.exception

@@ -13,7 +13,7 @@ from ui_fakes import FakeStats
 
 from data.base import Photo
 from data.store import Collection
-from pages.parts import choices, compare, plots, region, settings, text
+from pages.parts import backend, choices, compare, plots, region, settings, text
 from pages.parts.settings import Settings
 from pages.search import table
 from retrieval.compare import Truth, truth_of
@@ -344,3 +344,25 @@ def test_charts_follow_the_configuration_not_the_viewers_system(
     with mock.patch("streamlit.get_option", return_value=base):
         assert (plots.background(), plots.ink()) == colours
         assert plots.figure().layout.paper_bgcolor == colours[0]
+
+
+# Commands of errors
+
+
+@pytest.mark.parametrize(
+    ("command", "wanted"),
+    [
+        (
+            "python -m scripts.build --collection toy --extractors 'hog' --indexes 'flat,pq'",
+            ("toy", ["hog"], ["flat", "pq"]),
+        ),
+        ("python -m scripts.build --collection toy --check", None),
+        ("python -m scripts.build --collection ../x --extractors hog --indexes flat", None),
+        ("python -m scripts.build --collection toy --extractors hogg --indexes flat", None),
+        ("rm -r 'x' --collection toy --extractors hog --indexes flat", None),
+        ("python -m scripts.build 'unfinished", None),
+        ("", None),
+    ],
+)
+def test_only_a_build_becomes_a_button(command: str, wanted: object) -> None:
+    assert backend.build_of(command) == wanted

@@ -10,11 +10,13 @@ import base64
 import contextlib
 import hashlib
 import logging
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from streamlit.errors import StreamlitDuplicateElementKey
 
 from data import artefact, store
 from data import photos as photo_files
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("playground")
 
 UPLOAD_SIDE = 2000  # px; a larger upload is shrunk, so that a session stays small
+_BUILD_FLAGS = {"--collection", "--extractors", "--indexes"}
 GRID_SIDE = 160  # px, thumbnails in results
 
 
@@ -47,6 +50,7 @@ def guard(what: str = "show this") -> Iterator[None]:
         yield
     except PlaygroundError as error:
         st.error(plain(str(error)))
+        offer_build(error)
     except MemoryError:
         log.exception("out of memory")
         st.error(f"There is not enough memory to {what}. Close other programs and try again.")
@@ -57,6 +61,39 @@ def guard(what: str = "show this") -> Iterator[None]:
             f"Sorry, the playground could not {what}: a defect of ours ({type(error).__name__}). "
             f"The terminal that runs it shows the details. Reload the page to go on."
         )
+
+
+def offer_build(error: PlaygroundError) -> None:
+    """A button that does what the error's command does, where that is a build."""
+    wanted = build_of(error.command or "")
+    if wanted is None:
+        return
+    key = f"build-{hashlib.sha256((error.command or '').encode()).hexdigest()[:12]}"
+    clicked = False
+    # Two errors of a page may name the same command: one button is enough.
+    with contextlib.suppress(StreamlitDuplicateElementKey):
+        clicked = st.button("Build it here", key=key)
+    if clicked:
+        try:
+            start_build(*wanted)
+        except PlaygroundError as refused:
+            st.error(plain(str(refused)))
+        else:
+            st.rerun()
+
+
+def build_of(command: str) -> tuple[str, list[str], list[str]] | None:
+    """(collection, extractors, indexes) of a ``scripts.build`` command; None for any other."""
+    try:
+        words = shlex.split(command)
+        given = dict(zip(words[3::2], words[4::2], strict=True))
+        if words[:3] != ["python", "-m", "scripts.build"] or set(given) != _BUILD_FLAGS:
+            return None
+        name = check_name(given["--collection"], "collection")
+        extractors = extractor_registry.expand(given["--extractors"])
+        return name, extractors, index_registry.expand(given["--indexes"])
+    except (ValueError, PlaygroundError):
+        return None
 
 
 def title(name: str) -> str:

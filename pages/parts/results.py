@@ -149,6 +149,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       const came = moved === 'new', shifted = typeof moved === 'number' && moved !== 0;
       const hit = make('button', 'hit' + (CLASS[verdict] || '') + (came ? ' in' : ''));
       hit.type = 'button'; hit.dataset.id = id; hit.dataset.row = row.id;
+      hit.dataset.rank = at + 1; hit.dataset.photo = id;
       hit.tabIndex = at ? -1 : 0;
       const score3 = score === null ? '' :
         score.toFixed(Number.isInteger(score) && (inliers !== null || score >= 2) ? 0 : 3);

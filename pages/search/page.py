@@ -81,6 +81,8 @@ def main() -> None:
             st.caption(plain(f"{failure.where}: {failure.message}"))
         else:
             st.error(plain(f"{failure.where}: {failure.message}"))
+            if failure.error is not None:
+                backend.offer_build(failure.error)
     if rows:
         judged = searching.judged(collection, chosen, box)
         _results(collection, chosen, box, rows, k, judged)

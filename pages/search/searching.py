@@ -36,6 +36,7 @@ class Failure:
     where: str
     message: str
     impossible: bool = False  # the chain cannot follow this extractor: nothing went wrong
+    error: PlaygroundError | None = None
 
 
 def search_all(
@@ -71,7 +72,7 @@ def search_all(
                 exact = search(Recipe.of(extractor, "flat"), stamp)
                 flat_ids = tuple(hit.id for hit in exact.hits)
         except PlaygroundError as error:
-            failures.append(Failure(backend.title(extractor), str(error)))
+            failures.append(Failure(backend.title(extractor), str(error), error=error))
             continue
         for index in indexes:
             if index not in has:
@@ -93,7 +94,7 @@ def search_all(
                 except PlaygroundError as error:
                     parts = (extractor, index, *recipe.rerank)
                     where = " · ".join(map(backend.title, parts))
-                    failures.append(Failure(where, str(error)))
+                    failures.append(Failure(where, str(error), error=error))
                     continue
                 base = next(iter(done.values()), None)
                 done[recipe] = Row(result, figures, truth, flat_ids, base)
