@@ -413,5 +413,5 @@ def test_the_search_pages_report(home: Path) -> None:
         shown = report.args[1]()
     found = check(shown)
     assert found.tags.count("img") == 1 + 4  # the query and its results
-    for words in ("HOG · Flat", "260 x 200 px", "results per row", "Memory per vector"):
+    for words in ("HOG · Flat", "260 x 200 px", "results per row", "Memory per photo"):
         assert words in shown

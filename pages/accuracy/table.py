@@ -144,7 +144,7 @@ def _columns(rows: Sequence[Row], shown: pd.DataFrame) -> dict[str, Any]:
     columns: dict[str, Any] = {
         "extractor": text("Extractor", width=110, pinned=True),
         "index": text("Index", width=76, pinned=True),
-        "rerank": text("Re-rank", width=90, help="What follows the index; empty: nothing"),
+        "rerank": text("Re-rank", width=130, help="What follows the index; empty: nothing"),
         "weights": text("Weights", width=150, help="untrained: random, a baseline only"),
         "difference": number(
             "Difference", format="%+.3f", width=88, help="Against the best row, same queries"

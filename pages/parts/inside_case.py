@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.parts import backend, state
+from pages.parts import backend, choices, state
 from pages.parts.compare import UNTRAINED
 from pages.parts.inside_data import Case
 from pages.parts.inside_query import Asked
@@ -25,7 +25,7 @@ def choose_extractor(found: Sequence[ExtractorStatus], key: str) -> str | None:
         return None
     options = list(ready)
     wanted = [st.session_state.get("one_extractor"), *(state.current().extractors or ())]
-    default = next((one for one in wanted if one in options), options[0])
+    default = next((one for one in wanted if one in options), choices.at_first(options)[0])
     if st.session_state.get(key) not in options:
         st.session_state[key] = default
     chosen = st.segmented_control(
