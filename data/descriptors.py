@@ -27,7 +27,7 @@ import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
-from data import names
+from data import matfile, names
 from data.errors import PlaygroundError
 from data.store import Collection
 
@@ -372,15 +372,15 @@ def _variable(path: Path, key: str) -> tuple[int, ...]:
 def _open_mat(path: Path, key: str) -> NDArray[Any]:
     _variable(path, key)
     try:
-        return np.asarray(scipy.io.loadmat(path, variable_names=[key])[key])
+        return matfile.read(path, key)
     except MemoryError:
         raise PlaygroundError(
             f"{names.printable(path.name)} does not fit into memory. Convert it to .npy, which is "
             f"read in parts."
         ) from None
-    except Exception as error:
+    except matfile.MatError as error:
         raise PlaygroundError(
-            f"{names.printable(path.name)} is a damaged MATLAB file ({type(error).__name__})."
+            f"{names.printable(path.name)} is a damaged MATLAB file ({error})."
         ) from error
 
 
