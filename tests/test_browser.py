@@ -104,7 +104,7 @@ def test_the_name_of_the_first_page_leads_to_it(tab: Tab) -> None:
 
 
 def test_search_shows_rows_table_and_badges(tab: Tab) -> None:
-    tab.open("/?collection=toy")
+    tab.open("/?collection=toy&extractors=hog&extractors=bovw")
     page = tab.page
     page.locator(".row").nth(3).wait_for()
     assert page.locator(".row").count() == 4  # hog and bovw on flat and ivf
@@ -115,13 +115,14 @@ def test_search_shows_rows_table_and_badges(tab: Tab) -> None:
     assert page.locator(".hit.no").count() > 0
     first = page.locator(".row .hit").first
     assert re.match(r"Rank 1, Toy landmark \d, score ", first.get_attribute("aria-label") or "")
+    assert (first.get_attribute("data-rank"), first.get_attribute("data-row")) == ("1", "hog|flat")
     first.scroll_into_view_if_needed()
     page.wait_for_timeout(500)
     assert first.locator("img").evaluate("img => img.naturalWidth") > 0
 
 
 def test_ranks_stay_aligned_when_one_row_is_scrolled(tab: Tab) -> None:
-    tab.open("/?collection=toy&k=30")
+    tab.open("/?collection=toy&extractors=hog&extractors=bovw&k=30")
     strips = tab.page.locator(".rows .strip")
     strips.nth(3).wait_for()
     strips.nth(2).evaluate("node => { node.scrollLeft = 700; }")
@@ -135,7 +136,7 @@ def test_ranks_stay_aligned_when_one_row_is_scrolled(tab: Tab) -> None:
 
 
 def test_arrow_keys_walk_through_the_results(tab: Tab) -> None:
-    tab.open("/?collection=toy")
+    tab.open("/?collection=toy&extractors=hog&extractors=bovw")
     tab.page.locator(".hit").first.focus()
     tab.page.keyboard.press("ArrowRight")
     tab.page.keyboard.press("ArrowDown")

@@ -38,10 +38,12 @@ def bars(rows: Sequence[Row], names: Sequence[str]) -> None:
         domain=list(stages), range=[_COLOURS[i % len(_COLOURS)] for i in range(len(stages))]
     )
     chart = (
-        alt.Chart(pd.DataFrame(lines), height=max(90, 26 * len({one["row"] for one in lines}) + 40))
+        alt.Chart(pd.DataFrame(lines), height=110 + 30 * len({one["row"] for one in lines}))
         .mark_bar()
         .encode(
-            y=alt.Y("row:N", sort=None, title=None, axis=alt.Axis(labelLimit=220)),
+            y=alt.Y(
+                "row:N", sort=None, title=None, axis=alt.Axis(labelLimit=240, labelOverlap=False)
+            ),
             x=alt.X("ms:Q", stack=True, title="ms, median of the runs; stages add up to the total"),
             color=alt.Color(
                 "stage:N", scale=scale, legend=alt.Legend(title=None, orient="top", columns=8)
