@@ -271,10 +271,6 @@ def _is(value: object, legal: type | tuple[type, ...]) -> bool:
     return isinstance(value, legal) and (legal is bool or not isinstance(value, bool))
 
 
-def _again(folder: Path) -> str:
-    return f"Delete the folder {folder} and build it again."
-
-
 def read_record(folder: Path) -> dict[str, Any]:
     """Measured values saved with the artefact; empty when there are none."""
     try:

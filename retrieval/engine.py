@@ -64,10 +64,6 @@ class IndexStats:
     build_s: float | None
     extract_s: float | None
     weights: str
-    runtime: str
-    build_params: dict[str, Any]
-    search_params: dict[str, Any]
-    notes: tuple[str, ...]
     photos: int = 0
 
     @property
@@ -245,22 +241,20 @@ class SearchEngine:
     def described(self, loaded: Loaded, query: Query) -> Described:
         """``describe`` for a state that is loaded."""
         memo = (loaded.members.name, loaded.spec, loaded.vectors.version)
-        found = query.described.get(memo)
-        if found is None:
+
+        def describe() -> Described:
             if extractor_registry.is_imported(loaded.spec) and query.id is not None:
-                found = _imported(loaded, query)
-            else:
-                made: list[Described] = []
+                return _imported(loaded, query)
+            made: list[Described] = []
 
-                def make() -> Described:
-                    made.append(_describe(loaded, query))
-                    return made[0]
+            def make() -> Described:
+                made.append(_describe(loaded, query))
+                return made[0]
 
-                found = self._queries.get((*memo, query.key, query.box), make)
-                if not made:
-                    found = dataclasses.replace(found, cold=False, earlier=True)
-            query.described[memo] = found
-        return found
+            found = self._queries.get((*memo, query.key, query.box), make)
+            return found if made else dataclasses.replace(found, cold=False, earlier=True)
+
+        return query.kept(("described", *memo), describe)
 
     # -- search --------------------------------------------------------------------------------
 
@@ -403,10 +397,6 @@ class SearchEngine:
             build_s=artefact.read_record(folder).get("seconds"),
             extract_s=measured.get("seconds"),
             weights=str(vectors["identity"]["weights"].get("source", "")),
-            runtime=str(measured.get("runtime", "")),
-            build_params=built["build"],
-            search_params=built["search"],
-            notes=tuple(built["notes"]),
             photos=vectors["photos"],
         )
 

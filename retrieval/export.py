@@ -12,6 +12,7 @@ import numpy as np
 
 from data import artefact
 from data.errors import PlaygroundError
+from indexing import registry as index_registry
 from indexing.artefacts import index_folder
 from retrieval.engine import SearchEngine
 from retrieval.ranking import SearchResult
@@ -56,8 +57,7 @@ def export(
             _save(folder / "geometry.npy", vectors.geometry)
         if index is not None:
             vectors, found = engine.opened(collection, extractor, index)
-            names = found.manifest["files"]
-            source = next(name for name in names if name != "rows.npy")
+            source = index_registry.parse_index_spec(index)[0].file
             path = artefact.file_path(
                 index_folder(collection, extractor, index),
                 found.manifest,

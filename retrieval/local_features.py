@@ -105,11 +105,8 @@ class LocalReranker(Reranker):
         detector = self.detector
         key = artefact.digest(_key(detector))
         stored = _stored(view, detector)
-        asked = view.kept(
-            ("query features", key, query.key, query.box),
-            lambda: detector.detect(query.pixels(), query.box),
-            of_photos=True,
-        )
+        # Of the query's own memory: a search that is timed anew makes them anew.
+        asked = query.kept(key, lambda: detector.detect(query.pixels(), query.box))
         match = self.matcher(asked)
 
         def matches_of(row: int) -> Floats | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import time
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from extractors.base import RGB, Features, crop
 from indexing import registry as index_registry
 from indexing.base import Floats, Ints
 from retrieval.rerank import registry as rerank_registry
+
+Made = TypeVar("Made")
 
 USUAL = "usual"
 
@@ -111,7 +114,7 @@ class Query:
         self.id = id
         self.right, self.wrong = tuple(right), tuple(wrong)
         self.decode_ms = decode_ms
-        self.described: dict[Hashable, Described] = {}  # by whoever described it, see the engine
+        self._memo: dict[Hashable, Any] = {}
         self._pixels, self._source, self._key = pixels, source, key
 
     @classmethod
@@ -140,8 +143,20 @@ class Query:
             crop(self._pixels, self.box)
         return self._pixels
 
+    def kept(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """Something made of this query, once for this object: its descriptors, its keypoints."""
+        if key not in self._memo:
+            self._memo[key] = make()
+        return cast(Made, self._memo[key])
+
+    def again(self) -> Query:
+        """The same query with nothing made of it yet: to time what is made of it."""
+        fresh = copy.copy(self)
+        fresh._memo = {}
+        return fresh
+
     def __getstate__(self) -> dict[str, Any]:
-        state = {**self.__dict__, "described": {}}
+        state = {**self.__dict__, "_memo": {}}
         if self._source is not None:
             state["_pixels"] = None
         return state

@@ -30,7 +30,7 @@ from indexing.progress import Stage
 from pages.accuracy import words
 from pages.accuracy.table import frame
 from pages.parts import backend
-from pages.parts.evaluated import mean_name, one_per_pair
+from pages.parts.evaluated import mean_name, one_per_recipe
 from scripts import evaluate as script
 from scripts.console import call
 
@@ -294,8 +294,8 @@ def test_untrained_is_said(rows: list[Row]) -> None:
 def test_one_row_per_pair_prefers_current_ones_and_the_usual_k(rows: list[Row]) -> None:
     stale = dataclasses.replace(rows[0], stale="old")
     other = dataclasses.replace(rows[0], k=20)
-    assert one_per_pair([other, rows[0]]) == [rows[0]]
-    assert one_per_pair([stale, other]) == [other]
+    assert one_per_recipe([other, rows[0]]) == [rows[0]]
+    assert one_per_recipe([stale, other]) == [other]
 
 
 def test_missing_pairs_count_out_of_date_ones(rows: list[Row]) -> None:

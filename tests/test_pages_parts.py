@@ -366,3 +366,12 @@ def test_charts_follow_the_configuration_not_the_viewers_system(
 )
 def test_only_a_build_becomes_a_button(command: str, wanted: object) -> None:
     assert backend.build_of(command) == wanted
+
+
+def test_found_counts_against_what_was_asked_for() -> None:
+    """An index that returns little has still missed the rest."""
+    few = result("a", LABELS, k=5)
+    truth = Truth(frozenset("abc"))
+    assert compare.Row(few, None, truth, None).found() == "1 of 3"
+    assert compare.Row(result("a", LABELS, k=2), None, truth, None).found() == "1 of 2"
+    assert compare.Row(few, None, None, None).found() == ""

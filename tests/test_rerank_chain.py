@@ -138,7 +138,7 @@ def test_a_query_pickles_without_what_was_made_of_it(built: store.Collection) ->
     query = Query.of_photo(built, built.queries[0])
     first = engine.describe("toy", "hog", query)
     again = pickle.loads(pickle.dumps(query))
-    assert not again.described and again.key == query.key and again.box == query.box
+    assert not again._memo and again.key == query.key and again.box == query.box
     second = engine.describe("toy", "hog", again)
     assert second.earlier and not second.cold and not first.earlier
     assert np.array_equal(first.features.vectors, second.features.vectors)

@@ -39,7 +39,7 @@ def main() -> None:
         )
         return
     setting = _setting(protocol)
-    rows = evaluated.one_per_pair([row for row in kept if row.protocol == protocol.name])
+    rows = evaluated.one_per_recipe([row for row in kept if row.protocol == protocol.name])
     run.offer(name, protocol.name, rows, backend.ready_indexes(backend.statuses(name)))
     if not rows:
         st.caption(plain(protocol.meaning))

@@ -115,7 +115,7 @@ class Row:
         if self.truth is None:
             return ""
         right = sum(verdict is True for verdict in self.verdicts())
-        most = min(len(self.truth.positives), max(len(self.hits), 1))
+        most = min(len(self.truth.positives), self.result.k)
         return f"{right} of {most}"
 
     def figures(self, k: int) -> dict[str, float | None]:

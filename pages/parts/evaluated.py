@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from evaluation.rows import Row
 
 
-def one_per_pair(rows: Sequence[Row]) -> list[Row]:
+def one_per_recipe(rows: Sequence[Row]) -> list[Row]:
     """One row per recipe: that of the usual ``k``, else the first; current ones first.
 
     ``k`` decides recall and times alone, so rows of several are the same in accuracy.

@@ -78,11 +78,10 @@ def main() -> None:
     )
     for failure in failures:
         if failure.impossible:
-            st.caption(plain(f"{failure.where}: {failure.message}"))
+            st.caption(plain(failure.message))
         else:
-            st.error(plain(f"{failure.where}: {failure.message}"))
-            if failure.error is not None:
-                backend.offer_build(failure.error)
+            st.error(plain(failure.message))
+            backend.offer_build(failure.error)
     if rows:
         judged = searching.judged(collection, chosen, box)
         _results(collection, chosen, box, rows, k, judged)

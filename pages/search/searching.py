@@ -34,9 +34,12 @@ class Failure:
     """A row that could not be searched, and why."""
 
     where: str
-    message: str
+    error: PlaygroundError
     impossible: bool = False  # the chain cannot follow this extractor: nothing went wrong
-    error: PlaygroundError | None = None
+
+    @property
+    def message(self) -> str:
+        return f"{self.where}: {self.error}"
 
 
 def search_all(
@@ -72,7 +75,7 @@ def search_all(
                 exact = search(Recipe.of(extractor, "flat"), stamp)
                 flat_ids = tuple(hit.id for hit in exact.hits)
         except PlaygroundError as error:
-            failures.append(Failure(backend.title(extractor), str(error), error=error))
+            failures.append(Failure(backend.title(extractor), error))
             continue
         for index in indexes:
             if index not in has:
@@ -83,8 +86,8 @@ def search_all(
                 try:
                     recipe = Recipe.of(extractor, index, chain)
                 except PlaygroundError as error:
-                    impossible = Failure(backend.title(extractor), str(error), impossible=True)
-                    if impossible not in failures:
+                    impossible = Failure(backend.title(extractor), error, impossible=True)
+                    if impossible.message not in {one.message for one in failures}:
                         failures.append(impossible)
                     continue
                 if recipe in done:
@@ -94,7 +97,7 @@ def search_all(
                 except PlaygroundError as error:
                     parts = (extractor, index, *recipe.rerank)
                     where = " · ".join(map(backend.title, parts))
-                    failures.append(Failure(where, str(error), error=error))
+                    failures.append(Failure(where, error))
                     continue
                 base = next(iter(done.values()), None)
                 done[recipe] = Row(result, figures, truth, flat_ids, base)

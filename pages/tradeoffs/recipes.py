@@ -25,7 +25,7 @@ def show(collection: Collection, extractor: str) -> None:
 
     rows = [
         row
-        for row in evaluated.one_per_pair(backend.evaluations(collection.name))
+        for row in evaluated.one_per_recipe(backend.evaluations(collection.name))
         if row.extractor == extractor
         and not row.stale
         and row.protocol == registry.of_collection(collection)
