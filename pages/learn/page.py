@@ -27,7 +27,10 @@ def main() -> None:
         _overview(place)
         return
     lesson = LESSONS[place.lesson]
-    beside = looks.heading(lesson.title, lesson.idea)
+    if place.sheet:
+        beside = looks.heading("For teachers", "Questions, what the engine answers now, minutes.")
+    else:
+        beside = looks.heading(lesson.title, lesson.idea)
     with beside:
         _steps(place, lesson)
     try:

@@ -43,11 +43,12 @@ CSS = """
 _PRINT = """
 @media print {
   [data-testid=stHeader], [data-testid=stToolbar], .st-key-learn_tools,
-  .stMainBlockContainer h1, [data-testid=stCaptionContainer],
+  .st-key-strip, .stMainBlockContainer h1, [data-testid=stCaptionContainer],
   [data-testid=stHorizontalBlock] { display: none !important; }
   .stApp, [data-testid=stAppViewContainer], [data-testid=stMain], .stMainBlockContainer {
     position: static !important; overflow: visible !important; height: auto !important;
     padding: 0 !important; max-width: none !important; }
+  .stMainBlockContainer .sheet h1 { display: block !important; padding: 0; }
 }
 """
 _ALONE = """

@@ -111,7 +111,8 @@ def inside_link(collection: str, step: Step, run: Run) -> str:
         extractors=(run.extractor,),
         k=step.k,
     )
-    family = recipe_of(run).index.partition(":")[0]
+    # The page's own control is bound to the address, where options stand by their titles.
+    family = index_registry.family_title(recipe_of(run).index.partition(":")[0])
     return "./inside?" + urlencode(settings.to_params(state) | {"in_index": family}, doseq=True)
 
 

@@ -55,7 +55,7 @@ LESSON = Lesson(
                 near=0.5,
                 unit="times",
                 because="IVF reads about 8 of 256 lists, and ranks 256 centres before. What it "
-                "saves grows with the collection; what it misses is in the other column.",
+                "saves grows with the collection; its row says how far it agrees with Flat.",
             ),
             shows=("agrees", "memory"),
         ),
