@@ -98,7 +98,7 @@ def main(arguments: argparse.Namespace, environment: dict[str, Any]) -> int:
     constraints = front.parse_constraints(arguments.tune) if arguments.tune else ()
     if arguments.bare:
         return _bare(arguments, sizes, environment)
-    shown = _job(arguments) if arguments.job else Progress("step", quiet=arguments.quiet)
+    shown = measurement(arguments) if arguments.job else Progress("step", quiet=arguments.quiet)
     with shown as progress:
         outcome = run.measure_grid(
             arguments.collection,
@@ -146,7 +146,7 @@ def main(arguments: argparse.Namespace, environment: dict[str, Any]) -> int:
 
 
 @contextlib.contextmanager
-def _job(arguments: argparse.Namespace) -> Iterator[Callable[[int, int, str], None]]:
+def measurement(arguments: argparse.Namespace) -> Iterator[Callable[[int, int, str], None]]:
     """The progress of a page's measurement, in its job's file."""
     stage = Stage(arguments.extractor, "measure", state="running")
     clock = Clock()

@@ -213,9 +213,11 @@ def start_map(name: str, arguments: Sequence[str]) -> background.Job:
     return background.start(f"map:{name}", "map", ["scripts.embedding", *arguments])
 
 
-def start_tradeoffs(what: str, arguments: Sequence[str]) -> background.Job:
-    """Start ``python -m scripts.benchmark index`` in a process of its own."""
-    return background.start(what, "measurement", ["scripts.benchmark", "index", *arguments])
+def start_tradeoffs(
+    what: str, arguments: Sequence[str], benchmark: str = "index"
+) -> background.Job:
+    """Start ``python -m scripts.benchmark index`` (or ``lab``) in a process of its own."""
+    return background.start(what, "measurement", ["scripts.benchmark", benchmark, *arguments])
 
 
 def evaluations(name: str) -> list[Row]:

@@ -18,7 +18,7 @@ from pages.parts.inside_case import case_of, choose_extractor
 from pages.parts.settings import DEFAULT_K
 from pages.parts.text import plain
 from pages.tradeoffs import answer as answers
-from pages.tradeoffs import charts, data, live, recipes, report, run, tune
+from pages.tradeoffs import charts, data, lab, live, recipes, report, run, tune
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +65,7 @@ def main() -> None:
         recipes.show(collection, extractor)
     st.header("Move a parameter", anchor=False)
     st.fragment(live.show)(case, scale)
+    lab.show(name, extractor)
     if points:
         st.header("Measure more", anchor=False)
         run.offer(name, extractor, photos, nothing_yet=False)
