@@ -84,14 +84,26 @@ def test_the_box_goes_to_the_engine_in_photo_px(fake: Any) -> None:
     assert engine.described == [("hog", (40, 20, 300, 220), (260, 360, 3), mock.ANY)]
 
 
-def test_a_drawn_box_reaches_the_engine(fake: Any) -> None:
+@pytest.mark.parametrize(
+    ("turn", "photo", "expected"),
+    [
+        (0, "", (0, 0, 182, 131)),
+        (1, "", (40, 20, 300, 220)),  # drawn before the box was set from outside
+        (0, "another", (40, 20, 300, 220)),
+    ],
+)
+def test_a_drawn_box_reaches_the_engine(
+    fake: Any, turn: int, photo: str, expected: tuple[int, ...]
+) -> None:
     engine, _ = fake
-    rect = {"left": 0, "top": 0, "width": 220, "height": 159}
-    with mock.patch("pages.parts.cropper.st_cropper", return_value=rect):
+
+    def drawn(data: dict[str, Any]) -> dict[str, Any]:
+        return {"photo": photo or data["photo"], "turn": turn, "box": [-7, 0, 182, 131]}
+
+    with mock.patch("pages.parts.cropper._drawn", side_effect=drawn):
         test = fine(app(extractors="hog"))
-    box = engine.described[0][1]
-    assert box == (0, 0, 182, 131)  # shown 436 px wide
-    assert test.query_params["box"] == "0,0,182,131"
+    assert engine.described[0][1] == expected
+    assert test.query_params["box"] == ",".join(map(str, expected))
 
 
 def test_whole_photo_and_reset(fake: Any) -> None:

@@ -28,19 +28,6 @@ def photo(name: str, label: str | None = None, **more: object) -> Photo:
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"),
-    [
-        ((1200, 900), (600, 450)),
-        ((900, 1200), (345, 460)),
-        ((100, 50), (400, 200)),
-        ((1, 999), (1, 460)),
-    ],
-)
-def test_fit_keeps_the_shape(size: region.Size, expected: region.Size) -> None:
-    assert region.fit(size, 600, 460) == expected
-
-
-@pytest.mark.parametrize(
     ("box", "expected"),
     [
         ((-20, -5, 50, 60), (0, 0, 50, 60)),
@@ -58,33 +45,24 @@ def test_clip_keeps_narrow_photos_usable() -> None:
     assert region.clip((0, 0, 5, 300), (5, 300)) == (0, 0, 5, 300)
 
 
-def test_a_box_survives_the_way_to_the_screen_and_back() -> None:
-    size, shown = (4000, 3000), (480, 360)
-    box = (400, 250, 3000, 2500)
-    left, right, top, bottom = region.to_display(box, size, shown)
-    rect = {"left": left, "top": top, "width": right - left, "height": bottom - top}
-    back = region.from_display(rect, size, shown)
-    assert back is not None
-    assert all(abs(a - b) <= size[0] / shown[0] for a, b in zip(back, box, strict=True))
-
-
-def test_a_box_over_the_edge_is_clipped() -> None:
-    # st_cropper clamps left to 0 but keeps the width; right and bottom include the stroke.
-    rect = {"left": 0, "top": 2, "width": 483, "height": 361}
-    assert region.from_display(rect, (960, 720), (480, 360)) == (0, 0, 960, 720)
-
-
-def test_an_empty_box_is_none() -> None:
-    rect = {"left": 100, "top": 100, "width": 0, "height": 0}
-    assert region.from_display(rect, (960, 720), (480, 360)) is None
-
-
-def test_a_whole_photo_is_shown_inside_its_edges() -> None:
-    left, right, top, bottom = region.to_display((0, 0, 640, 480), (640, 480), (320, 240))
-    assert 0 < left < right < 320
-    assert 0 < top < bottom < 240
-    rect = {"left": left, "top": top, "width": right - left, "height": bottom - top}
-    assert region.from_display(rect, (640, 480), (320, 240)) == (0, 0, 640, 480)
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ([10, 20, 300.4, 400], (10, 20, 300, 400)),
+        ((-5, 20, 700, 400), (0, 20, 640, 400)),
+        ([10, 20, 12, 400], None),
+        ([300, 20, 10, 400], None),
+        ([10, 20, 300], None),
+        ([10, 20, float("nan"), 400], None),
+        ([10, 20, float("inf"), 400], None),
+        ([10, 20, "300", 400], None),
+        ("1234", None),
+        ({"box": 1}, None),
+        (None, None),
+    ],
+)
+def test_a_browser_can_send_anything_as_a_box(sent: object, expected: region.Box | None) -> None:
+    assert region.of_browser(sent, (640, 480)) == expected
 
 
 def test_describe() -> None:

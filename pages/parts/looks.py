@@ -12,8 +12,6 @@ h1 a, h2 a, h3 a { display: none !important; }
 .stMainBlockContainer h1 { padding: 0 0 .1rem; }
 .stMainBlockContainer h2 { padding: .4rem 0 .2rem; }
 .stMainBlockContainer h3 { padding: .2rem 0; }
-.st-key-crop_width { height: 0; margin-bottom: -1rem; overflow: hidden; }
-iframe { border-radius: .4rem; }
 .st-key-why_pictures img { width: auto !important; max-width: 100%; max-height: 25rem;
   object-fit: contain; align-self: center; margin: 0 auto; }
 @media (max-width: 640px) {

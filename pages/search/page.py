@@ -88,9 +88,8 @@ def main() -> None:
 
 
 def _crop(chosen: query.Query) -> Box | None:
-    width = cropper.column_width("crop_width")
     with st.container(key="cropper"):
-        box = cropper.pick_region(chosen.pixels, chosen.image_id, chosen.default_box, width)
+        box = cropper.pick_region(chosen.pixels, chosen.image_id, chosen.default_box)
     with st.container(horizontal=True, gap="small"):
         st.button(
             "Whole photo",
@@ -105,7 +104,7 @@ def _crop(chosen: query.Query) -> Box | None:
             on_click=cropper.remember,
             args=(chosen.image_id, None),
         )
-    st.caption("Click the box to get its handles, then drag. The search follows by itself.")
+    st.caption("Drag on the photo to draw a box; the search follows when you let go.")
     state.update(box=box or "whole")
     return box
 
