@@ -20,7 +20,6 @@ from data.base import Box
 from extractors.base import RGB
 from pages.parts import backend, region
 
-MAX_HEIGHT = 400  # px on the screen
 SENT_SIDE = 900  # px of the JPEG: a column's width on a screen of twice the pixels
 TOO_SMALL = 24  # px; there is nothing to crop in a smaller photo
 
@@ -261,13 +260,14 @@ def remembered(image_id: str) -> Box | None:
     return boxes.get(image_id)
 
 
-def pick_region(photo: RGB, image_id: str, default: Box | None) -> Box | None:
+def pick_region(photo: RGB, image_id: str, default: Box | None, high: int = 400) -> Box | None:
     """Draw the photo with its box and return the chosen box, None for the whole photo.
 
     Args:
         photo: the upright photo.
         image_id: the same photo has the same id, in every session.
         default: the box to begin with, None for the whole photo.
+        high: px on the screen at most.
     """
     size = (photo.shape[1], photo.shape[0])
     everything = region.whole(size)
@@ -285,7 +285,7 @@ def pick_region(photo: RGB, image_id: str, default: Box | None) -> Box | None:
         "box": box,
         "turn": turn,
         "least": region.MIN_SIDE,
-        "high": MAX_HEIGHT,
+        "high": high,
     }
     sent = _drawn(data)
     if sent is not None and sent.get("photo") == image_id and sent.get("turn") == turn:
