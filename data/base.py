@@ -36,6 +36,13 @@ class Photo:
         """Whether it is an entry of a list without a file; its ``sha256`` is of the name then."""
         return self.width == 0
 
+    @property
+    def kind(self) -> str | None:
+        """What sort of landmark it shows, such as "castle"; None where the source says nothing."""
+        scene = self.extra.get("scene")
+        found = (scene if isinstance(scene, dict) else self.extra).get("kind")
+        return found if isinstance(found, str) and found else None
+
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:

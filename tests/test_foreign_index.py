@@ -146,7 +146,6 @@ def page(name: str, **params: Any) -> AppTest:
     for key, value in params.items():
         test.query_params[key] = value
     with (
-        mock.patch("pages.parts.cropper.column_width", return_value=440),
         mock.patch("pages.parts.startup.begin", return_value=""),
     ):
         test.run()

@@ -47,7 +47,6 @@ def home(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     streamlit.cache_data.clear()
     streamlit.cache_resource.clear()
     with (
-        mock.patch("pages.parts.cropper.column_width", return_value=440),
         mock.patch("pages.parts.startup.begin", return_value=""),
         mock.patch("indexing.inside.lsh.TRIED_BITS", (16, 64)),  # HOG is long: 1,024 take a second
     ):

@@ -57,7 +57,6 @@ def home(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     streamlit.cache_data.clear()
     streamlit.cache_resource.clear()
     with (
-        mock.patch("pages.parts.cropper.column_width", return_value=440),
         mock.patch("pages.parts.startup.begin", return_value=""),
     ):
         yield tmp_path / "home"

@@ -219,7 +219,6 @@ def faked(
         mock.patch.object(backend, "jobs", return_value=list(jobs or [])),
         mock.patch.object(backend, "start_build", calls["start_build"]),
         mock.patch.object(backend, "cancel", calls["cancel"]),
-        mock.patch("pages.parts.cropper.column_width", return_value=440),
         mock.patch("pages.parts.startup.begin", return_value=""),
     ):
         yield engine, calls
