@@ -50,6 +50,21 @@ def test_r_mac_regions_lie_inside(width: int, height: int) -> None:
     assert all(x >= 0 and y >= 0 and side >= 1 for x, y, side in regions)
 
 
+@pytest.mark.parametrize(
+    ("short", "long", "along"),
+    # With w the short side, l the long one and s steps, |0.6 - (l - w) / (w (s - 1))| is the same
+    # for two s; the smaller one leaves so many regions along the long side at level 1.
+    [(5, 9, 2), (10, 18, 2), (9, 33, 5), (3, 11, 5), (11, 47, 6), (25, 45, 2)],
+)
+def test_r_mac_takes_the_fewest_regions_where_overlaps_tie(
+    short: int, long: int, along: int
+) -> None:
+    for width, height, axis in ((long, short, 0), (short, long, 1)):
+        largest = [one for one in r_mac_regions(width, height, levels=1) if one[2] == short]
+        assert len(largest) == along
+        assert len({one[axis] for one in largest}) == along
+
+
 def test_r_mac_is_the_sum_of_normalised_maxima() -> None:
     x = torch.rand(1, 6, 15, 20)
     array = x[0].numpy()
