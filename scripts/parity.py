@@ -147,7 +147,8 @@ def difference(what: str, pairs: Iterator[tuple[Any, Any]]) -> Row:
         for ours, theirs in pairs
     ]
     worst = max(float(np.abs(a - b).max()) / max(1.0, float(np.abs(b).max())) for a, b in found)
-    cosine = min(float(a @ b / max(1e-30, np.linalg.norm(a) * np.linalg.norm(b))) for a, b in found)
+    lengths = [max(1e-30, float(np.linalg.norm(a) * np.linalg.norm(b))) for a, b in found]
+    cosine = min(float(a @ b) / length for (a, b), length in zip(found, lengths, strict=True))
     return what, len(found), worst, cosine
 
 
