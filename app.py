@@ -20,6 +20,7 @@ def main() -> None:
             st.Page("pages/search/page.py", title="Search", url_path="start", default=True),
             # The default page lives at "/" alone; its own name in an address leads there.
             st.Page(to_search, title="Search", url_path="search", visibility="hidden"),
+            st.Page("pages/learn/page.py", title="Learn", url_path="learn"),
             st.Page("pages/accuracy/page.py", title="Accuracy", url_path="accuracy"),
             st.Page("pages/tradeoffs/page.py", title="Trade-offs", url_path="tradeoffs"),
             st.Page("pages/inside/page.py", title="Inside the index", url_path="inside"),
