@@ -29,7 +29,7 @@ endif
 ADDRESS ?= 127.0.0.1
 
 app: $(VENV)/.app
-	$(BIN)/python -m streamlit run app.py --server.port $(PORT) --server.address $(ADDRESS)
+	$(BIN)/python -m streamlit run server.py --server.port $(PORT) --server.address $(ADDRESS)
 
 # Two at a time: much of a test's time is waiting for a server or a browser.
 test: $(VENV)/.dev
