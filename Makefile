@@ -1,4 +1,5 @@
 # make app   sets up and opens the playground on the bundled demo collection
+#            (CLASSROOM=1: for visitors, who change nothing, on all addresses; see README)
 # make test  sets up and passes the tests
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,7 @@ PORT ?= 8501
 .PHONY: app test check slow clean help
 
 help:
-	@sed -n '1,2s/^# //p' Makefile
+	@sed -n '1,3s/^# //p' Makefile
 
 # The stamp holds the requirements that are installed: a change installs again.
 $(VENV)/.app: requirements.txt
@@ -21,8 +22,14 @@ $(VENV)/.dev: requirements-dev.txt requirements-train.txt $(VENV)/.app
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-dev.txt
 	@touch $@
 
+ifdef CLASSROOM
+export PLAYGROUND_MODE := classroom
+ADDRESS ?= 0.0.0.0
+endif
+ADDRESS ?= 127.0.0.1
+
 app: $(VENV)/.app
-	$(BIN)/python -m streamlit run app.py --server.port $(PORT)
+	$(BIN)/python -m streamlit run server.py --server.port $(PORT) --server.address $(ADDRESS)
 
 # Two at a time: much of a test's time is waiting for a server or a browser.
 test: $(VENV)/.dev

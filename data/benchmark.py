@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-from data import names, photos, walk
+from data import names, permission, photos, walk
 from data.base import Box, Candidate, Skipped
 from data.errors import PlaygroundError
 from data.photos import BadPhoto
@@ -69,6 +69,7 @@ class Benchmark(abc.ABC):
     folders: ClassVar[tuple[str, ...]] = ("", "jpg", "images")  # where named paths are looked up
 
     def __init__(self, path: Path | str, photos: bool = True) -> None:
+        permission.require("name a folder of this machine")
         self.path = Path(path).expanduser()
         self.photos = photos
         self._read: Listing | None = None

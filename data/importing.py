@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from data import artefact, layout, names, photos
+from data import artefact, layout, names, permission, photos
 from data.base import Candidate, PackedSource, Photo, Skipped, Source
 from data.commands import in_words, without_content
 from data.errors import Conflict, Invalid, PlaygroundError
@@ -69,6 +69,7 @@ def import_collection(
     """
     if on_exists not in get_args(OnExists):
         raise Invalid(f"on_exists is {on_exists!r}. Legal: {', '.join(get_args(OnExists))}.")
+    permission.require("import photos")
     folder = layout.folder_of(name)
     if on_exists == "refuse":
         _refuse_existing(name)

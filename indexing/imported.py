@@ -20,7 +20,7 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from data import artefact, descriptors, store
+from data import artefact, descriptors, permission, store
 from data.descriptors import Layout, ListOrder, Matrix, Norms
 from data.errors import Conflict, NotFound, PlaygroundError
 from data.paths import check_name
@@ -80,6 +80,7 @@ def import_descriptors(
         PlaygroundError: the file does not fit the collection, is damaged or not finite, or the
             disk is full. What was there before stays.
     """
+    permission.require("import descriptors")
     clock = Clock()
     spec = spec_of(name)
     collection = store.load(collection_name)

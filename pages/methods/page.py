@@ -82,7 +82,7 @@ def _extractor_cost(one: ExtractorStatus) -> None:
         else:
             st.caption(f"Weights: {plain(source_words(one.weights))}.")
     if one.message:
-        st.caption(one.message)
+        st.caption(plain(one.message))
 
 
 def _index(collection: str | None) -> None:

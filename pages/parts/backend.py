@@ -19,7 +19,7 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.errors import StreamlitDuplicateElementKey
 
-from data import artefact, store
+from data import artefact, permission, store
 from data import photos as photo_files
 from data.base import Photo
 from data.errors import PlaygroundError
@@ -67,7 +67,7 @@ def guard(what: str = "show this") -> Iterator[None]:
 def offer_build(error: PlaygroundError) -> None:
     """A button that does what the error's command does, where that is a build."""
     wanted = build_of(error.command or "")
-    if wanted is None:
+    if wanted is None or not permission.allowed():
         return
     key = f"build-{hashlib.sha256((error.command or '').encode()).hexdigest()[:12]}"
     clicked = False

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from data import permission
 from pages.parts import backend, startup
 from pages.parts.compare import seconds
 from pages.parts.text import plain
@@ -127,7 +128,7 @@ def _details(job: Job) -> None:
         for name, steps in by_extractor.items()
     ]
     st.markdown("\n".join(lines))
-    if st.button("Cancel the build", key="cancel_build"):
+    if permission.allowed() and st.button("Cancel the build", key="cancel_build"):
         backend.cancel(job.id)
         st.toast("The build is being stopped. What is finished stays.")
 

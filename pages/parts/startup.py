@@ -7,6 +7,7 @@ import threading
 
 import streamlit as st
 
+from data import permission
 from data.errors import PlaygroundError
 from data.paths import vectors_root
 from extractors import registry as extractor_registry
@@ -35,10 +36,11 @@ def _once() -> str:
         return ""
     _checked.clear()
     try:
-        demo.ensure_demo()
-        if not vectors_root(DEMO).is_dir():  # a fresh start: nothing to look into
-            _build_what_lacks()
-            _checked.set()
+        with permission.as_owner():
+            demo.ensure_demo()
+            if not vectors_root(DEMO).is_dir():  # a fresh start: nothing to look into
+                _build_what_lacks()
+                _checked.set()
     except PlaygroundError as error:
         _checked.set()
         return str(error)
@@ -80,7 +82,8 @@ def _lacks_something() -> bool:
 def _warm_up() -> None:
     try:
         if not _checked.is_set():
-            _build_what_lacks()
+            with permission.as_owner():
+                _build_what_lacks()
         backend.engine()
     except Exception:
         backend.log.exception("the start could not be finished")
