@@ -25,7 +25,7 @@ import filelock
 import psutil
 
 from data import artefact
-from data.errors import PlaygroundError
+from data.errors import Conflict, NotFound
 from data.paths import PROJECT_ROOT, check_name, jobs_root
 from indexing.progress import Stage
 
@@ -138,7 +138,7 @@ def job(job_id: str) -> Job:
     """One job by its id."""
     found = _read(_path(job_id))
     if found is None:
-        raise PlaygroundError(f"There is no job {job_id}.")
+        raise NotFound(f"There is no job {job_id}.")
     return found
 
 
@@ -193,7 +193,7 @@ def start(collection: str, what: str, arguments: Sequence[str]) -> Job:
 def _start(collection: str, what: str, arguments: Sequence[str]) -> Job:
     current = running(collection)
     if current is not None:
-        raise PlaygroundError(
+        raise Conflict(
             f"A {what} of {collection} is running already (job {current.id}). Wait for it, or "
             f"cancel it first."
         )
