@@ -216,8 +216,10 @@ class _Draft:
         thumb = layout.thumb_path(self._folder, sha256)
         try:
             header = photos.read_header(content)
-            # A thumbnail of these very bytes says that they decode.
-            if not layout.has_bytes(thumb):
+            # A thumbnail of these very bytes says that they decode, and so may their source;
+            # the thumbnail is then made when it is first shown.
+            known = candidate.decoded and candidate.sha256 == sha256
+            if not known and not layout.has_bytes(thumb):
                 big = header.width * header.height > _BIG
                 with self._one_big if big else contextlib.nullcontext():
                     small = photos.decode(content, longer_side=photos.THUMBNAIL_SIDE)

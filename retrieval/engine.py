@@ -35,6 +35,7 @@ from indexing.artefacts import (
     Vectors,
     build_command,
     extractor_folder,
+    index_bytes,
     index_folder,
     index_manifest,
     load_index,
@@ -68,11 +69,8 @@ class IndexStats:
     extract_s: float | None
     weights: str
     photos: int = 0
-
-    @property
-    def bytes_per_photo(self) -> float:
-        """The index's bytes over the collection's photos (local: many vectors each)."""
-        return self.bytes_per_vector * self.n / max(1, self.photos)
+    bytes_per_photo: float = 0.0  # what each photo adds (local: many vectors)
+    shared_bytes: int = 0  # what all photos share: centroids, codebooks, a rotation
 
 
 class _Activity:
@@ -423,6 +421,7 @@ class SearchEngine:
                 f"--indexes {index}",
             )
         measured = artefact.read_record(vectors_folder)
+        per_photo, shared = index_bytes(built, vectors["photos"])
         return IndexStats(
             n=built["n"],
             dim=built["d"],
@@ -431,6 +430,8 @@ class SearchEngine:
             extract_s=measured.get("seconds"),
             weights=str(vectors["identity"]["weights"].get("source", "")),
             photos=vectors["photos"],
+            bytes_per_photo=per_photo,
+            shared_bytes=shared,
         )
 
 

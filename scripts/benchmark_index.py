@@ -186,7 +186,7 @@ def _specs(arguments: argparse.Namespace) -> list[str] | None:
 
 def _print(outcome: run.Outcome, choices: dict[int, front.Choice]) -> None:
     header = ["vectors", "setting", "recall@10", "recall@100", "mAP@100", "p50 ms", "iqr", "p99 ms"]
-    header += ["p50 ms all thr", "queries/s", "bytes/vec", "build s", "front"]
+    header += ["p50 ms all thr", "queries/s", "bytes/photo", "build s", "front"]
     on_front = set()
     for n in {point.n for point in outcome.points}:
         same = [point for point in outcome.points if point.n == n]
@@ -203,7 +203,7 @@ def _print(outcome: run.Outcome, choices: dict[int, front.Choice]) -> None:
             point.latency_1.p99.median,
             point.latency_all.p50.median,
             point.throughput.median,
-            point.bytes_per_vector,
+            point.bytes_per_photo,
             point.build_s,
             "*" if point.key in on_front else "",
         ]

@@ -454,7 +454,7 @@ def test_methods_explain_every_method(fake: Any, kind: str) -> None:
 
 
 def test_methods_show_what_was_measured(home: Path) -> None:
-    index = index_of("ivf", bytes_per_vector=264.0)
+    index = index_of("ivf", bytes_per_photo=264.0)
     with faked([status_of("hog", extract_s=1.2, n=12, dim=3780, indexes=(index,))]):
         test = fine(app("methods"))
         values = {one.label: one.value for one in test.metric}
