@@ -243,7 +243,7 @@ def collection(name: str, offset: int, limit: int) -> dict[str, Any]:
                     {
                         "index": index.index,
                         "state": index.state,
-                        "bytes_per_vector": index.bytes_per_vector,
+                        "bytes_per_photo": index.bytes_per_photo,
                         "message": index.message,
                     }
                     for index in one.indexes

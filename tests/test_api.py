@@ -507,7 +507,7 @@ def test_jobs_say_what_kind_of_error_it_is(home: Path) -> None:
         mock.patch.object(jobs, "running", return_value=mock.Mock(id="j")),
         pytest.raises(Conflict),
     ):
-        jobs.start("toy", "build", [])
+        jobs.start("toy", "build", ["scripts.build"])
 
 
 # -- metrics, docs, packages ------------------------------------------------------------------
