@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 
 from data.errors import PlaygroundError
 from extractors.base import Card
 from extractors.cnn import GlobalNetwork, check_image_size
-from extractors.pooling import POOLINGS, l2n, pool
+from extractors.pooling import POOLINGS, l2n, pool, rule_of
 from extractors.trunks import TRUNKS, normalised, trunk
 
 
@@ -37,6 +38,9 @@ class PooledTrunk(GlobalNetwork):
     @property
     def dim(self) -> int:
         return TRUNKS[self.network_name].channels
+
+    def identity(self) -> dict[str, Any]:
+        return super().identity() | rule_of(self.config.pooling)
 
     def build_network(self) -> nn.Module:
         return normalised(self.network_name, trunk(self.network_name, self.weights)).eval()
