@@ -6,7 +6,7 @@ import logging
 
 import streamlit as st
 
-from pages.parts import backend, looks, startup
+from pages.parts import backend, looks, memory, startup
 from pages.parts.entry import to_search
 from pages.parts.text import plain
 
@@ -35,6 +35,7 @@ def main() -> None:
         st.warning(plain(trouble))
     with backend.guard("draw this page"):
         page.run()
+    memory.page_ran()
 
 
 main()

@@ -3,6 +3,7 @@
     python -m scripts.benchmark build   photos/s of each extractor, beside a plain PyTorch loop
     python -m scripts.benchmark query   our time beside the bare model and FAISS calls
     python -m scripts.benchmark kill    a build killed many times ends with the same bytes
+    python -m scripts.benchmark pages   CPU seconds, bytes and waiting per change on a page
     python -m scripts.benchmark index   recall, latency and memory of indexes, up to a million
 
 Every figure comes with the machine it was measured on; ``--json`` for machines.
@@ -36,14 +37,15 @@ from data.store import Collection
 from extractors import registry as extractor_registry
 from extractors.base import RGB
 from extractors.cnn import NetworkExtractor
-from extractors.trunks import MEAN, STD, Normalised
+from extractors.modules import Normalised
+from extractors.trunks import MEAN, STD
 from indexing import registry as index_registry
 from indexing.artefacts import load_index, load_vectors
 from indexing.build import describe_photos, library_versions
 from retrieval.engine import SearchEngine
 from retrieval.ranking import Query, Recipe
 from retrieval.voting import default_neighbours
-from scripts import benchmark_index
+from scripts import benchmark_index, benchmark_pages
 from scripts.console import print_json, print_table, run
 
 
@@ -283,6 +285,15 @@ def bench_kill(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def bench_pages(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What one change on a page costs."""
+    return {
+        "benchmark": "pages",
+        "environment": environment(),
+        "rows": benchmark_pages.measure(arguments),
+    }
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.benchmark",
@@ -315,6 +326,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     benchmark_index.add_arguments(index)
+    pages = commands.add_parser("pages", description=benchmark_pages.__doc__)
+    benchmark_pages.add_arguments(pages)
+    pages.set_defaults(work=bench_pages)
     arguments = parser.parse_args(argv)
     if arguments.command == "index":
         return benchmark_index.main(arguments, environment())

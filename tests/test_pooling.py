@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from extractors.pooling import GeM, gem, l2n, mac, pool, r_mac_regions, rmac, spoc
+from extractors.modules import GeM
+from extractors.pooling import gem, l2n, mac, pool, r_mac_regions, rmac, spoc
 
 
 def four_cells() -> torch.Tensor:
