@@ -146,15 +146,22 @@ class NetworkExtractor(Extractor):
     def _made(self, streams: int) -> Network:
         if self.network_fields is None or runtime.choose() != "openvino":
             return Network(self.build_network(), streams, self.probes())
-        key = self.identity() | {
-            "config": {field: getattr(self.config, field) for field in self.network_fields}
-        }
+        key = self.network_key()
         kept = converted.find(key)
         if kept is None:
             module = self.build_network()
             kept = converted.keep(key, module, self.head_arrays())
         self.take_head(kept.head)
         return Network.of_openvino(kept.model, streams, kept.cache)
+
+    def network_key(self) -> dict[str, Any]:
+        """Everything that decides the network and what was learned with it; JSON-able."""
+        return {
+            "extractor": self.name,
+            "version": self.version,
+            "config": {field: getattr(self.config, field) for field in self.network_fields or ()},
+            "weights": self.weights_identity(),
+        }
 
     def head_arrays(self) -> dict[str, NDArray[Any]]:
         """What follows the network, learned; known after ``build_network``."""

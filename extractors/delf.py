@@ -41,7 +41,8 @@ class Tap:
     Attributes:
         channels: of the map, C.
         stride: px of the photo from cell to cell.
-        patch: px; side of the region that a cell describes.
+        patch: px; side of the region that a cell describes; of the ResNet50 its receptive field,
+            which is 267 in torchvision's and 291 in TF-slim's, where strides come later.
         cut: the part of the trunk that is run.
         first: px of the first cell's centre, along a side of n px.
     """
@@ -77,7 +78,7 @@ TAPS = {
     # Its cells' theoretical receptive field covers most photos; the middle of it is what counts.
     LITE0: Tap(1280, 32, 128, lambda module: module, _first_of_same),
     # conv4_x ("block3"): torchvision's ResNet50 has no extra stride after it.
-    "resnet50": Tap(1024, 16, 291, _block3, lambda side: 0),
+    "resnet50": Tap(1024, 16, 267, _block3, lambda side: 0),
 }
 
 
@@ -150,6 +151,10 @@ class Delf(NetworkExtractor):
     @property
     def dim(self) -> int:
         return int(self.config.dim)
+
+    def identity(self) -> dict[str, Any]:
+        # The ResNet50's cells were said to be 291 px wide before: it stands in the geometry.
+        return super().identity() | ({} if self.config.trunk == LITE0 else {"patch": 267})
 
     @property
     def photo_bytes(self) -> int:

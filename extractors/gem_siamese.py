@@ -132,7 +132,8 @@ class GemSiamese(GlobalNetwork):
             assert own.path is not None
             state = read_state(own.path)
             self._check_trunk_of(own.path, state)
-            if _MARKS[network] not in state:
+            # A file of ours may hold the part of the trunk alone that training has changed.
+            if _MARKS[network] not in state or TRUNK_OF in header(own.path):
                 base = trunk_of_head(own.path, network, "scripts.train_siamese")
         features = trunk(network, base if base is not None else resolve(network, "untrained"))
         channels = TRUNKS[network].channels

@@ -13,14 +13,16 @@ import contextlib
 import math
 from collections.abc import Iterator
 from contextvars import ContextVar
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 Array = Any  # float32, of NumPy or of torch
 EPS = 1e-6
-R_MAC_OVERLAP = 0.4  # wanted overlap of neighbouring regions
+R_MAC_OVERLAP = Fraction(2, 5)  # wanted overlap of neighbouring regions
 POOLINGS = ("gem", "mac", "spoc", "rmac")
+R_MAC_RULE = 2  # of ``r_mac_regions``; 1 was not exact where two overlaps are equally near
 
 
 _HELD: ContextVar[bool] = ContextVar("held_norms", default=False)
@@ -69,9 +71,10 @@ def _extra_steps(width: int, height: int) -> tuple[int, int]:
         return 0, 0
     short, long = min(width, height), max(width, height)
 
-    def distance(steps: int) -> float:
-        stride = (long - short) / (steps - 1)
-        return abs((short - stride) / short - R_MAC_OVERLAP)
+    def distance(steps: int) -> Fraction:
+        # Exact, as sides of 5:9 and others tie: the fewest steps are taken then.
+        overlap = 1 - Fraction(long - short, short * (steps - 1))
+        return abs(overlap - R_MAC_OVERLAP)
 
     extra = min(range(2, 8), key=distance) - 1
     return (extra, 0) if width > height else (0, extra)
@@ -102,6 +105,11 @@ def rmac(x: Array, levels: int = 3, eps: float = EPS) -> Array:
     for left, top, side in r_mac_regions(x.shape[3], x.shape[2], levels):
         total = total + l2n(mac(x[:, :, top : top + side, left : left + side]), eps)
     return total
+
+
+def rule_of(kind: str) -> dict[str, int]:
+    """What an extractor's identity says besides the name of its pooling."""
+    return {"r_mac_rule": R_MAC_RULE} if kind == "rmac" else {}
 
 
 def pool(x: Array, kind: str, p: float = 3.0) -> Array:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from data.errors import PlaygroundError
 from extractors.base import Card
 from extractors.cnn import GlobalNetwork, check_image_size
-from extractors.pooling import POOLINGS, Array, l2n, pool
+from extractors.pooling import POOLINGS, Array, l2n, pool, rule_of
 from extractors.trunks import TRUNKS, normalised, trunk
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ class PooledTrunk(GlobalNetwork):
     @property
     def dim(self) -> int:
         return TRUNKS[self.network_name].channels
+
+    def identity(self) -> dict[str, Any]:
+        return super().identity() | rule_of(self.config.pooling)
 
     def build_network(self) -> nn.Module:
         return normalised(self.network_name, trunk(self.network_name, self.weights)).eval()

@@ -19,7 +19,7 @@ from data.errors import PlaygroundError
 from data.paths import collections_root, vectors_root, weights_root
 from extractors import registry as extractor_registry
 from extractors import weights
-from indexing import jobs
+from indexing import jobs, prebuilt
 from indexing import registry as index_registry
 from indexing.artefacts import (
     build_command,
@@ -27,6 +27,7 @@ from indexing.artefacts import (
     built_indexes,
     extractor_folder,
     identity_difference,
+    index_bytes,
     index_folder,
     index_manifest,
     recorded_source,
@@ -44,7 +45,8 @@ class IndexStatus:
     index: str
     state: str
     bytes: int = 0
-    bytes_per_vector: float | None = None
+    bytes_per_photo: float | None = None  # what each adds; see ``artefacts.index_bytes``
+    shared_bytes: int | None = None  # what all share
     build_s: float | None = None
     notes: tuple[str, ...] = ()
     message: str = ""
@@ -69,6 +71,7 @@ class ExtractorStatus:
     indexes: tuple[IndexStatus, ...] = ()
     message: str = ""
     current: bool = False  # the vectors fit the collection as it is, whatever is being built
+    packed: str = ""  # where and when it was described, in words, where that was not here
 
     @property
     def searchable(self) -> bool:
@@ -184,6 +187,7 @@ def _extractor_status(
         tuple(indexes),
         message,
         current,
+        prebuilt.said_of(measured),
     )
 
 
@@ -220,7 +224,7 @@ def _index_status(name: str, spec: str, index: str, vectors: dict[str, Any]) -> 
         index,
         state,
         sum(entry["bytes"] for entry in manifest["files"].values()),
-        manifest["bytes_per_vector"],
+        *index_bytes(manifest, vectors["photos"]),
         artefact.read_record(folder).get("seconds"),
         tuple(map(str, manifest["notes"])),
         str(damage or ""),

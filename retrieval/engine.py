@@ -39,16 +39,19 @@ from indexing.artefacts import (
     Vectors,
     build_command,
     extractor_folder,
+    index_bytes,
     index_folder,
     index_manifest,
     load_index,
     load_vectors,
     vectors_manifest,
 )
+from indexing.base import Floats
 from indexing.imported import stored_queries
 from retrieval.cache import Cache
 from retrieval.ranking import STAGES, Described, Hit, Query, Ranking, Recipe, SearchResult
 from retrieval.rerank import registry as rerank_registry
+from retrieval.rerank.base import Reranker
 from retrieval.snapshot import Loaded, Snapshot
 from retrieval.voting import vote
 
@@ -56,6 +59,7 @@ Value = TypeVar("Value")
 
 MAX_K = 10_000
 _Stamp = tuple[int, int]
+_UNIT = 1e-2  # how far from 1 the length of a unit vector may be: it may have been rounded
 _TRIES = 5  # a build that replaces what is being loaded is waited for so often
 
 
@@ -70,11 +74,8 @@ class IndexStats:
     extract_s: float | None
     weights: str
     photos: int = 0
-
-    @property
-    def bytes_per_photo(self) -> float:
-        """The index's bytes over the collection's photos (local: many vectors each)."""
-        return self.bytes_per_vector * self.n / max(1, self.photos)
+    bytes_per_photo: float = 0.0  # what each photo adds (local: many vectors)
+    shared_bytes: int = 0  # what all photos share: centroids, codebooks, a rotation
 
 
 class _Activity:
@@ -286,25 +287,55 @@ class SearchEngine:
         Raises:
             PlaygroundError: nothing is built, or illegal values.
         """
-        if not 1 <= k <= self._max_k:
-            raise Invalid(f"k = {k} is not possible. Legal: 1 to {self._max_k}.")
+        self._check_k(k)
         with self._activity.one():
-            return self._search(collection, recipe, query, k, params, exclude)
+            rerankers = [rerank_registry.create(spec) for spec in recipe.rerank]
+            for one in rerankers:
+                one.check(recipe)
+            state = self.snapshot(collection, recipe.extractor, recipe.index, params, exclude)
+            described = self.described(state.loaded, query)
+            return self._ranked(recipe, state, described, k, query, rerankers)
 
-    def _search(
+    def search_vectors(
         self,
         collection: str,
-        recipe: Recipe,
-        query: Query,
+        extractor: str,
+        index: str,
+        vectors: Floats,
         k: int,
-        params: Mapping[str, int] | None,
-        exclude: Ids[str],
+        *,
+        params: Mapping[str, int] | None = None,
+        exclude: Ids[str] = (),
     ) -> SearchResult:
-        rerankers = [rerank_registry.create(spec) for spec in recipe.rerank]
-        for one in rerankers:
-            one.check(recipe)
-        state = self.snapshot(collection, recipe.extractor, recipe.index, params, exclude)
-        described = self.described(state.loaded, query)
+        """Rank the photos for descriptors that were made elsewhere; nothing is re-ranked.
+
+        Args:
+            vectors: (1, D) float32 as the extractor makes them, or (n, D) of a local one.
+
+        Raises:
+            PlaygroundError: nothing is built, illegal values, or no vectors of this extractor.
+        """
+        self._check_k(k)
+        with self._activity.one():
+            state = self.snapshot(collection, extractor, index, params, exclude)
+            features = Features(_checked(state, vectors))
+            described = Described(features, dict.fromkeys((*STAGES[:-1], "load"), 0.0), cold=False)
+            recipe = Recipe(state.extractor, index_registry.canonical(index))
+            return self._ranked(recipe, state, described, k, None, [])
+
+    def _check_k(self, k: int) -> None:
+        if not 1 <= k <= self._max_k:
+            raise Invalid(f"k = {k} is not possible. Legal: 1 to {self._max_k}.")
+
+    def _ranked(
+        self,
+        recipe: Recipe,
+        state: Snapshot,
+        described: Described,
+        k: int,
+        query: Query | None,
+        rerankers: Sequence[Reranker],
+    ) -> SearchResult:
         timings = {s: described.timings_ms[s] for s in STAGES[:-1]}
         notes = list(state.index.manifest["notes"])
         before: dict[int, int] = {}
@@ -319,7 +350,7 @@ class SearchEngine:
             wanted = max([k, *(one.depth for one in rerankers)])
             ranking, timings["search"] = _timed(lambda: _first(state, described.features, wanted))
             before = {int(row): rank for rank, row in enumerate(ranking.rows, 1)}
-        if len(ranking):
+        if query is not None and len(ranking):
             for spec, one in zip(recipe.rerank, rerankers, strict=True):
                 if one.offline == "needed":
                     one.prepare(state)
@@ -339,12 +370,12 @@ class SearchEngine:
         timings["total"] = sum(timings.values())
         shown = {int(row) for row in ranking.rows[:k]}
         return SearchResult(
-            collection=collection,
+            collection=state.name,
             recipe=recipe,
             weights=state.loaded.vectors.source,
             metric=state.index.built.distance,
             k=k,
-            box=query.box,
+            box=None if query is None else query.box,
             hits=hits,
             timings_ms=timings,
             cold=described.cold,
@@ -402,6 +433,7 @@ class SearchEngine:
                 f"--indexes {index}",
             )
         measured = artefact.read_record(vectors_folder)
+        per_photo, shared = index_bytes(built, vectors["photos"])
         return IndexStats(
             n=built["n"],
             dim=built["d"],
@@ -410,6 +442,8 @@ class SearchEngine:
             extract_s=measured.get("seconds"),
             weights=str(vectors["identity"]["weights"].get("source", "")),
             photos=vectors["photos"],
+            bytes_per_photo=per_photo,
+            shared_bytes=shared,
         )
 
 
@@ -440,6 +474,27 @@ def _describe(loaded: Loaded, query: Query) -> Described:
         "load": 1e3 * (start - loading) if cold else 0.0,
     }
     return Described(features, timings, cold)
+
+
+def _checked(state: Snapshot, vectors: Floats) -> Floats:
+    """Vectors from elsewhere as the extractor would have made them, or a sentence."""
+    made = np.ascontiguousarray(vectors, np.float32)
+    manifest, spec = state.loaded.vectors.manifest, state.extractor
+    wanted = f"(n, {manifest['dim']})" if state.local else f"(1, {manifest['dim']})"
+    if made.ndim != 2 or made.shape[1] != manifest["dim"] or (len(made) != 1 and not state.local):
+        raise Invalid(f"The vectors have the shape {made.shape}. {spec} makes {wanted}.")
+    lengths = np.linalg.norm(made, axis=1)
+    wrong = ~np.isfinite(lengths)
+    if manifest["normalised"]:
+        wrong |= (np.abs(lengths - 1.0) > _UNIT) & (lengths > 0)  # zero: nothing was found
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        must = "length 1" if manifest["normalised"] else "finite numbers"
+        raise Invalid(
+            f"The vector in row {row} has the length {lengths[row]:.6g}; those of {spec} have "
+            f"{must}. Send what describing a photo gives."
+        )
+    return made
 
 
 def _imported(loaded: Loaded, query: Query) -> Described:

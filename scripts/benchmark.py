@@ -5,6 +5,7 @@
     python -m scripts.benchmark kill    a build killed many times ends with the same bytes
     python -m scripts.benchmark pages   CPU seconds, bytes and waiting per change on a page
     python -m scripts.benchmark index   recall, latency and memory of indexes, up to a million
+    python -m scripts.benchmark lab     what compresses well, and what breaks an index
 
 Every figure comes with the machine it was measured on; ``--json`` for machines.
 """
@@ -45,7 +46,7 @@ from indexing.build import describe_photos, library_versions
 from retrieval.engine import SearchEngine
 from retrieval.ranking import Query, Recipe
 from retrieval.voting import default_neighbours
-from scripts import benchmark_index, benchmark_pages
+from scripts import benchmark_index, benchmark_lab, benchmark_pages
 from scripts.console import print_json, print_table, run
 
 
@@ -320,18 +321,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         if name == "kill":
             command.add_argument("--kills", type=int, default=20)
             command.add_argument("--seed", type=int, default=0)
-    index = commands.add_parser(
-        "index",
-        description=benchmark_index.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    benchmark_index.add_arguments(index)
+    modules = {"index": benchmark_index, "lab": benchmark_lab}
+    for name, module in modules.items():
+        command = commands.add_parser(
+            name,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
     pages = commands.add_parser("pages", description=benchmark_pages.__doc__)
     benchmark_pages.add_arguments(pages)
     pages.set_defaults(work=bench_pages)
     arguments = parser.parse_args(argv)
-    if arguments.command == "index":
-        return benchmark_index.main(arguments, environment())
+    if arguments.command in modules:
+        return modules[arguments.command].main(arguments, environment())
     result = arguments.work(arguments)
     if arguments.json:
         print_json(result)

@@ -31,6 +31,12 @@ def no_demo(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def own_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Downloads may go to the servers that tests run on this machine."""
+    monkeypatch.setenv("PLAYGROUND_MIRRORS", "127.0.0.1")
+
+
+@pytest.fixture(autouse=True)
 def unbundled(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:

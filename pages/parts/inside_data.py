@@ -157,6 +157,21 @@ def strip(case: Case, positions: Sequence[int] | Ints, words: Sequence[str], key
         details.show_photo(case.collection, by_id[picked])
 
 
+def appearing(
+    case: Case, positions: Sequence[int] | Ints, found: Any, words: Sequence[str], key: str
+) -> None:
+    """The true neighbours in their order: found ones with their photo, the others still empty."""
+    shown = [photo(case, position) for position in positions]
+    items = [
+        (one.id, backend.thumbnail_url(case.collection, one) if there else "", text)
+        for one, there, text in zip(shown, found, words, strict=True)
+    ]
+    picked = gallery(items, key, "True neighbours, found and not yet found", strip=True)
+    by_id = {one.id: one for one in shown}
+    if picked in by_id:
+        details.show_photo(case.collection, by_id[picked])
+
+
 def ranked(positions: Sequence[int] | Ints, values: Sequence[float] | Any, unit: str) -> list[str]:
     """Captions such as "3: 0.412"."""
     return [f"{rank}: {value:{unit}}" for rank, value in enumerate(values[: len(positions)], 1)]

@@ -114,7 +114,7 @@ def show(
         for row in rows:
             if row.result.matches:
                 saving.button(
-                    f"{backend.title(row.extractor)} matches NPZ",
+                    f"{backend.label(row.extractor)} matches NPZ",
                     functools.partial(_matches, row),
                     "matches.npz",
                     "Places that match, x and y in the query's photo and in the found ones",
