@@ -46,7 +46,7 @@ from indexing.build import describe_photos, library_versions
 from retrieval.engine import SearchEngine
 from retrieval.ranking import Query, Recipe
 from retrieval.voting import default_neighbours
-from scripts import benchmark_index, benchmark_lab, benchmark_pages
+from scripts import benchmark_index, benchmark_lab
 from scripts.console import print_json, print_table, run
 
 
@@ -288,6 +288,8 @@ def bench_kill(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def bench_pages(arguments: argparse.Namespace) -> dict[str, Any]:
     """What one change on a page costs."""
+    from scripts import benchmark_pages  # Streamlit's messages: nothing else here needs them
+
     return {
         "benchmark": "pages",
         "environment": environment(),
@@ -329,9 +331,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(command)
-    pages = commands.add_parser("pages", description=benchmark_pages.__doc__)
-    benchmark_pages.add_arguments(pages)
+    pages = commands.add_parser("pages", description=bench_pages.__doc__)
     pages.set_defaults(work=bench_pages)
+    pages.add_argument("--pages", default="search,accuracy,tradeoffs,inside,collections,methods")
+    pages.add_argument("--sessions", type=int, nargs="+", default=[1, 30])
+    pages.add_argument("--rounds", type=int, default=10, help="changes per session")
+    pages.add_argument(
+        "--query",
+        default="extractors=hog&extractors=resnet50&extractors=bovw"
+        "&indexes=flat&indexes=ivf&indexes=lsh&indexes=pq",
+        help="settings as in the page's address",
+    )
+    pages.add_argument("--json", action="store_true")
     arguments = parser.parse_args(argv)
     if arguments.command in modules:
         return modules[arguments.command].main(arguments, environment())

@@ -26,7 +26,6 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from data import paths
 from data.errors import PlaygroundError
 
-PAGES = ("search", "accuracy", "tradeoffs", "inside", "embedding", "collections", "methods")
 _START_S = 60
 _SLIDER = "Results per row (K)"
 
@@ -161,16 +160,3 @@ async def _measure(
                     }
                 )
     return rows
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pages", default=",".join(PAGES))
-    parser.add_argument("--sessions", type=int, nargs="+", default=[1, 30])
-    parser.add_argument("--rounds", type=int, default=10, help="changes per session")
-    parser.add_argument(
-        "--query",
-        default="extractors=hog&extractors=resnet50&extractors=bovw"
-        "&indexes=flat&indexes=ivf&indexes=lsh&indexes=pq",
-        help="settings as in the page's address",
-    )
-    parser.add_argument("--json", action="store_true")
