@@ -6,7 +6,7 @@ import logging
 
 import streamlit as st
 
-from pages.parts import backend, classroom, looks, startup
+from pages.parts import backend, classroom, looks, memory, startup
 from pages.parts.entry import to_search
 from pages.parts.text import plain
 
@@ -37,6 +37,7 @@ def main() -> None:
         if trouble:
             st.warning(plain(trouble))
         page.run()
+    memory.page_ran()
 
 
 main()

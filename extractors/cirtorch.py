@@ -27,8 +27,9 @@ from extractors import checkpoints
 from extractors.base import RGB, Card, Prepared, crop
 from extractors.checkpoints import Checkpoint, RetrievalMeta, Whitening
 from extractors.cnn import MIN_SIDE, GlobalNetwork, check_image_size, rescale
-from extractors.pooling import GeM, l2n
-from extractors.trunks import MEAN, STD, Normalised, vgg16_features
+from extractors.modules import GeM, Normalised
+from extractors.pooling import l2n
+from extractors.trunks import MEAN, STD, vgg16_features
 from extractors.weights import check_fits, load_into, seeded
 
 DIM = {"vgg16": 512, "resnet50": 2048, "resnet101": 2048, "resnet152": 2048}

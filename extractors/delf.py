@@ -6,18 +6,15 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from data.base import Box
 from data.errors import PlaygroundError
 from extractors.base import RGB, Card, Features, Prepared, Raw, crop_and_shrink, l2_normalise
-from extractors.cnn import NetworkExtractor, check_image_size, rescale, to_tensor
+from extractors.cnn import NetworkExtractor, check_image_size, rescale, to_array
 from extractors.trunks import LITE0, normalised, trunk
 from extractors.weights import (
     HEAD_SOURCE,
@@ -30,6 +27,9 @@ from extractors.weights import (
     seeded,
     trunk_of_head,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 PCA_MEAN, PCA_COMPONENTS = "pca.mean", "pca.components"  # (C,), (d, C) in a weights file
 
@@ -55,6 +55,8 @@ class Tap:
 
 
 def _block3(resnet: nn.Module) -> nn.Module:
+    from torch import nn
+
     assert isinstance(resnet, nn.Sequential)
     return resnet[:-1]  # without layer4
 
@@ -89,41 +91,6 @@ class DelfConfig:
     trunk: str = LITE0  # or resnet50, the paper's
 
 
-class Attention(nn.Module):
-    """1x1 conv to 512 + ReLU, 1x1 conv to 1, softplus: (B, C, H, W) -> (B, 1, H, W)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, 512, 1)
-        self.conv2 = nn.Conv2d(512, 1, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.softplus(self.conv2(F.relu(self.conv1(x))))
-
-
-class NormAttention(nn.Module):
-    """The length of the feature itself, for weights without a trained attention head.
-
-    Tolias, Jenicek, Chum: Learning and aggregating deep local descriptors (HOW), ECCV 2020.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.norm(p=2, dim=1, keepdim=True)
-
-
-class DelfNetwork(nn.Module):
-    """(B, 3, H, W) -> (B, C + 1, H / stride, W / stride): features and, last, their attention."""
-
-    def __init__(self, features: nn.Module, attention: nn.Module) -> None:
-        super().__init__()
-        self.trunk = features
-        self.attention = attention
-
-    def forward(self, x: Tensor) -> Tensor:
-        features = self.trunk(x)
-        return torch.cat([features, self.attention(features)], dim=1)
-
-
 class Delf(NetworkExtractor):
     """Up to ``max_features`` vectors of ``dim`` per photo, with x, y, scale and attention."""
 
@@ -131,6 +98,7 @@ class Delf(NetworkExtractor):
     evidence = "matches"
     version = 2
     usual_size = 448
+    network_fields = ("trunk",)
     local = True
     fit_sample = 64
     card = Card(
@@ -214,6 +182,8 @@ class Delf(NetworkExtractor):
         return self._pair
 
     def build_network(self) -> nn.Module:
+        from extractors.modules import Attention, DelfNetwork, NormAttention
+
         own, base = self._resolved()
         name = self.config.trunk
         if base is not None:
@@ -263,17 +233,17 @@ class Delf(NetworkExtractor):
     def describe(self, prepared: Prepared) -> Raw:
         """``descriptors`` (n, C) float16, L2-normalised; ``geometry`` (n, 4) float32."""
         network, tap = self.load(), self._tap
-        tensor = to_tensor([prepared.pixels])
+        pixels = to_array([prepared.pixels])
         height, width = prepared.pixels.shape[:2]
         descriptors, geometry = [], []
         for scale in self.config.scales:
-            resized = rescale(tensor, scale)
-            output = network(resized.contiguous())[0]
-            cells = output.flatten(1).T.numpy()  # (h * w, C + 1)
+            resized = rescale(pixels, scale)
+            output = network(resized)[0]
+            cells = output.reshape(len(output), -1).T  # (h * w, C + 1)
             rows, columns = np.divmod(np.arange(len(cells)), output.shape[2])
             # The exact factor: sizes are rounded to whole pixels.
-            factor_x = resized.shape[3] / tensor.shape[3]
-            factor_y = resized.shape[2] / tensor.shape[2]
+            factor_x = resized.shape[3] / pixels.shape[3]
+            factor_y = resized.shape[2] / pixels.shape[2]
             x = columns * tap.stride + tap.first(resized.shape[3])
             y = rows * tap.stride + tap.first(resized.shape[2])
             xy = np.stack(

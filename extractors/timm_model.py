@@ -19,8 +19,8 @@ from data.errors import PlaygroundError
 from extractors import timm_names
 from extractors.base import RGB, Card, Prepared, crop
 from extractors.cnn import GlobalNetwork, check_image_size
+from extractors.modules import Normalised
 from extractors.pooling import POOLINGS, gem, l2n, pool, rule_of
-from extractors.trunks import Normalised
 from extractors.weights import check_fits, load_into, read_state, seeded
 
 TOKEN_POOLINGS = ("cls", "avg", "gem")

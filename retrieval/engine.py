@@ -14,10 +14,14 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import functools
+import math
+import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from collections.abc import Collection as Ids
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -25,7 +29,7 @@ from numpy.typing import NDArray
 
 from data import artefact, store
 from data.errors import Invalid, NotFound, PlaygroundError
-from data.paths import check_name, collections_root
+from data.paths import artifacts_root, check_name, collections_root
 from data.store import Collection
 from extractors import registry as extractor_registry
 from extractors.base import Features, crop
@@ -54,6 +58,7 @@ from retrieval.voting import vote
 Value = TypeVar("Value")
 
 MAX_K = 10_000
+_Stamp = tuple[int, int]
 _UNIT = 1e-2  # how far from 1 the length of a unit vector may be: it may have been rounded
 _TRIES = 5  # a build that replaces what is being loaded is waited for so often
 
@@ -117,6 +122,7 @@ class SearchEngine:
         self._indexes: Cache[LoadedIndex] = Cache(max_indexes)
         self._queries: Cache[Described] = Cache(max_queries)
         self._kept: Cache[Any] = Cache(max_kept)
+        self._stats: Cache[IndexStats] = Cache(4 * max_indexes)
         self._activity = _Activity()
 
     # -- loading -------------------------------------------------------------------------------
@@ -124,9 +130,10 @@ class SearchEngine:
     def collection(self, name: str) -> Collection:
         """The collection in its present state."""
         check_name(name, "collection")
-        return self._collections.get(
-            (name, _stamp(collections_root() / name)), lambda: store.load(name)
-        )
+        return self._collection(name, _stamp(str(collections_root() / name / artefact.MANIFEST)))
+
+    def _collection(self, name: str, stamp: _Stamp) -> Collection:
+        return self._collections.get((name, stamp), lambda: store.load(name))
 
     def loaded_for(self, members: Collection, extractor: str) -> Loaded:
         """The descriptors of exactly this state of a collection.
@@ -135,7 +142,9 @@ class SearchEngine:
             PlaygroundError: there are none, or they are of another state.
         """
         spec = extractor_registry.canonical(extractor)
-        stamp = _stamp(extractor_folder(members.name, spec))
+        return self._loaded_for(members, spec, _stamp(_manifests(members.name, spec, None)[1]))
+
+    def _loaded_for(self, members: Collection, spec: str, stamp: _Stamp) -> Loaded:
         # Labels are no part of the fingerprint, but a result shows them: the object is the state.
         key = (members.name, id(members), spec, stamp)
 
@@ -144,29 +153,31 @@ class SearchEngine:
 
         return self._extractors.get(key, load)
 
-    def _index(self, loaded: Loaded, index: str) -> LoadedIndex:
+    def _index(self, loaded: Loaded, index: str, stamp: _Stamp) -> LoadedIndex:
         name, spec = loaded.members.name, loaded.spec
-        stamp = _stamp(index_folder(name, spec, index))
         key = (name, spec, index, loaded.vectors.version, stamp)
         return self._indexes.get(key, lambda: load_index(name, spec, index, loaded.vectors))
 
-    def _steady(self, stamps: Callable[[], Hashable], load: Callable[[], Value]) -> Value:
-        """Load; again where an error comes from a build that replaced something meanwhile."""
+    def _steady(self, manifests: Sequence[str], load: Callable[[Sequence[_Stamp]], Value]) -> Value:
+        """Load what the manifests, looked at once, name; again where an error comes from a build
+        that replaced something meanwhile."""
+        stamps = tuple(map(_stamp, manifests))
         for _ in range(_TRIES):
-            before = stamps()
             try:
-                return load()
+                return load(stamps)
             except (PlaygroundError, FileNotFoundError):
-                if stamps() == before:
+                before, stamps = stamps, tuple(map(_stamp, manifests))
+                if stamps == before:
                     raise
-        return load()
+        return load(stamps)
 
     def _loaded(self, collection: str, extractor: str) -> Loaded:
         spec = extractor_registry.canonical(extractor)
-        folders = (collections_root() / collection, extractor_folder(collection, spec))
         return self._steady(
-            lambda: tuple(map(_stamp, folders)),
-            lambda: self.loaded_for(self.collection(collection), spec),
+            _manifests(collection, spec, None),
+            lambda stamps: self._loaded_for(
+                self._collection(collection, stamps[0]), spec, stamps[1]
+            ),
         )
 
     def snapshot(
@@ -190,17 +201,13 @@ class SearchEngine:
         kind, overrides = index_registry.parse_index_spec(index)
         chosen: dict[str, Any] = {n: overrides[n] for n in kind.search_names if n in overrides}
         chosen.update(params or {})
-        folders = (
-            collections_root() / collection,
-            extractor_folder(collection, spec),
-            index_folder(collection, spec, index),
-        )
 
-        def load() -> tuple[Loaded, LoadedIndex]:
-            loaded = self.loaded_for(self.collection(collection), spec)
-            return loaded, self._index(loaded, index)
+        def load(stamps: Sequence[_Stamp]) -> tuple[Loaded, LoadedIndex]:
+            members = self._collection(collection, stamps[0])
+            loaded = self._loaded_for(members, spec, stamps[1])
+            return loaded, self._index(loaded, index, stamps[2])
 
-        loaded, found = self._steady(lambda: tuple(map(_stamp, folders)), load)
+        loaded, found = self._steady(_manifests(collection, spec, index), load)
         there = loaded.members
         excluded = frozenset(there.position(one) for one in exclude if one in there.ids)
         return Snapshot(self, loaded, found, chosen, excluded)
@@ -410,6 +417,11 @@ class SearchEngine:
     def stats(self, collection: str, extractor: str, index: str) -> IndexStats:
         """What the vectors and the index cost, from their manifests and build records."""
         spec = extractor_registry.canonical(extractor)
+        stamps = tuple(map(_stamp, _manifests(collection, spec, index)))
+        key = (collection, spec, index, artifacts_root(), stamps)
+        return self._stats.get(key, lambda: self._read_stats(collection, spec, index))
+
+    def _read_stats(self, collection: str, spec: str, index: str) -> IndexStats:
         vectors_folder = extractor_folder(collection, spec)
         folder = index_folder(collection, spec, index)
         vectors = vectors_manifest(collection, spec)
@@ -518,23 +530,23 @@ def _first(state: Snapshot, features: Features, k: int) -> Ranking:
 
 
 def _hits(state: Snapshot, ranking: Ranking, k: int, before: Mapping[int, int]) -> list[Hit]:
-    hits = []
+    rows, scores = ranking.rows[:k].tolist(), ranking.scores[:k].tolist()
     distances = ranking.columns.get("distance")
+    far = [math.nan] * len(rows) if distances is None else distances[:k].tolist()
     more = {name: v for name, v in ranking.columns.items() if name != "distance"}
-    for place, row in enumerate(ranking.rows[:k]):
-        photo = state.photos[int(row)]
-        hits.append(
-            Hit(
-                rank=place + 1,
-                id=photo.id,
-                label=photo.label,
-                distance=float("nan") if distances is None else float(distances[place]),
-                score=float(ranking.scores[place]),
-                columns={name: _number(values[place]) for name, values in more.items()},
-                before=before.get(int(row)),
-            )
+    photos = state.photos
+    return [
+        Hit(
+            rank=place + 1,
+            id=photos[row].id,
+            label=photos[row].label,
+            distance=float(far[place]),
+            score=float(scores[place]),
+            columns={name: _number(values[place]) for name, values in more.items()} if more else {},
+            before=before.get(row),
         )
-    return hits
+        for place, row in enumerate(rows)
+    ]
 
 
 def _number(value: Any) -> float | int | None:
@@ -545,10 +557,25 @@ def _number(value: Any) -> float | int | None:
     return int(number) if number.is_integer() else number
 
 
-def _stamp(folder: Any) -> tuple[int, int]:
-    """Changes whenever the artefact or collection in the folder is replaced."""
+def _stamp(manifest: str) -> _Stamp:
+    """Changes whenever the artefact or collection that has this manifest is replaced."""
     try:
-        stat = (folder / artefact.MANIFEST).stat()
+        stat = os.stat(manifest)
     except OSError:
         return (0, 0)
     return (stat.st_mtime_ns, stat.st_ino)
+
+
+def _manifests(collection: str, spec: str, index: str | None) -> tuple[str, ...]:
+    """Where the manifests of a collection, its vectors and an index are."""
+    return _manifests_in(artifacts_root(), collection, spec, index)
+
+
+@functools.lru_cache(maxsize=4096)
+def _manifests_in(home: Path, collection: str, spec: str, index: str | None) -> tuple[str, ...]:
+    del home  # only part of the cache's key
+    check_name(collection, "collection")
+    folders = [collections_root() / collection, extractor_folder(collection, spec)]
+    if index is not None:
+        folders.append(index_folder(collection, spec, index))
+    return tuple(str(folder / artefact.MANIFEST) for folder in folders)

@@ -3,6 +3,7 @@
     python -m scripts.benchmark build   photos/s of each extractor, beside a plain PyTorch loop
     python -m scripts.benchmark query   our time beside the bare model and FAISS calls
     python -m scripts.benchmark kill    a build killed many times ends with the same bytes
+    python -m scripts.benchmark pages   CPU seconds, bytes and waiting per change on a page
     python -m scripts.benchmark index   recall, latency and memory of indexes, up to a million
     python -m scripts.benchmark lab     what compresses well, and what breaks an index
 
@@ -37,7 +38,8 @@ from data.store import Collection
 from extractors import registry as extractor_registry
 from extractors.base import RGB
 from extractors.cnn import NetworkExtractor
-from extractors.trunks import MEAN, STD, Normalised
+from extractors.modules import Normalised
+from extractors.trunks import MEAN, STD
 from indexing import registry as index_registry
 from indexing.artefacts import load_index, load_vectors
 from indexing.build import describe_photos, library_versions
@@ -284,6 +286,17 @@ def bench_kill(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def bench_pages(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What one change on a page costs."""
+    from scripts import benchmark_pages  # Streamlit's messages: nothing else here needs them
+
+    return {
+        "benchmark": "pages",
+        "environment": environment(),
+        "rows": benchmark_pages.measure(arguments),
+    }
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.benchmark",
@@ -318,6 +331,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(command)
+    pages = commands.add_parser("pages", description=bench_pages.__doc__)
+    pages.set_defaults(work=bench_pages)
+    pages.add_argument("--pages", default="search,accuracy,tradeoffs,inside,collections,methods")
+    pages.add_argument("--sessions", type=int, nargs="+", default=[1, 30])
+    pages.add_argument("--rounds", type=int, default=10, help="changes per session")
+    pages.add_argument(
+        "--query",
+        default="extractors=hog&extractors=resnet50&extractors=bovw"
+        "&indexes=flat&indexes=ivf&indexes=lsh&indexes=pq",
+        help="settings as in the page's address",
+    )
+    pages.add_argument("--json", action="store_true")
     arguments = parser.parse_args(argv)
     if arguments.command in modules:
         return modules[arguments.command].main(arguments, environment())

@@ -10,7 +10,8 @@ from torchvision.models import resnet50
 
 from extractors import registry
 from extractors.delf import TAPS
-from extractors.pooling import GeM, gem, l2n, mac, pool, r_mac_regions, rmac, spoc
+from extractors.modules import GeM
+from extractors.pooling import gem, l2n, mac, pool, r_mac_regions, rmac, spoc
 
 
 def four_cells() -> torch.Tensor:

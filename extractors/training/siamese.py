@@ -26,7 +26,8 @@ from torch.utils.data import DataLoader, Dataset
 from data.artefact import digest
 from data.errors import PlaygroundError
 from extractors.base import RGB
-from extractors.gem_siamese import NETWORKS, SiameseNetwork
+from extractors.gem_siamese import NETWORKS
+from extractors.modules import SiameseNetwork
 from extractors.pooling import l2n
 from extractors.training.checkpoint import Progress, Run, pack, to_device, unpack
 from extractors.training.describing import Floats, Score, describe
