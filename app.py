@@ -6,7 +6,7 @@ import logging
 
 import streamlit as st
 
-from pages.parts import backend, looks, startup
+from pages.parts import backend, classroom, looks, memory, startup
 from pages.parts.entry import to_search
 from pages.parts.text import plain
 
@@ -31,11 +31,13 @@ def main() -> None:
         position="top",
     )
     looks.apply()
-    trouble = startup.begin()
-    if trouble:
-        st.warning(plain(trouble))
     with backend.guard("draw this page"):
+        classroom.begin()
+        trouble = startup.begin()
+        if trouble:
+            st.warning(plain(trouble))
         page.run()
+    memory.page_ran()
 
 
 main()

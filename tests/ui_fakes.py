@@ -114,7 +114,7 @@ class FakeStats:
 
 def index_of(name: str, **more: Any) -> IndexStatus:
     """A built index."""
-    figures: dict[str, Any] = {"bytes": 4096, "bytes_per_vector": 256.0, "build_s": 0.2}
+    figures: dict[str, Any] = {"bytes": 4096, "bytes_per_photo": 256.0, "build_s": 0.2}
     return IndexStatus(name, "ready", **figures | more)
 
 
@@ -219,7 +219,6 @@ def faked(
         mock.patch.object(backend, "jobs", return_value=list(jobs or [])),
         mock.patch.object(backend, "start_build", calls["start_build"]),
         mock.patch.object(backend, "cancel", calls["cancel"]),
-        mock.patch("pages.parts.cropper.column_width", return_value=440),
         mock.patch("pages.parts.startup.begin", return_value=""),
     ):
         yield engine, calls

@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly import colors
 
+from data import permission
 from pages.parts import backend, plots
 from pages.parts.inside_data import Case, names, percent
 from pages.parts.text import plain
@@ -112,7 +113,7 @@ def _follow(case: Case, job_id: str) -> None:
             if job.waiting:
                 st.caption(plain(job.waiting))
             st.caption("Most of the time it compiles its own code; the page can be used meanwhile.")
-            if st.button("Cancel", key="em_cancel"):
+            if permission.allowed() and st.button("Cancel", key="em_cancel"):
                 backend.cancel(job_id)
 
 

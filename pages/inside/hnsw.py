@@ -75,7 +75,7 @@ def draw(case: Case) -> None:
             path = _walked(case, graph, whole, playing)
     share = float(np.isin(truth, path.found).mean())
     figures = st.container(horizontal=True, gap="medium")
-    figures.metric(f"Recall@{len(truth)} of this query", f"{share:.2f}")
+    figures.metric("Agrees with exact", f"{share:.2f}", help=f"Recall@{len(truth)} of this query")
     figures.metric(
         "Distances computed",
         f"{path.computed:,} of {len(graph.rows):,}",

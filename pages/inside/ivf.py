@@ -94,7 +94,9 @@ def _look(
 def _figures(place: DeltaGenerator, view: IvfView, nprobe: int, found: NDArray[np.bool_]) -> None:
     scanned, total = view.scanned(nprobe), len(view.cells)
     row = place.container(horizontal=True, gap="medium")
-    row.metric(f"Recall@{len(found)} of this query", f"{found.mean():.2f}")
+    row.metric(
+        "Agrees with exact", f"{found.mean():.2f}", help=f"Recall@{len(found)} of this query"
+    )
     row.metric("Photos compared", f"{scanned:,} of {total:,}")
     row.metric("That is", percent(scanned / total))
 
@@ -293,7 +295,7 @@ def _curve(case: Case, view: IvfView, points: list[Probe], nprobe: int) -> None:
     )
     made = plots.figure("nprobe: cells visited", "Share", height=470)
     for column, name, colour in (
-        ("recall", f"recall@{len(view.neighbours)}", plots.GOOD),
+        ("recall", f"agrees with exact (recall@{len(view.neighbours)})", plots.GOOD),
         ("share_compared", "compared", plots.SECOND),
     ):
         made.add_trace(
@@ -309,6 +311,10 @@ def _curve(case: Case, view: IvfView, points: list[Probe], nprobe: int) -> None:
     made.add_vline(nprobe, line={"color": plots.ACCENT, "width": 2, "dash": "dot"})
     made.update_yaxes(range=[-0.03, 1.05])
     plots.figure_with_downloads(
-        made, frame, f"{case.name}-ivf-nprobe", key="in_ivf_curve", alt="Recall over nprobe"
+        made,
+        frame,
+        f"{case.name}-ivf-nprobe",
+        key="in_ivf_curve",
+        alt="Agreement with exact search over nprobe",
     )
     st.caption("Every point is a search of the real index with that nprobe.")
