@@ -47,7 +47,8 @@ h1 a, h2 a, h3 a { display: none !important; }
 # Streamlit's own colours for these have a contrast below 4.5:1.
 _CONTRAST = """
 <style>
-[data-testid=stCaptionContainer], [data-testid=stCaptionContainer] * {{ color: {quiet}; opacity: 1; }}
+[data-testid=stCaptionContainer], [data-testid=stCaptionContainer] * {{
+  color: {quiet}; opacity: 1; }}
 .stCode .token {{ color: {code}; }}
 {dark}
 </style>
