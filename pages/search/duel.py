@@ -18,6 +18,7 @@ _CSS = """
   font-size: .78rem; }
 .name { font-weight: 650; font-size: .92rem; padding-bottom: .3rem; overflow-wrap: anywhere; }
 .name span { display: block; font-weight: 450; font-size: .78rem; opacity: .8; }
+.name.right { text-align: right; }
 svg { width: 100%; height: 100%; display: block; overflow: visible; }
 line { stroke-width: 2.5; stroke: #7a8496; opacity: .75; }
 line.ok { stroke: #15803d; } line.no { stroke: #c81e3a; stroke-dasharray: 2 5; }
@@ -96,8 +97,8 @@ export default function ({ parentElement, data, setTriggerValue }) {
   root.dataset.key = data.key;
   const [left, right] = data.rows;
   const ranks = data.rows.map((row) => new Map(row.hits.map((hit, at) => [hit[0], at])));
-  const name = (row) => {
-    const node = make('div', 'name', row.name);
+  const name = (row, side) => {
+    const node = make('div', 'name ' + side, row.name);
     node.append(make('span', '', row.found));
     return node;
   };
@@ -133,7 +134,8 @@ export default function ({ parentElement, data, setTriggerValue }) {
     line.dataset.photo = id;
     svg.append(line);
   });
-  root.replaceChildren(name(left), make('div'), name(right), side(0), svg, side(1));
+  root.replaceChildren(
+    name(left, 'left'), make('div'), name(right, 'right'), side(0), svg, side(1));
 }
 """
 
