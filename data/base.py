@@ -70,6 +70,7 @@ class Candidate:
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
     sha256: str | None = None  # what the file must have, where the source knows it
     absent: bool = False  # listed without a file, for imported descriptors (see Photo.absent)
+    decoded: bool = False  # bytes of this ``sha256`` are known to decode: no need to try
 
 
 class Source(Protocol):

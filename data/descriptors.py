@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 
 from data import matfile, names
@@ -342,6 +341,8 @@ def _open_npy(path: Path) -> NDArray[Any]:
 
 
 def _mat_variables(path: Path) -> dict[str, tuple[int, ...]]:
+    import scipy.io  # half of the time that a search imports, for files that it never reads
+
     try:
         return {name: tuple(shape) for name, shape, _ in scipy.io.whosmat(path)}
     except NotImplementedError:

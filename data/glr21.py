@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import unquote
 
-from data import names
+from data import names, permission
 from data.base import Candidate, Skipped
 from data.errors import Invalid, PlaygroundError
 
@@ -80,6 +80,7 @@ class Glr21Source:
         seed: int = 0,
         queries: bool | None = None,
     ) -> None:
+        permission.require("name a folder of this machine")
         self.path = Path(root).expanduser()
         self.split = split
         self.landmarks = landmarks

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from data import artefact, layout, names, photos
+from data import artefact, layout, names, permission, photos
 from data.base import Candidate, PackedSource, Photo, Skipped, Source
 from data.commands import in_words, without_content
 from data.errors import Conflict, Invalid, PlaygroundError
@@ -69,6 +69,7 @@ def import_collection(
     """
     if on_exists not in get_args(OnExists):
         raise Invalid(f"on_exists is {on_exists!r}. Legal: {', '.join(get_args(OnExists))}.")
+    permission.require("import photos")
     folder = layout.folder_of(name)
     if on_exists == "refuse":
         _refuse_existing(name)
@@ -215,8 +216,10 @@ class _Draft:
         thumb = layout.thumb_path(self._folder, sha256)
         try:
             header = photos.read_header(content)
-            # A thumbnail of these very bytes says that they decode.
-            if not layout.has_bytes(thumb):
+            # A thumbnail of these very bytes says that they decode, and so may their source;
+            # the thumbnail is then made when it is first shown.
+            known = candidate.decoded and candidate.sha256 == sha256
+            if not known and not layout.has_bytes(thumb):
                 big = header.width * header.height > _BIG
                 with self._one_big if big else contextlib.nullcontext():
                     small = photos.decode(content, longer_side=photos.THUMBNAIL_SIDE)

@@ -382,4 +382,6 @@ class _Task:
             queries=tuple(answered),
             bytes_per_vector=stats.bytes_per_vector,
             build_s=stats.build_s,
+            bytes_per_photo=stats.bytes_per_photo,
+            shared_bytes=stats.shared_bytes,
         )

@@ -30,7 +30,7 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from data import artefact, store
+from data import artefact, permission, store
 from data.base import Photo
 from data.errors import PlaygroundError
 from data.store import Collection
@@ -121,6 +121,7 @@ def build(
         PlaygroundError: unknown names, a collection that cannot be read, a full disk; or the
             only extractor cannot be built.
     """
+    permission.require("build")
     progress = progress or Silent()
     collection = store.load(collection_name)
     if not collection.photos:

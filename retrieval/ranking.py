@@ -119,12 +119,19 @@ class Query:
 
     @classmethod
     def of_photo(
-        cls, collection: Collection, photo: Photo, box: Box | None = None, key: str | None = None
+        cls,
+        collection: Collection,
+        photo: Photo,
+        box: Box | None = None,
+        key: str | None = None,
+        right: Sequence[str] = (),
+        wrong: Sequence[str] = (),
     ) -> Query:
         """A query or photo of a collection, by its own box unless another is given."""
         box = box if box is not None else photo.box
         key = key or photo.sha256
-        return cls(None, box, key=key, id=photo.id, source=(collection, photo))
+        source = (collection, photo)
+        return cls(None, box, key=key, id=photo.id, source=source, right=right, wrong=wrong)
 
     @property
     def key(self) -> str:
@@ -308,6 +315,7 @@ class SearchResult:
         timings_ms: one key per stage that ran, in order, then "total", their sum.
         cold: the network was loaded for this search (``load_ms``, not in the total).
         earlier: the query had been described before; its times are of then.
+        box: None where descriptors were given and no photo.
         matches: photo id -> (m, 4) float32, x, y in the query's photo and in the found one (px).
     """
 
@@ -316,7 +324,7 @@ class SearchResult:
     weights: str
     metric: str
     k: int
-    box: Box
+    box: Box | None
     hits: list[Hit]
     timings_ms: dict[str, float]
     cold: bool
@@ -361,7 +369,7 @@ class SearchResult:
             "rerank": list(self.recipe.rerank),
             "metric": self.metric,
             "k": self.k,
-            "box": list(self.box),
+            "box": None if self.box is None else list(self.box),
             "hits": hits,
             "timings_ms": self.timings_ms,
             "cold": self.cold,

@@ -3,7 +3,9 @@
     python -m scripts.benchmark build   photos/s of each extractor, beside a plain PyTorch loop
     python -m scripts.benchmark query   our time beside the bare model and FAISS calls
     python -m scripts.benchmark kill    a build killed many times ends with the same bytes
+    python -m scripts.benchmark pages   CPU seconds, bytes and waiting per change on a page
     python -m scripts.benchmark index   recall, latency and memory of indexes, up to a million
+    python -m scripts.benchmark lab     what compresses well, and what breaks an index
 
 Every figure comes with the machine it was measured on; ``--json`` for machines.
 """
@@ -36,14 +38,15 @@ from data.store import Collection
 from extractors import registry as extractor_registry
 from extractors.base import RGB
 from extractors.cnn import NetworkExtractor
-from extractors.trunks import MEAN, STD, Normalised
+from extractors.modules import Normalised
+from extractors.trunks import MEAN, STD
 from indexing import registry as index_registry
 from indexing.artefacts import load_index, load_vectors
 from indexing.build import describe_photos, library_versions
 from retrieval.engine import SearchEngine
 from retrieval.ranking import Query, Recipe
 from retrieval.voting import default_neighbours
-from scripts import benchmark_index
+from scripts import benchmark_index, benchmark_lab
 from scripts.console import print_json, print_table, run
 
 
@@ -283,6 +286,17 @@ def bench_kill(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def bench_pages(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What one change on a page costs."""
+    from scripts import benchmark_pages  # Streamlit's messages: nothing else here needs them
+
+    return {
+        "benchmark": "pages",
+        "environment": environment(),
+        "rows": benchmark_pages.measure(arguments),
+    }
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.benchmark",
@@ -309,15 +323,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         if name == "kill":
             command.add_argument("--kills", type=int, default=20)
             command.add_argument("--seed", type=int, default=0)
-    index = commands.add_parser(
-        "index",
-        description=benchmark_index.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    modules = {"index": benchmark_index, "lab": benchmark_lab}
+    for name, module in modules.items():
+        command = commands.add_parser(
+            name,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+    pages = commands.add_parser("pages", description=bench_pages.__doc__)
+    pages.set_defaults(work=bench_pages)
+    pages.add_argument("--pages", default="search,accuracy,tradeoffs,inside,collections,methods")
+    pages.add_argument("--sessions", type=int, nargs="+", default=[1, 30])
+    pages.add_argument("--rounds", type=int, default=10, help="changes per session")
+    pages.add_argument(
+        "--query",
+        default="extractors=hog&extractors=resnet50&extractors=bovw"
+        "&indexes=flat&indexes=ivf&indexes=lsh&indexes=pq",
+        help="settings as in the page's address",
     )
-    benchmark_index.add_arguments(index)
+    pages.add_argument("--json", action="store_true")
     arguments = parser.parse_args(argv)
-    if arguments.command == "index":
-        return benchmark_index.main(arguments, environment())
+    if arguments.command in modules:
+        return modules[arguments.command].main(arguments, environment())
     result = arguments.work(arguments)
     if arguments.json:
         print_json(result)

@@ -561,3 +561,25 @@ def test_methods_page_shows_a_formula(tab: Tab) -> None:
     tab.open("/methods")
     tab.page.locator(".katex").first.wait_for()
     tab.page.get_by_text("What it costs here").wait_for()
+
+
+PAGES = ("", "learn", "accuracy", "tradeoffs", "inside", "embedding", "collections", "methods")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("page", PAGES)
+def test_no_serious_barrier(chrome: Any, server: str, page: str, scheme: Any) -> None:
+    """axe-core's rules: names, roles, contrast, focus."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    tab = Tab(chrome, server, 1280, 720)
+    tab.page.emulate_media(color_scheme=scheme)
+    tab.open(f"/{page}")
+    found = axe.run(tab.page).response["violations"]
+    serious = [
+        (one["id"], node["html"][:200], [check["message"] for check in node["any"]])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+    tab.close()
+    assert serious == []

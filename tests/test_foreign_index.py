@@ -286,7 +286,8 @@ def test_methods_explain_it() -> None:
     fine(test.run())
     assert test.header[0].value == "Prefix (NumPy)"
     frame = next(one.value for one in test.dataframe)
-    assert frame.iloc[0]["Bytes / vector"] == pytest.approx((128 + 4 * DIM * PHOTOS) / PHOTOS)
+    assert frame.iloc[0]["Bytes / photo"] == pytest.approx(4 * DIM)
+    assert frame.iloc[0]["Shared by all"] == "128 B"
 
 
 def test_the_row_is_all_there_is() -> None:

@@ -115,7 +115,7 @@ class FakeStats:
 
 def index_of(name: str, **more: Any) -> IndexStatus:
     """A built index."""
-    figures: dict[str, Any] = {"bytes": 4096, "bytes_per_vector": 256.0, "build_s": 0.2}
+    figures: dict[str, Any] = {"bytes": 4096, "bytes_per_photo": 256.0, "build_s": 0.2}
     return IndexStatus(name, "ready", **figures | more)
 
 

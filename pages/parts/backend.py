@@ -19,7 +19,7 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.errors import StreamlitDuplicateElementKey
 
-from data import artefact, store
+from data import artefact, permission, store
 from data import photos as photo_files
 from data.base import Photo
 from data.errors import PlaygroundError
@@ -29,6 +29,7 @@ from extractors.base import RGB
 from indexing import jobs as background
 from indexing import registry as index_registry
 from pages.parts.text import plain
+from retrieval.cache import Cache
 from retrieval.rerank import registry as rerank_registry
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def guard(what: str = "show this") -> Iterator[None]:
 def offer_build(error: PlaygroundError) -> None:
     """A button that does what the error's command does, where that is a build."""
     wanted = build_of(error.command or "")
-    if wanted is None:
+    if wanted is None or not permission.allowed():
         return
     key = f"build-{hashlib.sha256((error.command or '').encode()).hexdigest()[:12]}"
     clicked = False
@@ -214,9 +215,11 @@ def start_map(name: str, arguments: Sequence[str]) -> background.Job:
     return background.start(f"map:{name}", "map", ["scripts.embedding", *arguments])
 
 
-def start_tradeoffs(what: str, arguments: Sequence[str]) -> background.Job:
-    """Start ``python -m scripts.benchmark index`` in a process of its own."""
-    return background.start(what, "measurement", ["scripts.benchmark", "index", *arguments])
+def start_tradeoffs(
+    what: str, arguments: Sequence[str], benchmark: str = "index"
+) -> background.Job:
+    """Start ``python -m scripts.benchmark index`` (or ``lab``) in a process of its own."""
+    return background.start(what, "measurement", ["scripts.benchmark", benchmark, *arguments])
 
 
 def evaluations(name: str) -> list[Row]:
@@ -253,15 +256,17 @@ def cancel(job_id: str) -> None:
 def thumbnail_url(members: Collection, photo: Photo) -> str:
     """A small thumbnail as a data URL; one that cannot be made is an empty URL, not an error."""
     try:
-        return _thumbnail_url(photo.sha256, members, photo)
+        # Streamlit's own cache takes ten times as long, for some hundred look-ups per page.
+        return _thumbnails.get(photo.sha256, lambda: _thumbnail_url(members, photo))
     except PlaygroundError:
         return ""
 
 
-@st.cache_data(max_entries=20_000, show_spinner=False)
-def _thumbnail_url(sha256: str, _members: Collection, _photo: Photo) -> str:
-    del sha256  # the content is the cache's key
-    small = photo_files.decode(_members.thumbnail(_photo), longer_side=GRID_SIDE)
+_thumbnails: Cache[str] = Cache(20_000)
+
+
+def _thumbnail_url(members: Collection, photo: Photo) -> str:
+    small = photo_files.decode(members.thumbnail(photo), longer_side=GRID_SIDE)
     jpeg = photo_files.encode_jpeg(small, quality=72)
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 

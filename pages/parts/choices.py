@@ -169,9 +169,9 @@ def _notes(
         row
         for one in found
         for row in (
-            *([backend.title(one.extractor)] if one.state == "damaged" else []),
+            *([backend.label(one.extractor)] if one.state == "damaged" else []),
             *(
-                backend.row_title(one.extractor, index.index)
+                plain(backend.row_title(one.extractor, index.index))
                 for index in one.indexes
                 if index.state == "damaged"
             ),

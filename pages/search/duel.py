@@ -42,7 +42,8 @@ line.kin { stroke: #c97a1c; stroke-dasharray: 8 4; }
 .rank { font-weight: 700; font-variant-numeric: tabular-nums; min-width: 1.5em; }
 .text { min-width: 0; line-height: 1.2; display: -webkit-box; -webkit-box-orient: vertical;
   -webkit-line-clamp: 3; overflow: hidden; overflow-wrap: anywhere; flex: 1; }
-.text b { display: block; font-weight: 650; color: #6d28d9; }
+.text b { display: block; font-weight: 650;
+  color: var(--st-violet-text-color, #6d28d9); }
 @media (max-width: 640px) {
   .duel { grid-template-columns: minmax(0, 1fr) 3rem minmax(0, 1fr); }
   .pic { flex-basis: 52px; } .text { font-size: .68rem; } .hit { gap: .25rem; }

@@ -193,14 +193,14 @@ def _view(
             st.toggle(
                 "Differences only",
                 key="w_differences",
-                on_change=_differ,
+                on_change=lambda: _set(differences=st.session_state["w_differences"]),
                 disabled=pair is not None,
                 help="Dims the photos that every row has found",
             )
             st.toggle(
                 "Compare two",
                 key="w_compare",
-                on_change=_compare,
+                on_change=lambda first: _set(pair=first if st.session_state["w_compare"] else None),
                 args=(_pair_at_first(rows),),
             )
     if pair is None:
@@ -214,21 +214,15 @@ def _view(
                 format_func=lambda one: names.get(one, one),
                 key=key,
                 label_visibility="collapsed",
-                on_change=_choose_pair,
+                on_change=lambda: _set(
+                    pair=(st.session_state["w_left"], st.session_state["w_right"])
+                ),
             )
     return by_id[pair[0]], by_id[pair[1]]
 
 
-def _differ() -> None:
-    state.update(differences=st.session_state["w_differences"])
-
-
-def _compare(first: tuple[str, str]) -> None:
-    state.update(pair=first if st.session_state["w_compare"] else None)
-
-
-def _choose_pair() -> None:
-    state.update(pair=(st.session_state["w_left"], st.session_state["w_right"]))
+def _set(**changes: object) -> None:
+    state.update(**changes)
 
 
 def _pair_at_first(rows: Sequence[compare.Row]) -> tuple[str, str]:

@@ -49,8 +49,9 @@ def of_tradeoffs(
     }
     if asked is not None:
         settings["setting shown"] = asked.title
-        settings["its search of this query"] = milliseconds(asked.answer.search_ms)
-        settings["exact search of it"] = milliseconds(asked.exact.search_ms)
+        settings["its search of this query"] = milliseconds(asked.search.median)
+        if asked.exact_search is not None:
+            settings["exact search (Flat) of it"] = milliseconds(asked.exact_search.median)
     notes = []
     if scale.simulated:
         notes.append(
