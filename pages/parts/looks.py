@@ -30,7 +30,7 @@ h1 a, h2 a, h3 a { display: none !important; }
   min-height: 1.8rem; padding: .1rem .6rem; font-size: .85rem; }
 .st-key-search_box button { min-height: 2rem; padding: .1rem .7rem; font-size: .85rem; }
 .st-key-search_box p { font-size: .85rem; }
-.st-key-search_view { justify-content: space-between; }
+.st-key-search_view { justify-content: flex-end; }
 @media (max-width: 900px) {
   .st-key-search { grid-template-columns: minmax(0, 1fr); grid-template-rows: auto;
     grid-template-areas: "query" "results" "methods"; }
