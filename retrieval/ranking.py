@@ -115,6 +115,9 @@ class Query:
         self.right, self.wrong = tuple(right), tuple(wrong)
         self.decode_ms = decode_ms
         self._memo: dict[Hashable, Any] = {}
+        # Verifications with the ms that each took, for all that ``again`` gives; None: none kept.
+        # An evaluation meets the same photos in every index.
+        self.verified: dict[Hashable, tuple[Any, float]] | None = None
         self._pixels, self._source, self._key = pixels, source, key
 
     @classmethod
@@ -182,6 +185,7 @@ class Ranking:
         matches: row -> (j, 4) float32 px: x, y in the query's photo | x, y in the found photo.
         vector: (D,) the query's descriptor as it stands after expansion; None: the query's own.
         notes: sentences for people.
+        spared_ms: measured for what was taken over from a search before (``Query.verified``).
     """
 
     rows: Ints
@@ -190,6 +194,7 @@ class Ranking:
     matches: Mapping[int, Floats] = dataclasses.field(default_factory=dict)
     vector: Floats | None = None
     notes: tuple[str, ...] = ()
+    spared_ms: float = 0.0
 
     def __len__(self) -> int:
         return len(self.rows)
