@@ -527,7 +527,7 @@ def _asked_before(state: Snapshot, query: Query, k: int) -> SearchHits | None:
     """
     if not state.local or state.index.built.name not in index_registry.basic():
         return None
-    count, hits = query.kept(_neighbours_key(state), lambda: (0, None))
+    count, hits = query.made(_neighbours_key(state)) or (0, None)
     return hits if count >= k else None
 
 
@@ -536,7 +536,7 @@ def _neighbours_key(state: Snapshot) -> Hashable:
     return ("neighbours", index["vectors_sha256"], index_version(index), *state.params.items())
 
 
-def _first(state: Snapshot, query: Query, features: Features, k: int) -> Ranking:
+def _first(state: Snapshot, query: Query | None, features: Features, k: int) -> Ranking:
     """What the index alone answers."""
     if not state.local:
         return state.search(features.vectors[0], k)
@@ -545,10 +545,9 @@ def _first(state: Snapshot, query: Query, features: Features, k: int) -> Ranking
     if state.index.rows is not None:  # the index lacks some rows: count its own
         offsets = np.searchsorted(state.index.rows, offsets).astype(np.int64)
     count = default_neighbours(len(offsets) - 1)
-    _, hits = query.kept(
-        _neighbours_key(state),
-        lambda: (count, state.index.built.search(features.vectors, count, state.params)),
-    )
+    hits = state.index.built.search(features.vectors, count, state.params)
+    if query is not None:
+        query.remember(_neighbours_key(state), (count, hits))
     votes = vote(state.index.built, features.vectors, offsets, count, hits=hits)
     ranking = Ranking(
         votes.photos,

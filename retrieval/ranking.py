@@ -159,6 +159,14 @@ class Query:
             self._memo[key] = make()
         return cast(Made, self._memo[key])
 
+    def made(self, key: Hashable) -> Any:
+        """What was ``kept`` or is remembered under this key; None where nothing is."""
+        return self._memo.get(key)
+
+    def remember(self, key: Hashable, value: Any) -> None:
+        """Keep something in place of what was there: the last search's, which was timed."""
+        self._memo[key] = value
+
     def again(self) -> Query:
         """The same query with nothing made of it yet: to time what is made of it."""
         fresh = copy.copy(self)
