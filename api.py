@@ -182,23 +182,27 @@ Ids = Annotated[str, Form(description="ids between commas")]
 Name = Annotated[str, Form()]
 K = Annotated[int, Form(ge=1)]
 
-_PROBLEM = Problem.model_json_schema()
+_KINDS = {
+    400: "The body cannot be read",
+    401: "The token is missing or wrong",
+    403: "Not from here, or not writable",
+    404: "There is nothing of that name, or it is not built",
+    408: "The rest of the body did not come",
+    409: "What is there stands against it",
+    413: "The body or the photo is too large",
+    415: "No photo of a known format",
+    422: "An illegal value",
+    429: "The queue is full; see Retry-After",
+    503: "It took too long; see Retry-After",
+}
+_CONTENT = {serving.PROBLEM: {"schema": Problem.model_json_schema()}}
+open_to_all = APIRouter(prefix="/v1")
+# serving.Front looks at the token; HTTPBearer tells the documentation that there is one.
 router = APIRouter(
     prefix="/v1",
     dependencies=[Depends(HTTPBearer(auto_error=False))],
     responses={
-        status: {"description": words, "content": {serving.PROBLEM: {"schema": _PROBLEM}}}
-        for status, words in {
-            401: "The token is missing or wrong",
-            403: "Not from here, or not writable",
-            404: "There is nothing of that name, or it is not built",
-            409: "What is there stands against it",
-            413: "The body or the photo is too large",
-            415: "No photo of a known format",
-            422: "An illegal value",
-            429: "The queue is full; see Retry-After",
-            503: "It took too long; see Retry-After",
-        }.items()
+        status: {"description": words, "content": _CONTENT} for status, words in _KINDS.items()
     },
 )
 
@@ -227,7 +231,7 @@ def _name(given: UploadFile | str) -> str | None:
 # -- what is there ----------------------------------------------------------------------------
 
 
-@router.get("/health", tags=["what is there"])
+@open_to_all.get("/health", tags=["what is there"])
 async def health() -> dict[str, str]:
     """Whether it answers; needs no token."""
     return {"status": "ok", "version": VERSION}
@@ -465,6 +469,8 @@ def _answer_problem(request: Request, error: Exception) -> Response:
         if words in ("Not Found", "Method Not Allowed"):
             where = f"{request.method} {printable(request.url.path[:200])}"
             words = f"There is no {where}. What there is: /docs."
+        elif status == 400:
+            words = "The body is not of its Content-Type. What is legal: /docs."
         body = serving.problem(status, words)
     else:
         log.error("a defect of ours at %s", printable(request.url.path))
@@ -496,6 +502,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         ),
     )
     made.state.service = service
+    made.include_router(open_to_all)
     made.include_router(router)
     made.add_middleware(
         serving.Front,  # type: ignore[arg-type]
@@ -527,7 +534,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     made = create(dataclasses.replace(settings, token=token, writable=writable))
     print(f"http://{given.host}:{given.port}/docs", flush=True)
     uvicorn.run(
-        made, host=given.host, port=given.port, log_level="warning", limit_concurrency=CONNECTIONS
+        made,
+        host=given.host,
+        port=given.port,
+        log_level="info",
+        access_log=False,
+        limit_concurrency=CONNECTIONS,
     )
     return 0
 

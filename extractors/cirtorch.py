@@ -138,6 +138,11 @@ class PublishedNetwork(GlobalNetwork):
         """A checkpoint of this architecture, its ``meta`` checked; shapes are not looked at."""
         found = checkpoints.read(path)
         meta = checkpoints.retrieval_meta(found, str(path))
+        if meta.regional or meta.local_whitening:
+            raise PlaygroundError(
+                f"{path} pools by regions or whitens each cell, which '{self.name}' does not. Use "
+                f"the extractor cirtorch with regional=true or local_whitening=true."
+            )
         theirs = (meta.architecture, meta.pooling, meta.whitening)
         mine = (self.architecture, "gem", self.end_to_end)
         if theirs != mine:

@@ -38,8 +38,8 @@ METHODS: dict[str, Row] = {
     "bovw": TimedRow("extractors.bovw:Bovw", "BoVW", 54),
     "vgg16": TimedRow("extractors.vgg16:Vgg16", "VGG16", 16),
 }
-# By name only, not in "all": published networks, whose checkpoints are downloaded or imported, and
-# others' vectors after a learned whitening.
+# By name only, not in "all": published networks, whose checkpoints are downloaded or imported,
+# further poolings of the trunks and of SIFT, and others' vectors after a learned whitening.
 FURTHER: dict[str, Row] = {
     "neural-codes": Row("extractors.neural_codes:NeuralCodes", "Neural codes"),
     "gem-vgg16": Row("extractors.cirtorch:GemVgg16", "GeM VGG16"),
@@ -51,6 +51,12 @@ FURTHER: dict[str, Row] = {
     "sir": Row("extractors.sir:Sir", "SIR"),
     "megaloc": Row("extractors.megaloc:MegaLoc", "MegaLoc"),
     "timm": Row("extractors.timm_model:TimmModel", "timm"),
+    "cirtorch": Row("extractors.cirtorch_any:Cirtorch", "cirtorch"),
+    "crow": Row("extractors.crow:Crow", "CroW"),
+    "cam": Row("extractors.cam:Cam", "CAM"),
+    "netvlad": Row("extractors.netvlad:NetVlad", "NetVLAD"),
+    "vlad": Row("extractors.vlad:Vlad", "VLAD"),
+    "fisher": Row("extractors.fisher:Fisher", "Fisher"),
     "whitened": Row("extractors.whitened:Whitened", "Whitened"),
 }
 # No network: descriptors that scripts.descriptors imports; in no list of methods.

@@ -21,7 +21,6 @@ from data.store import Collection
 from extractors import registry as extractor_registry
 from indexing import registry as index_registry
 from indexing.jobs import Job
-from indexing.status import collection_status
 from retrieval.compare import own_photos
 from retrieval.engine import SearchEngine
 from retrieval.ranking import STAGES, Query
@@ -228,6 +227,8 @@ def summary(name: str) -> dict[str, Any]:
 
 def collection(name: str, offset: int, limit: int) -> dict[str, Any]:
     """A collection: its header, what is built, and a part of its photos."""
+    from indexing.status import collection_status  # loads torch
+
     members = store.load(name)
     return {
         **summary(name),
@@ -243,7 +244,7 @@ def collection(name: str, offset: int, limit: int) -> dict[str, Any]:
                     {
                         "index": index.index,
                         "state": index.state,
-                        "bytes_per_vector": index.bytes_per_vector,
+                        "bytes_per_photo": index.bytes_per_photo,
                         "message": index.message,
                     }
                     for index in one.indexes

@@ -37,11 +37,26 @@ TOLERANCE = 1e-4  # largest difference of a value of a unit vector
 SIZES: tuple[tuple[int, int], ...] = ((120, 160), (333, 500), (480, 640), (700, 311))  # H x W px
 IMAGE_SIZE = 320
 ROOT_2 = 2.0**0.5
-NETWORKS = {  # extractor: architecture, whitening inside, spec, scales
-    "gem-vgg16": ("vgg16", False, "whitening=none,", (1.0, 1 / ROOT_2, 0.5)),
-    "gem-resnet101": ("resnet101", False, "whitening=none,", (1.0,)),
-    "gem-tl-resnet50": ("resnet50", True, "", (1.0, ROOT_2, 1 / ROOT_2)),
-}
+SCALES = (1.0, 1 / ROOT_2, 0.5)
+NETWORKS: tuple[tuple[str, dict[str, Any], tuple[float, ...]], ...] = (  # spec, theirs, scales
+    ("gem-vgg16:whitening=none,", {"architecture": "vgg16"}, SCALES),
+    ("gem-resnet101:whitening=none,", {"architecture": "resnet101"}, (1.0,)),
+    (
+        "gem-tl-resnet50:",
+        {"architecture": "resnet50", "whitening": True},
+        (1.0, ROOT_2, 1 / ROOT_2),
+    ),
+    (
+        "cirtorch:architecture=vgg16,regional=true,local_whitening=true,",
+        {"architecture": "vgg16", "regional": True, "local_whitening": True},
+        SCALES,
+    ),
+    (
+        "cirtorch:architecture=resnet50,pooling=rmac,whitening=true,",
+        {"architecture": "resnet50", "pooling": "rmac", "whitening": True},
+        SCALES,
+    ),
+)
 SOLAR_SCALES = (1.0, ROOT_2, 1 / ROOT_2)
 Row = tuple[str, int, float, float]  # what, cases, largest difference, least cosine
 
@@ -118,13 +133,12 @@ def compare(
 
 def networks(folder: Path) -> Iterator[Row]:
     package = importlib.import_module("cirtorch.networks.imageretrievalnet")
-    for name, (architecture, inside, options, scales) in NETWORKS.items():
+    for spec, parameters, scales in NETWORKS:
         torch.manual_seed(0)
-        made = package.init_network(
-            {"architecture": architecture, "whitening": inside, "pretrained": False}
-        )
-        msp = 1.0 if inside or len(scales) == 1 else made.pool.p.item()
-        yield compare(shaken(made), "cirtorch", f"{name}:{options}", scales, msp, folder)
+        made = package.init_network({"pretrained": False, **parameters})
+        plain = made.meta["whitening"] or made.meta["regional"] or len(scales) == 1
+        msp = 1.0 if plain else made.pool.p.item()
+        yield compare(shaken(made), "cirtorch", spec, scales, msp, folder)
 
 
 def solar(folder: Path) -> Row:

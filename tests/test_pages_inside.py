@@ -258,7 +258,7 @@ def test_pca_map_shows_photos_query_and_neighbours(home: Path) -> None:
     assert "of the variance is in these two axes" in text(test)
     test.multiselect[0].set_value(["tower"])
     fine(test.run())
-    assert "other landmarks" in traces(test)
+    assert "the others" in traces(test)
 
 
 def test_selected_photos_are_shown(home: Path) -> None:
@@ -268,7 +268,7 @@ def test_selected_photos_are_shown(home: Path) -> None:
     assert picked.custom() == [3, 5]
     with mock.patch("pages.parts.plots.figure_with_downloads", return_value=picked):
         test = page("embedding")
-    assert "2 photos selected" in text(test)
+    assert "**2 photos**: selected on the map" in text(test)
 
 
 def test_umap_is_made_in_a_process_of_its_own(home: Path) -> None:

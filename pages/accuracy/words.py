@@ -305,6 +305,7 @@ def strip(
     truth: Truth,
     shown: int,
     picture: str = "",
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """One kept ranking as a row of the results grid, right and wrong framed, junk greyed."""
     measure = row.judged_by.headline
@@ -324,7 +325,7 @@ def strip(
         "title": title,
         "index": below,
         "badges": badges,
-        "notes": [],
+        "notes": list(notes),
         "hits": hits,
         "picture": picture,
     }

@@ -71,7 +71,8 @@ def draw(case: Case) -> None:
     playing = "in_hnsw_ef"
     if played == "walk":
         playing = f"in_hnsw_step-{case.key}-{m}-{ef}"
-        path = _walked(case, graph, whole, playing)
+        with left:
+            path = _walked(case, graph, whole, playing)
     share = float(np.isin(truth, path.found).mean())
     figures = st.container(horizontal=True, gap="medium")
     figures.metric("Agrees with exact", f"{share:.2f}", help=f"Recall@{len(truth)} of this query")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from indexing.embedding import Embedding
 
 RIGHT, OTHER, UNKNOWN = "the query's landmark", "another landmark", "photo"
+# One transparent pixel: a place that is still empty.
+_EMPTY = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 COLOURS = {RIGHT: plots.GOOD, OTHER: plots.GREY, UNKNOWN: plots.ACCENT}
 
 
@@ -163,7 +165,7 @@ def appearing(
     """The true neighbours in their order: found ones with their photo, the others still empty."""
     shown = [photo(case, position) for position in positions]
     items = [
-        (one.id, backend.thumbnail_url(case.collection, one) if there else "", text)
+        (one.id, backend.thumbnail_url(case.collection, one) if there else _EMPTY, text)
         for one, there, text in zip(shown, found, words, strict=True)
     ]
     picked = gallery(items, key, "True neighbours, found and not yet found", strip=True)

@@ -9,6 +9,8 @@ _CSS = """
 <style>
 .stMainBlockContainer { padding: 4.2rem 2.2rem 4rem; max-width: 1500px; }
 h1 a, h2 a, h3 a { display: none !important; }
+.katex-display > .katex { white-space: normal; }
+.katex-display .base { margin: .15em 0; }
 .stMainBlockContainer h1 { padding: 0 0 .1rem; }
 .stMainBlockContainer h2 { padding: .4rem 0 .2rem; }
 .stMainBlockContainer h3 { padding: .2rem 0; }
@@ -28,7 +30,7 @@ h1 a, h2 a, h3 a { display: none !important; }
   min-height: 1.8rem; padding: .1rem .6rem; font-size: .85rem; }
 .st-key-search_box button { min-height: 2rem; padding: .1rem .7rem; font-size: .85rem; }
 .st-key-search_box p { font-size: .85rem; }
-.st-key-search_view { justify-content: space-between; }
+.st-key-search_view { justify-content: flex-end; }
 @media (max-width: 900px) {
   .st-key-search { grid-template-columns: minmax(0, 1fr); grid-template-rows: auto;
     grid-template-areas: "query" "results" "methods"; }
@@ -42,10 +44,25 @@ h1 a, h2 a, h3 a { display: none !important; }
 </style>
 """
 
+# Streamlit's own colours for these have a contrast below 4.5:1.
+_CONTRAST = """
+<style>
+[data-testid=stCaptionContainer], [data-testid=stCaptionContainer] * {{
+  color: {quiet}; opacity: 1; }}
+.stCode .token {{ color: {code}; }}
+{dark}
+</style>
+"""
+_ON_PRIMARY = """
+[data-testid^=stBaseButton-primary] *, [data-baseweb=tag] * { color: #0f1420; }
+"""
+
 
 def apply() -> None:
     """Once per run, before anything is drawn."""
-    st.html(_CSS)
+    dark = st.context.theme.type == "dark"
+    quiet, code = ("#a7b0c3", "#c3cee4") if dark else ("#596172", "#2b4a94")
+    st.html(_CSS + _CONTRAST.format(quiet=quiet, code=code, dark=_ON_PRIMARY if dark else ""))
 
 
 def heading(text: str, below: str) -> DeltaGenerator:

@@ -86,7 +86,7 @@ _CSS = """
 .odd { right: 0; top: 0; background: #7c3aed; border-bottom-left-radius: .45rem; }
 .text { display: block; padding: .15rem .1rem 0; font-size: .72rem; line-height: 1.22; }
 .score { display: block; font-variant-numeric: tabular-nums; font-weight: 600; }
-.score .weak { font-weight: 500; color: #a85b00; }
+.score .weak { font-weight: 500; color: var(--st-orange-text-color, #a85b00); }
 .label { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2;
   overflow: hidden; overflow-wrap: anywhere; opacity: .85; }
 .move { position: absolute; left: 0; bottom: 0; font-size: .7rem; font-weight: 650;

@@ -30,7 +30,7 @@ from pages.parts import (
 )
 from pages.parts.text import plain
 from pages.search import duel, report, searching, table
-from retrieval.compare import same_kind
+from retrieval.compare import kind_of
 
 if TYPE_CHECKING:
     from data.store import Collection
@@ -134,6 +134,9 @@ def _results(
     )
     if untrained:
         st.warning(f"{', '.join(untrained)}: {compare.UNTRAINED}.")
+    nothing = searching.unlike(collection, rows)
+    if nothing:
+        st.info(plain(nothing))
     ids = dict.fromkeys(hit.id for row in rows for hit in row.hits)
     photos = {one: collection.photo(one) for one in ids}
     thumbnails = {one: backend.thumbnail_url(collection, photo) for one, photo in photos.items()}
@@ -143,7 +146,8 @@ def _results(
         for row in rows
         for name in (row.extractor, row.index, *row.result.recipe.rerank)
     }
-    kin = same_kind(collection, chosen.photo, chosen.label)
+    kind = kind_of(collection, chosen.photo, chosen.label)
+    kin = frozenset(one for one, photo in photos.items() if kind and photo.kind == kind)
     data = compare.payload(rows, thumbnails, labels, titles, kin)
     data["key"] = _digest(data["rows"], collection.fingerprint)
     data["differ"] = state.current().differences
@@ -189,16 +193,14 @@ def _view(
             st.toggle(
                 "Differences only",
                 key="w_differences",
-                on_change=lambda: state.update(differences=st.session_state["w_differences"]),
+                on_change=lambda: _set(differences=st.session_state["w_differences"]),
                 disabled=pair is not None,
                 help="Dims the photos that every row has found",
             )
             st.toggle(
                 "Compare two",
                 key="w_compare",
-                on_change=lambda first: state.update(
-                    pair=first if st.session_state["w_compare"] else None
-                ),
+                on_change=lambda first: _set(pair=first if st.session_state["w_compare"] else None),
                 args=(_pair_at_first(rows),),
             )
     if pair is None:
@@ -212,11 +214,15 @@ def _view(
                 format_func=lambda one: names.get(one, one),
                 key=key,
                 label_visibility="collapsed",
-                on_change=lambda: state.update(
+                on_change=lambda: _set(
                     pair=(st.session_state["w_left"], st.session_state["w_right"])
                 ),
             )
     return by_id[pair[0]], by_id[pair[1]]
+
+
+def _set(**changes: object) -> None:
+    state.update(**changes)
 
 
 def _pair_at_first(rows: Sequence[compare.Row]) -> tuple[str, str]:
