@@ -55,21 +55,18 @@ def truth_of(collection: Collection, query: Photo | None, label: str | None) -> 
     return Truth(frozenset(collection.relevant(label) if there else ()), by_label=True)
 
 
-def same_kind(collection: Collection, query: Photo | None, label: str | None) -> frozenset[str]:
-    """Ids of the photos that show the query's kind of landmark, its own among them.
-
-    Empty where the query's kind is unknown.
+def kind_of(collection: Collection, query: Photo | None, label: str | None) -> str | None:
+    """The kind of landmark that the query shows; None where nothing says it.
 
     Args:
         query, label: as in ``truth_of``.
     """
-    kind = query.kind if query is not None else None
-    if kind is None and label is not None:
-        of_label = (photo.kind for photo in collection.photos if photo.label == label)
-        kind = next(filter(None, of_label), None)
-    if kind is None:
-        return frozenset()
-    return frozenset(photo.id for photo in collection.photos if photo.kind == kind)
+    if query is not None and query.kind is not None:
+        return query.kind
+    if label is None or label not in collection.labels:
+        return None
+    kinds = (collection.photo(one).kind for one in sorted(collection.relevant(label)))
+    return next(filter(None, kinds), None)
 
 
 def own_photos(collection: Collection, photo: Photo) -> frozenset[str]:

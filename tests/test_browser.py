@@ -63,9 +63,36 @@ def phone(chrome: Any, server: str) -> Iterator[Tab]:
     one.close()
 
 
+@pytest.fixture
+def projector(chrome: Any, server: str) -> Iterator[Tab]:
+    one = Tab(chrome, server, 1280, 720)
+    yield one
+    one.close()
+
+
 def region(tab: Tab) -> str:
     found = tab.page.locator("[data-testid=stCaptionContainer]", has_text="Searched region")
     return str(found.inner_text())
+
+
+def searched(tab: Tab, words: str) -> None:
+    """Wait until the page says that this region is searched."""
+    tab.page.locator("[data-testid=stCaptionContainer]", has_text="Searched region").filter(
+        has_text=words
+    ).wait_for()
+    tab.settle()
+
+
+def focused(tab: Tab, attribute: str) -> str:
+    """An attribute of the element that has the focus, in whatever component it lies."""
+    return str(
+        tab.page.evaluate(
+            "(name) => { let n = document.activeElement;"
+            " while (n.shadowRoot?.activeElement) n = n.shadowRoot.activeElement;"
+            " return n.getAttribute(name); }",
+            attribute,
+        )
+    )
 
 
 Place = tuple[float, float]
@@ -169,13 +196,8 @@ def test_arrow_keys_walk_through_the_results(tab: Tab) -> None:
     tab.page.locator(".hit").first.focus()
     tab.page.keyboard.press("ArrowRight")
     tab.page.keyboard.press("ArrowDown")
-    label = tab.page.evaluate(
-        "() => { let n = document.activeElement;"
-        " while (n.shadowRoot?.activeElement) n = n.shadowRoot.activeElement;"
-        " return n.getAttribute('aria-label') + n.dataset.row; }"
-    )
-    assert label.startswith("Rank 2,")
-    assert label.endswith("hog|ivf")
+    assert focused(tab, "aria-label").startswith("Rank 2,")
+    assert focused(tab, "data-row") == "hog|ivf"
 
 
 def test_dragging_a_corner_changes_box_crop_and_link(tab: Tab) -> None:
@@ -189,11 +211,11 @@ def test_dragging_a_corner_changes_box_crop_and_link(tab: Tab) -> None:
     assert box is not None
     assert int(box[3]) - int(box[1]) == int(found[1])
     tab.page.get_by_role("button", name="Whole photo").click()
-    tab.settle()
-    assert "whole photo, 200 x 150 px" in region(tab)
+    searched(tab, "whole photo, 200 x 150 px")
+    assert box_of(tab) == [0, 0, 200, 150]
     tab.page.get_by_role("button", name="Reset box").click()
-    tab.settle()
-    assert "160 x 130 px" in region(tab)
+    searched(tab, "160 x 130 px")
+    assert box_of(tab) == [20, 10, 180, 140]
 
 
 def test_a_box_dragged_over_the_edge_stays_inside_and_keeps_its_size(tab: Tab) -> None:
@@ -213,7 +235,7 @@ def test_a_drag_beside_the_box_draws_a_new_one(tab: Tab) -> None:
     drag(tab, (0.2, 0.2), (0.205, 0.2))  # a click beside it is no box
     assert box_of(tab) == [x0, y0, x1, y1]
     tab.page.get_by_role("button", name="Whole photo").click()
-    tab.settle()
+    searched(tab, "whole photo")
     drag(tab, (0.8, 0.8), (0.3, 0.2))  # there is nowhere to move all of the photo to
     x0, y0, x1, y1 = box_of(tab)
     assert abs(x0 - 60) <= 1 and abs(y0 - 30) <= 1 and abs(x1 - 160) <= 1 and abs(y1 - 120) <= 1
@@ -331,6 +353,117 @@ def test_a_result_opens_and_becomes_the_query(tab: Tab) -> None:
     tab.page.wait_for_url(re.compile("source=photo"))
     tab.settle()
     assert "whole photo" in region(tab)
+
+
+def test_arrow_keys_step_through_a_row(tab: Tab) -> None:
+    tab.open("/?collection=toy&extractors=hog&indexes=flat&k=4")
+    tab.page.locator(".hit").nth(2).click()
+    dialog = tab.page.get_by_role("dialog")
+    dialog.get_by_text("rank 3 in HOG · Flat").wait_for()
+    dialog.get_by_text("is the cosine of the angle").wait_for()
+    tab.settle()
+    tab.page.keyboard.press("ArrowRight")
+    dialog.get_by_text("rank 4 in HOG · Flat").wait_for()
+    tab.settle()
+    assert dialog.get_by_role("button", name="Next").is_disabled()
+    for rank in (3, 2):
+        dialog.get_by_role("button", name="Previous").click()
+        dialog.get_by_text(f"rank {rank} in HOG · Flat").wait_for()
+        tab.settle()
+    dialog.get_by_role("button", name="Close").click()
+    dialog.wait_for(state="detached")
+    tab.page.locator(".hit").nth(0).click()
+    dialog.get_by_text("rank 1 in HOG · Flat").wait_for()
+
+
+def test_two_rows_of_results_are_seen_on_a_projector(projector: Tab) -> None:
+    projector.open("/?collection=toy&extractors=hog&extractors=bovw")
+    hits = projector.page.locator(".row .hit[data-rank='1']")
+    hits.nth(1).wait_for()
+    assert projector.page.evaluate("document.querySelector('[data-testid=stMain]').scrollTop") == 0
+    for number in range(2):
+        box = hits.nth(number).bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] < 720
+        assert box["x"] > projector.page.locator(".stage").bounding_box()["x"] + 300  # type: ignore[index]
+
+
+def test_on_a_phone_the_results_come_right_after_the_query(phone: Tab) -> None:
+    phone.open("/?collection=toy&extractors=hog&extractors=bovw")
+    phone.page.locator(".row").nth(1).wait_for()
+    phone.settle()
+    places = [
+        phone.page.locator(f".st-key-search_{part}").bounding_box()["y"]  # type: ignore[index]
+        for part in ("query", "results", "methods")
+    ]
+    assert places == sorted(places)
+    pills = phone.page.locator(".st-key-search_methods [data-testid=stButtonGroup] button")
+    for number in range(pills.count()):
+        box = pills.nth(number).bounding_box()
+        assert box is None or box["x"] + box["width"] <= 390  # None: its expander is closed
+
+
+def test_differences_only_dims_what_all_rows_have(tab: Tab) -> None:
+    tab.open("/?collection=toy&extractors=hog&extractors=bovw&indexes=flat&k=5")
+    tab.page.locator(".row .hit").nth(9).wait_for()
+    rows: dict[str, set[str]] = {}
+    for hit in tab.page.locator(".hit").all():
+        row = str(hit.get_attribute("data-row"))
+        rows.setdefault(row, set()).add(str(hit.get_attribute("data-photo")))
+    common = set.intersection(*rows.values())
+    assert len(rows) == 2 and common and any(common < found for found in rows.values())
+    tab.page.get_by_text("Differences only").click()
+    tab.page.wait_for_url(re.compile("differences=1"))
+    tab.page.locator(".rows.differ").wait_for()
+    dimmed = {
+        str(hit.get_attribute("data-photo"))
+        for hit in tab.page.locator(".hit").all()
+        if float(hit.evaluate("node => getComputedStyle(node).opacity")) < 0.5
+    }
+    assert dimmed == common
+
+
+def test_two_rows_are_compared_with_lines(tab: Tab) -> None:
+    tab.open("/?collection=toy&extractors=hog&extractors=bovw&indexes=flat&k=5")
+    tab.page.get_by_text("Compare two").click()
+    tab.page.locator(".duel .hit").nth(9).wait_for()
+    tab.page.wait_for_url(re.compile("pair="))
+    sides = [
+        [str(hit.get_attribute("data-photo")) for hit in side.locator(".hit").all()]
+        for side in tab.page.locator(".duel .side").all()
+    ]
+    lines = tab.page.locator(".duel line")
+    assert lines.count() == len(set(sides[0]) & set(sides[1]))
+    for line in lines.all():
+        photo = str(line.get_attribute("data-photo"))
+        ends = [int(float(str(line.get_attribute(end)))) // 64 for end in ("y1", "y2")]
+        assert ends == [sides[0].index(photo), sides[1].index(photo)]
+    tab.page.locator(".duel .side.right .hit").nth(1).click()
+    tab.page.get_by_role("dialog").get_by_text("rank 2 in BoVW · Flat").wait_for()
+
+
+def test_the_strip_is_one_stop_of_the_tab_key(tab: Tab) -> None:
+    tab.open("/?collection=toy&source=photo&extractors=hog&indexes=flat")
+    items = tab.page.locator(".strip .item")
+    tab.page.locator(".strip .item[aria-pressed=true][tabindex='0']").wait_for()
+    assert tab.page.locator(".strip .item[tabindex='0']").count() == 1
+    items.first.focus()
+    tab.page.keyboard.press("ArrowRight")
+    tab.page.keyboard.press("ArrowRight")
+    wanted = items.nth(2).get_attribute("data-id")
+    assert focused(tab, "data-id") == wanted
+    tab.page.keyboard.press("Enter")
+    tab.page.wait_for_url(re.compile(f"query={wanted}"))
+
+
+def test_the_link_is_copied(tab: Tab) -> None:
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.open("/?collection=toy&extractors=hog&indexes=flat&k=5")
+    tab.page.get_by_role("button", name="Copy link").click()
+    tab.page.get_by_role("button", name="Copied").wait_for()
+    copied = tab.page.evaluate("navigator.clipboard.readText()")
+    assert copied == tab.page.url
+    assert "k=5" in copied
 
 
 def test_upload_and_downloads(tab: Tab, tmp_path: Path) -> None:

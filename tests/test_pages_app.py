@@ -253,6 +253,33 @@ def test_a_pair_that_is_not_there_is_the_first_two_or_before_and_after(fake: Any
     assert not [one for one in test.toggle if one.key == "w_compare"]
 
 
+@pytest.mark.parametrize(
+    ("extractors", "level", "said"),
+    [
+        (["hog"], 0.96, "HOG's best score 0.950 is below 0.960, which one in 100"),
+        (["hog"], 0.95, ""),
+        (["hog", "bovw", "delf"], 0.96, "BoVW's best score"),  # two of three
+        (["hog", "delf"], 0.96, ""),  # 11 of DELF's matches agree
+        (["hog"], None, ""),
+    ],
+)
+def test_a_query_that_nothing_looks_like_is_said(
+    home: Path, extractors: list[str], level: float | None, said: str
+) -> None:
+    ready = [status_of(name) for name in ("hog", "bovw", "delf")]
+    with faked(ready), mock.patch("retrieval.chance.level", return_value=level):
+        test = fine(app(source="upload", extractors=extractors))
+        test.file_uploader(key="w_upload").set_value(("a.jpg", jpeg(home), "image/jpeg"))
+        fine(test.run())
+        words = " ".join(one.value for one in test.info)
+        assert (plain(said) in words) if said else not words
+        # A landmark that is known to be here is not said to be missing.
+        next(one for one in test.selectbox if (one.key or "").startswith("w_label-")).set_value(
+            "arch"
+        )
+        assert not fine(test.run()).info
+
+
 def test_no_extractor_chosen_is_a_hint(fake: Any) -> None:
     test = fine(app())
     test.pills(key="w_extractors").set_value([])

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 from ui_fakes import FakeStats
 
@@ -17,7 +18,7 @@ from data.store import Collection
 from pages.parts import backend, choices, compare, plots, query, region, settings, text
 from pages.parts.settings import Settings
 from pages.search import table
-from retrieval.compare import Truth, same_kind, truth_of
+from retrieval.compare import Truth, kind_of, truth_of
 from retrieval.ranking import Hit, Recipe, SearchResult
 
 
@@ -69,6 +70,16 @@ def test_a_browser_can_send_anything_as_a_box(sent: object, expected: region.Box
 def test_describe() -> None:
     assert region.describe((10, 20, 110, 70), (640, 480)) == "100 x 50 px of 640 x 480"
     assert region.describe(None, (640, 480)) == "whole photo, 640 x 480 px"
+
+
+def test_a_photos_jpeg_is_made_once() -> None:
+    pixels = np.full((40, 60, 3), 90, np.uint8)
+    encode = backend.photo_files.encode_jpeg
+    with mock.patch.object(backend.photo_files, "encode_jpeg", side_effect=encode) as made:
+        urls = [backend.photo_url("test: made once", pixels, 900) for _ in range(3)]
+    assert made.call_count == 1
+    assert len(set(urls)) == 1
+    assert urls[0].startswith("data:image/jpeg;base64,")  # there is no server
 
 
 # Links
@@ -287,13 +298,13 @@ def test_another_landmark_of_the_same_kind_has_a_mark_of_its_own() -> None:
     ]
     members = collection_of(photos)
     query = of_kind("q", "arch", "arch 1")
-    kin = same_kind(members, query, None)
-    assert kin == {"a", "b"}
-    assert same_kind(members, None, "arch 2") == kin  # of an upload whose landmark is named
-    assert same_kind(members, photo("q", "shed"), "shed") == frozenset()
+    assert kind_of(members, query, None) == "arch"
+    assert kind_of(members, None, "castle") == "castle"  # an upload whose landmark is named
+    assert kind_of(members, photo("q", "shed"), "shed") is None
+    assert kind_of(members, None, "gone") is None
     labels = {one.id: one.label for one in photos}
     found = compare.Row(result("abcd", labels), None, truth_of(members, query, None), None)
-    sent = compare.payload([found], {}, {}, {}, kin)
+    sent = compare.payload([found], {}, {}, {}, {"a", "b"})
     assert [hit[2] for hit in sent["rows"][0]["hits"]] == [1, 2, 0, 0]
 
 
@@ -370,12 +381,10 @@ def test_plain_shows_marks_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("base", "colours"), [("light", ("#ffffff", "#1c2333")), ("dark", ("#0e1117", "#fafafa"))]
+    ("shown", "colours"), [("light", ("#ffffff", "#1c2333")), ("dark", ("#0f1420", "#fafafa"))]
 )
-def test_charts_follow_the_configuration_not_the_viewers_system(
-    base: str, colours: tuple[str, str]
-) -> None:
-    with mock.patch("streamlit.get_option", return_value=base):
+def test_charts_follow_the_theme_that_is_shown(shown: str, colours: tuple[str, str]) -> None:
+    with mock.patch("streamlit.context", mock.Mock(theme=mock.Mock(type=shown))):
         assert (plots.background(), plots.ink()) == colours
         assert plots.figure().layout.paper_bgcolor == colours[0]
 

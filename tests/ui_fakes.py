@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 
 from data import store
 from data.base import Candidate
+from data.errors import PlaygroundError
 from indexing.progress import Stage
 from indexing.status import ExtractorStatus, IndexStatus
 from pages.parts import backend
@@ -201,6 +202,9 @@ class FakeEngine:
 
     def without_queries(self) -> FakeEngine:
         return self
+
+    def vectors(self, collection: str, extractor: str) -> Any:
+        raise PlaygroundError("nothing is built here")
 
     def stats(self, collection: str, extractor: str, index: str) -> FakeStats:
         return FakeStats()

@@ -30,7 +30,7 @@ h1 a, h2 a, h3 a { display: none !important; }
   min-height: 1.8rem; padding: .1rem .6rem; font-size: .85rem; }
 .st-key-search_box button { min-height: 2rem; padding: .1rem .7rem; font-size: .85rem; }
 .st-key-search_box p { font-size: .85rem; }
-.st-key-search_view { justify-content: space-between; }
+.st-key-search_view { justify-content: flex-end; }
 @media (max-width: 900px) {
   .st-key-search { grid-template-columns: minmax(0, 1fr); grid-template-rows: auto;
     grid-template-areas: "query" "results" "methods"; }
@@ -47,13 +47,14 @@ h1 a, h2 a, h3 a { display: none !important; }
 # Streamlit's own colours for these have a contrast below 4.5:1.
 _CONTRAST = """
 <style>
-[data-testid=stCaptionContainer], [data-testid=stCaptionContainer] * {{ color: {quiet}; opacity: 1; }}
+[data-testid=stCaptionContainer], [data-testid=stCaptionContainer] * {{
+  color: {quiet}; opacity: 1; }}
 .stCode .token {{ color: {code}; }}
 {dark}
 </style>
 """
 _ON_PRIMARY = """
-[data-testid^=stBaseButton-primary] *, [data-baseweb=tag] * { color: #0f1420; }
+[data-testid^=stBaseButton-primary]:not(:disabled) *, [data-baseweb=tag] * { color: #0f1420; }
 """
 
 

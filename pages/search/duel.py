@@ -18,6 +18,7 @@ _CSS = """
   font-size: .78rem; }
 .name { font-weight: 650; font-size: .92rem; padding-bottom: .3rem; overflow-wrap: anywhere; }
 .name span { display: block; font-weight: 450; font-size: .78rem; opacity: .8; }
+.name.right { text-align: right; }
 svg { width: 100%; height: 100%; display: block; overflow: visible; }
 line { stroke-width: 2.5; stroke: #7a8496; opacity: .75; }
 line.ok { stroke: #15803d; } line.no { stroke: #c81e3a; stroke-dasharray: 2 5; }
@@ -41,7 +42,8 @@ line.kin { stroke: #c97a1c; stroke-dasharray: 8 4; }
 .rank { font-weight: 700; font-variant-numeric: tabular-nums; min-width: 1.5em; }
 .text { min-width: 0; line-height: 1.2; display: -webkit-box; -webkit-box-orient: vertical;
   -webkit-line-clamp: 3; overflow: hidden; overflow-wrap: anywhere; flex: 1; }
-.text b { display: block; font-weight: 650; color: #6d28d9; }
+.text b { display: block; font-weight: 650;
+  color: var(--st-violet-text-color, #6d28d9); }
 @media (max-width: 640px) {
   .duel { grid-template-columns: minmax(0, 1fr) 3rem minmax(0, 1fr); }
   .pic { flex-basis: 52px; } .text { font-size: .68rem; } .hit { gap: .25rem; }
@@ -96,8 +98,8 @@ export default function ({ parentElement, data, setTriggerValue }) {
   root.dataset.key = data.key;
   const [left, right] = data.rows;
   const ranks = data.rows.map((row) => new Map(row.hits.map((hit, at) => [hit[0], at])));
-  const name = (row) => {
-    const node = make('div', 'name', row.name);
+  const name = (row, side) => {
+    const node = make('div', 'name ' + side, row.name);
     node.append(make('span', '', row.found));
     return node;
   };
@@ -133,7 +135,8 @@ export default function ({ parentElement, data, setTriggerValue }) {
     line.dataset.photo = id;
     svg.append(line);
   });
-  root.replaceChildren(name(left), make('div'), name(right), side(0), svg, side(1));
+  root.replaceChildren(
+    name(left, 'left'), make('div'), name(right, 'right'), side(0), svg, side(1));
 }
 """
 

@@ -30,7 +30,7 @@ from pages.parts import (
 )
 from pages.parts.text import plain
 from pages.search import duel, report, searching, table
-from retrieval.compare import same_kind
+from retrieval.compare import kind_of
 
 if TYPE_CHECKING:
     from data.store import Collection
@@ -134,6 +134,9 @@ def _results(
     )
     if untrained:
         st.warning(f"{', '.join(untrained)}: {compare.UNTRAINED}.")
+    nothing = searching.unlike(collection, rows)
+    if nothing:
+        st.info(plain(nothing))
     ids = dict.fromkeys(hit.id for row in rows for hit in row.hits)
     photos = {one: collection.photo(one) for one in ids}
     thumbnails = {one: backend.thumbnail_url(collection, photo) for one, photo in photos.items()}
@@ -143,7 +146,8 @@ def _results(
         for row in rows
         for name in (row.extractor, row.index, *row.result.recipe.rerank)
     }
-    kin = same_kind(collection, chosen.photo, chosen.label)
+    kind = kind_of(collection, chosen.photo, chosen.label)
+    kin = frozenset(one for one, photo in photos.items() if kind and photo.kind == kind)
     data = compare.payload(rows, thumbnails, labels, titles, kin)
     data["key"] = _digest(data["rows"], collection.fingerprint)
     data["differ"] = state.current().differences
