@@ -67,23 +67,11 @@ def _resnet50_features(name: str = "resnet50") -> nn.Sequential:
     return nn.Sequential(OrderedDict(list(resnet.named_children())[:-2]))
 
 
-class SoaResNet(nn.Module):
-    """A ResNet with SOLAR's second-order attention after conv4_x and conv5_x.
+def _soa_resnet(name: str) -> nn.Module:
+    """A ResNet with SOLAR's second-order attention; the blocks start as the identity."""
+    from extractors.solar import SoaResNet  # which stands on this module
 
-    Both blocks start as the identity: until they are trained it is the ResNet.
-    """
-
-    def __init__(self, name: str) -> None:
-        from extractors.solar import SoaBlock  # which stands on this module
-
-        super().__init__()
-        resnet = _resnet50_features(name)
-        self.stem, self.layer4 = resnet[:-1], resnet[-1]
-        self.soa4, self.soa5 = SoaBlock(1024, 4), SoaBlock(2048, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.soa5(self.layer4(self.soa4(self.stem(x))))
-        return result
+    return SoaResNet(_resnet50_features(name))
 
 
 def _soa_renamed(state: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
@@ -129,9 +117,11 @@ TRUNKS: dict[str, Trunk] = {
     "vgg16": Trunk(512, 16, vgg16_features, renamed=_vgg16_renamed),
     "resnet101": Trunk(2048, 32, functools.partial(_resnet50_features, "resnet101")),
     "resnet152": Trunk(2048, 32, functools.partial(_resnet50_features, "resnet152")),
-    "resnet50-soa": Trunk(2048, 32, functools.partial(SoaResNet, "resnet50"), renamed=_soa_renamed),
+    "resnet50-soa": Trunk(
+        2048, 32, functools.partial(_soa_resnet, "resnet50"), renamed=_soa_renamed
+    ),
     "resnet101-soa": Trunk(
-        2048, 32, functools.partial(SoaResNet, "resnet101"), renamed=_soa_renamed
+        2048, 32, functools.partial(_soa_resnet, "resnet101"), renamed=_soa_renamed
     ),
 }
 
