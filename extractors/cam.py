@@ -16,8 +16,8 @@ from data.errors import PlaygroundError
 from extractors.base import Card
 from extractors.cnn import GlobalNetwork, check_image_size
 from extractors.crow import TINY, channel_weights
+from extractors.modules import Normalised
 from extractors.pooling import l2n
-from extractors.trunks import Normalised
 from extractors.weights import Weights, load_into, read_state, resolve, seeded
 
 CHANNELS = {"resnet50": 2048}

@@ -42,18 +42,19 @@ from indexing.artefacts import (
     index_bytes,
     index_folder,
     index_manifest,
+    index_version,
     load_index,
     load_vectors,
     vectors_manifest,
 )
-from indexing.base import Floats
+from indexing.base import Floats, SearchHits
 from indexing.imported import stored_queries
 from retrieval.cache import Cache
 from retrieval.ranking import STAGES, Described, Hit, Query, Ranking, Recipe, SearchResult
 from retrieval.rerank import registry as rerank_registry
 from retrieval.rerank.base import Reranker
 from retrieval.snapshot import Loaded, Snapshot
-from retrieval.voting import vote
+from retrieval.voting import default_neighbours, vote
 
 Value = TypeVar("Value")
 
@@ -348,7 +349,9 @@ class SearchEngine:
             )
         else:
             wanted = max([k, *(one.depth for one in rerankers)])
-            ranking, timings["search"] = _timed(lambda: _first(state, described.features, wanted))
+            ranking, timings["search"] = _timed(
+                lambda: _first(state, query, described.features, wanted)
+            )
             before = {int(row): rank for rank, row in enumerate(ranking.rows, 1)}
         if query is not None and len(ranking):
             for spec, one in zip(recipe.rerank, rerankers, strict=True):
@@ -358,6 +361,8 @@ class SearchEngine:
                 ranking, timings[spec] = _timed(
                     lambda one=one, given=given: one.rerank(query, given, state)  # type: ignore[misc]
                 )
+                timings[spec] += ranking.spared_ms
+                ranking = dataclasses.replace(ranking, spared_ms=0.0)
         hits = _hits(state, ranking, k, before if rerankers else {})
         there = len(state.photos) - len(state.excluded)
         if hits and len(hits) < min(k, there):
@@ -394,6 +399,8 @@ class SearchEngine:
     ) -> list[NDArray[np.float64]]:
         """How near the k vectors are that an index names, by exact distances (for recall@k).
 
+        Local descriptors are not searched again where the same query object has been.
+
         Returns:
             For each vector of the query the exact squared L2 distances, ascending; fewer than k
             where the index found fewer. Empty for a query in which nothing was found to describe.
@@ -407,8 +414,9 @@ class SearchEngine:
             return []
         queries, found = described.features.vectors, state.index
         distances = []
-        hits = found.built.search(queries, k, state.params)
+        hits = _asked_before(state, query, k) or found.built.search(queries, k, state.params)
         for vector, (ids, _) in zip(queries, hits, strict=True):
+            ids = ids[:k]
             rows = ids if found.rows is None else found.rows[ids]
             difference = np.asarray(state.loaded.vectors.vectors[rows], np.float64) - vector
             distances.append(np.sort((difference * difference).sum(axis=1)))
@@ -512,7 +520,23 @@ def _imported(loaded: Loaded, query: Query) -> Described:
     return Described(Features(stored.vectors[row : row + 1]), times, cold=False)
 
 
-def _first(state: Snapshot, features: Features, k: int) -> Ranking:
+def _asked_before(state: Snapshot, query: Query, k: int) -> SearchHits | None:
+    """The neighbours that voted when this query was searched, where they begin with the k nearest.
+
+    That of a graph or a refined index depends on how many are asked for.
+    """
+    if not state.local or state.index.built.name not in index_registry.basic():
+        return None
+    count, hits = query.made(_neighbours_key(state)) or (0, None)
+    return hits if count >= k else None
+
+
+def _neighbours_key(state: Snapshot) -> Hashable:
+    index = state.index.manifest
+    return ("neighbours", index["vectors_sha256"], index_version(index), *state.params.items())
+
+
+def _first(state: Snapshot, query: Query | None, features: Features, k: int) -> Ranking:
     """What the index alone answers."""
     if not state.local:
         return state.search(features.vectors[0], k)
@@ -520,7 +544,11 @@ def _first(state: Snapshot, features: Features, k: int) -> Ranking:
     assert offsets is not None
     if state.index.rows is not None:  # the index lacks some rows: count its own
         offsets = np.searchsorted(state.index.rows, offsets).astype(np.int64)
-    votes = vote(state.index.built, features.vectors, offsets, params=state.params)
+    count = default_neighbours(len(offsets) - 1)
+    hits = state.index.built.search(features.vectors, count, state.params)
+    if query is not None:
+        query.remember(_neighbours_key(state), (count, hits))
+    votes = vote(state.index.built, features.vectors, offsets, count, hits=hits)
     ranking = Ranking(
         votes.photos,
         votes.votes.astype(np.float64),

@@ -381,12 +381,10 @@ def test_plain_shows_marks_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("base", "colours"), [("light", ("#ffffff", "#1c2333")), ("dark", ("#0e1117", "#fafafa"))]
+    ("shown", "colours"), [("light", ("#ffffff", "#1c2333")), ("dark", ("#0f1420", "#fafafa"))]
 )
-def test_charts_follow_the_configuration_not_the_viewers_system(
-    base: str, colours: tuple[str, str]
-) -> None:
-    with mock.patch("streamlit.get_option", return_value=base):
+def test_charts_follow_the_theme_that_is_shown(shown: str, colours: tuple[str, str]) -> None:
+    with mock.patch("streamlit.context", mock.Mock(theme=mock.Mock(type=shown))):
         assert (plots.background(), plots.ink()) == colours
         assert plots.figure().layout.paper_bgcolor == colours[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ _MANY = tuple(colors.qualitative.Dark24)  # for more groups than the charts' own
 _SYMBOLS = ("circle", "diamond", "square")  # a palette that begins again has another shape
 _NAMED = 3  # photos that a group needs for a name on the map
 _APART = (0.11, 0.045)  # shares of the map's width and height between two names
+_NUMBERED = re.compile(r"([^\d(]+?) \d+ \(")
 LANDMARK, KIND = "landmark", "kind"
 _LEGEND = 24  # characters of a landmark's name
 EVERY = 1.5  # s between two looks at a running job
@@ -139,7 +141,10 @@ def kinds(case: Case) -> list[str]:
 def title_of(case: Case, group: str, by: str) -> str:
     """How a group is called."""
     if by == KIND:
-        return group[:1].upper() + group[1:]
+        of_kind = (one.title or "" for one in case.collection.photos if one.kind == group)
+        numbered = _NUMBERED.match(next(of_kind, ""))  # the demo's: "Castle keep 2 (…"
+        words = numbered[1] if numbered else group
+        return words[:1].upper() + words[1:]
     return case.collection.titles.get(group, group)
 
 

@@ -19,7 +19,7 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.errors import StreamlitDuplicateElementKey
 
-from data import artefact, permission, store
+from data import artefact, decoding, permission, store
 from data import photos as photo_files
 from data.base import Photo
 from data.errors import PlaygroundError
@@ -292,7 +292,7 @@ def decode_upload(digest: str, _data: bytes) -> tuple[RGB, float]:
     del digest  # only part of the cache's key
     start = time.perf_counter()
     most = photo_files.UPLOAD_PIXELS
-    pixels = photo_files.decode(_data, max_pixels=most, longer_side=UPLOAD_SIDE)
+    pixels = decoding.decode(_data, max_pixels=most, longer_side=UPLOAD_SIDE)
     spent = (time.perf_counter() - start) * 1000
     pixels.setflags(write=False)
     return pixels, spent
