@@ -211,8 +211,10 @@ class _Draft:
             return no("does not have the SHA-256 that its collection lists; it was changed.")
         thumb = layout.thumb_path(self._folder, sha256)
         try:
-            # A thumbnail of these very bytes says that they decode.
-            if layout.has_bytes(thumb):
+            # A thumbnail of these very bytes says that they decode, and so may their source;
+            # the thumbnail is then made when it is first shown.
+            known = candidate.decoded and candidate.sha256 == sha256
+            if known or layout.has_bytes(thumb):
                 header = photos.read_header(content)
             else:
                 header, small = decoding.thumbnail(content)

@@ -56,6 +56,14 @@ class BadPhoto(PlaygroundError):  # noqa: N818 (read as a word, like Skipped)
     """The bytes are no photo that can be used; the message says why."""
 
 
+class UnknownFormat(BadPhoto):
+    """No decoder takes the bytes."""
+
+
+class TooManyPixels(BadPhoto):
+    """The header says more pixels than the limit."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Header:
     """What a photo's header says. Width and height (px) are those of the upright photo."""
@@ -236,12 +244,12 @@ def _opened(data: bytes | Path, max_pixels: int) -> Iterator[ImageFile.ImageFile
                 _check_size(image.size, max_pixels, name)
                 yield image
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise BadPhoto(
+            raise TooManyPixels(
                 f"{name}too large: more pixels than the limit of {max_pixels:,}. Shrink it first."
             ) from error
         except UnidentifiedImageError as error:
             stream.seek(0)
-            raise BadPhoto(f"{name}{_unidentified(stream.read(_HEADERS))}") from error
+            raise UnknownFormat(f"{name}{_unidentified(stream.read(_HEADERS))}") from error
         except PlaygroundError:
             raise
         except MemoryError as error:
@@ -319,7 +327,7 @@ def _stream(data: bytes | Path) -> BinaryIO:
 def _check_size(size: tuple[int, int], max_pixels: int, name: str) -> None:
     width, height = size
     if width * height > max_pixels:
-        raise BadPhoto(
+        raise TooManyPixels(
             f"{name}too large: {width} x {height} px are {width * height:,} pixels, the limit is "
             f"{max_pixels:,}. Shrink it first."
         )

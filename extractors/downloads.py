@@ -10,9 +10,6 @@ import shutil
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-import torchvision
-
 from data import artefact, mirrors, permission
 from data.errors import PlaygroundError
 from data.http import Cancel, Remote, RestartError, Settings, Web, WebError
@@ -271,6 +268,9 @@ def check_format(row: WeightFile, path: Path, said: str | None = None) -> None:
             checked: _Checked = extractor
             checked.check_file(path)
         elif row.source == "imagenet":
+            import torch
+            import torchvision
+
             with torch.device("meta"):  # shapes without memory
                 module = getattr(torchvision.models, row.network)(weights=None)
             check_fits(module, read_state(path), str(path))

@@ -17,7 +17,7 @@ from extractors.base import Card, Floats, Prepared
 from extractors.checkpoints import Checkpoint, RetrievalMeta
 from extractors.cirtorch import PublishedConfig, PublishedNetwork, resize
 from extractors.cnn import to_tensor
-from extractors.trunks import Normalised
+from extractors.modules import Normalised
 
 MAX_LONGER_SIDE = 1536  # px at the largest scale: attention needs (H W / 256)^2 numbers
 

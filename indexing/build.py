@@ -49,7 +49,7 @@ from indexing.artefacts import (
     read_vectors_manifest,
 )
 from indexing.base import IndexType, Plan
-from indexing.faiss_settings import building
+from indexing.faiss_settings import building, parallel
 from indexing.progress import Clock, Progress, Silent, Stage
 
 Item = TypeVar("Item")
@@ -332,14 +332,12 @@ class _ExtractorBuild:
         state = self._stored_state(path)
         if state is None:
 
-            def described() -> Iterator[Raw]:
-                for block in _blocks(sample):
-                    yield from self._raw_block(raws, block)
-                    stage.done += len(block)
-                    stage.seconds = clock.seconds
-                    self.progress.update(stage)
+            def done(photos: int) -> None:
+                stage.done = max(stage.done, photos)
+                stage.seconds = clock.seconds
+                self.progress.update(stage)
 
-            self.extractor.fit(described())
+            self.extractor.fit(_Sample(lambda block: self._raw_block(raws, block), sample, done))
             state = self.extractor.state()
             _write_shard(path, state)
         stage.done, stage.seconds, stage.state = stage.total, clock.seconds, "done"
@@ -547,7 +545,9 @@ class _IndexBuild:
                     writers["rows.npy"] = lambda path: _save_npy(path, rows)
                 meta["bytes_per_vector"] = built.bytes_per_vector
                 meta["code_size"] = built.code_size
-                artefact.save(self.folder, meta, writers, record(seconds=clock.seconds))
+                how = {"parallel": True} if parallel() else {}
+                measured = record(seconds=clock.seconds, **how)
+                artefact.save(self.folder, meta, writers, measured)
             action = "built"
         self.stage.done, self.stage.seconds, self.stage.state = 1, clock.seconds, "done"
         self.progress.update(self.stage)
@@ -580,6 +580,25 @@ class _IndexBuild:
         matrix: NDArray[np.float32] = self.vectors.vectors
         built = kind.build(np.ascontiguousarray(matrix if rows is None else matrix[rows]), plan)
         yield alone.Made(built.bytes_per_vector, built.code_size, built.save)
+
+
+class _Sample:
+    """The ``describe`` results of some photos, read from their shards at each pass."""
+
+    def __init__(
+        self,
+        read: Callable[[Sequence[Photo]], list[Raw]],
+        photos: Sequence[Photo],
+        done: Callable[[int], None],
+    ) -> None:
+        self._read, self._photos, self._done = read, photos, done
+
+    def __iter__(self) -> Iterator[Raw]:
+        count = 0
+        for block in _blocks(self._photos):
+            yield from self._read(block)
+            count += len(block)
+            self._done(count)
 
 
 # -- shards ------------------------------------------------------------------------------------

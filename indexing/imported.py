@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from data import artefact, descriptors, permission, store
 from data.descriptors import Layout, ListOrder, Matrix, Norms
-from data.distractors import DistractorSource, open_shards
 from data.errors import Conflict, NotFound, PlaygroundError
 from data.paths import check_name
+from data.sources.distractors import DistractorSource, open_shards
 from data.store import Collection
 from extractors import registry as extractor_registry
 from indexing.artefacts import build_command, extractor_folder, vectors_manifest

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -26,6 +27,7 @@ from extractors import registry as extractor_registry
 from indexing import checking
 from indexing import registry as index_registry
 from indexing.build import Failure, Incomplete, Outcome, build, planned_stages
+from indexing.faiss_settings import PARALLEL
 from indexing.jobs import JobProgress
 from indexing.progress import Silent, Stage, Terminal
 from retrieval import prepare
@@ -63,6 +65,11 @@ def parser() -> argparse.ArgumentParser:
         help="verify everything that is there by its SHA-256, and build what is damaged again",
     )
     result.add_argument("--force", action="store_true", help="build again what is up to date")
+    result.add_argument(
+        "--parallel",
+        action="store_true",
+        help="every core for every step of an index; its bytes may then differ between builds",
+    )
     result.add_argument("--json", action="store_true", help="print a machine-readable summary")
     result.add_argument("--quiet", action="store_true", help="no progress bars")
     result.add_argument("--job", help=argparse.SUPPRESS)  # used by the pages
@@ -71,6 +78,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
+    if arguments.parallel:
+        os.environ[PARALLEL] = "1"
     extractors = extractor_registry.expand(arguments.extractors)
     indexes = index_registry.expand(arguments.indexes)
     if arguments.check:

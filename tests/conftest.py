@@ -60,6 +60,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("networks")
+
+
+@pytest.fixture(autouse=True)
+def converted_once(networks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test converts for OpenVINO is not left in the project, and serves the next test."""
+    monkeypatch.setattr(paths, "networks_root", lambda: networks)
+
+
 @functools.cache
 def toy_canvas(landmark: int) -> photos.RGB:
     """The (400, 500, 3) scene of a landmark: shapes and texture that no other landmark has."""

@@ -15,12 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.io
 
-from data import changing, descriptors, distractors, importing, photos, store
+from data import changing, descriptors, importing, photos, store
 from data.base import Candidate
-from data.distractors import DistractorSource, open_shards
 from data.errors import PlaygroundError
-from data.holidays import Holidays
-from data.revisited import ROxford5k
+from data.sources import distractors
+from data.sources.distractors import DistractorSource, open_shards
+from data.sources.holidays import Holidays
+from data.sources.revisited import ROxford5k
 from evaluation import registry as protocols
 from extractors import registry as extractors
 from indexing import artefacts, imported, status

@@ -26,7 +26,7 @@ from data.base import Candidate, Skipped
 from data.errors import PlaygroundError
 from data.folder import FolderSource
 from data.photos import BadPhoto
-from data.revisited import load_plain_pickle
+from data.sources.revisited import load_plain_pickle
 from data.upload import UploadSource
 from scripts import collections
 

@@ -21,7 +21,7 @@ from data.gldv2 import download, estimate
 from data.gldv2.lists import Wanted
 from data.glr21 import Glr21Source
 from data.paths import PROJECT_ROOT
-from data.registry import BENCHMARKS
+from data.sources.registry import BENCHMARKS
 from extractors import downloads
 from extractors.weights import TABLE
 from indexing import jobs

@@ -191,7 +191,7 @@ def _run_import(name: str, source: Any, title: str | None, add: bool) -> None:
 
 def _benchmark() -> None:
     """One of the published data sets of the registry, with what must be done by hand."""
-    from data.registry import BENCHMARKS
+    from data.sources.registry import BENCHMARKS
 
     kind = st.selectbox(
         "Data set",

@@ -202,7 +202,7 @@ def _built(seen: building.Look) -> None:
                 "What": "descriptors",
                 "State": _STATES.get(one.state, one.state),
                 "Size": size(one.bytes) if one.bytes else "–",
-                "Bytes / vector": None,
+                "Bytes / photo": None,
                 "Seconds": one.extract_s,
                 "Vectors": one.n or None,
                 "Weights": source_words(one.weights),
@@ -216,7 +216,7 @@ def _built(seen: building.Look) -> None:
                     "What": backend.title(index.index),
                     "State": _STATES.get(index.state, index.state),
                     "Size": size(index.bytes) if index.bytes else "–",
-                    "Bytes / vector": index.bytes_per_vector,
+                    "Bytes / photo": index.bytes_per_photo,
                     "Seconds": index.build_s,
                     "Vectors": None,
                     "Weights": "",
@@ -234,7 +234,7 @@ def _built(seen: building.Look) -> None:
             "Seconds": st.column_config.NumberColumn(
                 format="%.2f", help="Extracting all photos, or building the index"
             ),
-            "Bytes / vector": st.column_config.NumberColumn(format="%.0f"),
+            "Bytes / photo": st.column_config.NumberColumn(format="%.0f"),
         },
     )
     if not permission.allowed():

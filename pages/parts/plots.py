@@ -24,7 +24,7 @@ SECOND = COLOURS[1]  # what it is compared with
 GOOD, BAD = COLOURS[2], COLOURS[4]
 GREY = "#8b94a3"  # everything else: context, reference lines
 BLUES = ((0.0, "#e8eefc"), (1.0, "#1c3f9e"))  # a colour scale, low to high
-_BACKGROUND = {"light": "#ffffff", "dark": "#0e1117"}
+_BACKGROUND = {"light": "#ffffff", "dark": "#0f1420"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,11 +102,8 @@ def ink() -> str:
 
 
 def theme() -> str:
-    """light or dark: the one of the configuration, which pages follow.
-
-    Not ``st.context.theme``: it says what the viewer's system prefers, whatever is shown.
-    """
-    return "dark" if st.get_option("theme.base") == "dark" else "light"
+    """light or dark: what the viewer's browser asks for, which the pages follow."""
+    return "dark" if st.context.theme.type == "dark" else "light"
 
 
 def safe(text: str) -> str:

@@ -93,9 +93,17 @@ def show(
         key="comparison",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        saving.button("CSV", csv(rows, k, judged), "comparison.csv", "The table, with all stages")
         saving.button(
-            "JSON", as_json(rows, k, settings), "comparison.json", "The table and every hit"
+            "CSV",
+            functools.partial(csv, rows, k, judged),
+            "comparison.csv",
+            "The table, with all stages",
+        )
+        saving.button(
+            "JSON",
+            functools.partial(as_json, rows, k, settings),
+            "comparison.json",
+            "The table and every hit",
         )
         saving.button(
             "Report HTML",
