@@ -19,7 +19,7 @@ from pages.learn.lesson import Lesson, Number, Step, in_words, is_right
 from pages.learn.progress import Place
 from pages.parts import backend, building, compare, details, results
 from pages.parts.text import plain
-from retrieval.compare import same_kind
+from retrieval.compare import kind_of
 
 if TYPE_CHECKING:
     from data.base import Photo
@@ -291,7 +291,8 @@ def _payload(members: Collection, step: Step, answer: Answer) -> dict[str, Any]:
     thumbs = {one: backend.thumbnail_url(members, photo) for one, photo in photos.items()}
     labels = {one: backend.marked(members, photo) for one, photo in photos.items()}
     query = answers.query_of(members, step)
-    kin = same_kind(members, query, query.label)
+    kind = kind_of(members, query, query.label)
+    kin = frozenset(one for one, photo in photos.items() if kind and photo.kind == kind)
     data = compare.payload(rows, thumbs, labels, {}, kin)
     several = len({one.box for one in outcomes}) > 1
     for number, (drawn, one) in enumerate(zip(data["rows"], outcomes, strict=True)):
