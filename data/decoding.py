@@ -19,9 +19,8 @@ WORKERS = 2
 SECONDS = 30.0  # of decoding one photo; the slowest damaged file known takes 6
 _BASE, _PER_PIXEL = 300 << 20, 12  # bytes: Python with its libraries; a photo in all its forms
 
-_REFUSALS: dict[str, type[PlaygroundError]] = {
-    kind.__name__: kind for kind in (BadPhoto, *BadPhoto.__subclasses__())
-}
+_KINDS: list[type[PlaygroundError]] = [BadPhoto, *BadPhoto.__subclasses__()]
+_REFUSALS = {kind.__name__: kind for kind in _KINDS}
 
 _workers = child.Workers("data.decoding:answer", WORKERS)
 
