@@ -12,11 +12,15 @@ from typing import Any
 import numpy as np
 
 from data import child, photos
+from data.errors import PlaygroundError
 from data.photos import MAX_PIXELS, RGB, BadPhoto, Header
 
 WORKERS = 2
 SECONDS = 30.0  # of decoding one photo; the slowest damaged file known takes 6
 _BASE, _PER_PIXEL = 300 << 20, 12  # bytes: Python with its libraries; a photo in all its forms
+
+_KINDS: list[type[PlaygroundError]] = [BadPhoto, *BadPhoto.__subclasses__()]
+_REFUSALS = {kind.__name__: kind for kind in _KINDS}
 
 _workers = child.Workers("data.decoding:answer", WORKERS)
 
@@ -47,9 +51,7 @@ def thumbnail(content: bytes) -> tuple[Header, bytes]:
 def _ask(request: dict[str, Any], content: bytes, max_pixels: int) -> child.Frame:
     memory = _BASE + _PER_PIXEL * max_pixels + 2 * len(content)
     try:
-        return _workers.ask(
-            request, content, memory=memory, seconds=SECONDS, errors={"BadPhoto": BadPhoto}
-        )
+        return _workers.ask(request, content, memory=memory, seconds=SECONDS, errors=_REFUSALS)
     except child.OutOfMemory as error:
         raise BadPhoto(
             "decoding it takes more memory than a photo may. Save it again from a photo program, "

@@ -55,7 +55,7 @@ class Instre(Benchmark):
             with open(path, "rb"):
                 pass
             found, _ = child.once(
-                "data.instre:read_list",
+                f"{__name__}:read_list",
                 {"path": str(path.resolve())},
                 child.THRIFTY,
                 memory=_MEMORY,
