@@ -18,6 +18,7 @@ from extractors.checkpoints import Checkpoint, RetrievalMeta
 from extractors.cirtorch import PublishedConfig, PublishedNetwork, resize
 from extractors.cnn import to_tensor
 from extractors.modules import Normalised
+from extractors.trunks import resnet50_features
 
 MAX_LONGER_SIDE = 1536  # px at the largest scale: attention needs (H W / 256)^2 numbers
 
@@ -64,6 +65,23 @@ class SoaBlock(nn.Module):
 
 def _projection(channels: int, middle: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels, middle, 1), nn.BatchNorm2d(middle), nn.ReLU())
+
+
+class SoaResNet(nn.Module):
+    """A ResNet with SOLAR's second-order attention after conv4_x and conv5_x.
+
+    Both blocks start as the identity: until they are trained it is the ResNet.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        resnet = resnet50_features(name)
+        self.stem, self.layer4 = resnet[:-1], resnet[-1]
+        self.soa4, self.soa5 = SoaBlock(1024, 4), SoaBlock(2048, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.soa5(self.layer4(self.soa4(self.stem(x))))
+        return result
 
 
 class SolarFeatures(nn.Module):

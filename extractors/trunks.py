@@ -59,7 +59,7 @@ def vgg16_features() -> nn.Sequential:
     return features[:-1]  # without the last max-pool
 
 
-def _resnet50_features(name: str = "resnet50") -> nn.Sequential:
+def resnet50_features(name: str = "resnet50") -> nn.Sequential:
     import torchvision
     from torch import nn
 
@@ -67,23 +67,10 @@ def _resnet50_features(name: str = "resnet50") -> nn.Sequential:
     return nn.Sequential(OrderedDict(list(resnet.named_children())[:-2]))
 
 
-class SoaResNet(nn.Module):
-    """A ResNet with SOLAR's second-order attention after conv4_x and conv5_x.
+def _soa_resnet(name: str) -> nn.Module:
+    from extractors.solar import SoaResNet  # which stands on this module
 
-    Both blocks start as the identity: until they are trained it is the ResNet.
-    """
-
-    def __init__(self, name: str) -> None:
-        from extractors.solar import SoaBlock  # which stands on this module
-
-        super().__init__()
-        resnet = _resnet50_features(name)
-        self.stem, self.layer4 = resnet[:-1], resnet[-1]
-        self.soa4, self.soa5 = SoaBlock(1024, 4), SoaBlock(2048, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.soa5(self.layer4(self.soa4(self.stem(x))))
-        return result
+    return SoaResNet(name)
 
 
 def _soa_renamed(state: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
@@ -125,13 +112,15 @@ _LITE_MEAN, _LITE_STD = 127 / 255, 128 / 255
 LITE0 = "efficientnet-lite0"
 TRUNKS: dict[str, Trunk] = {
     LITE0: Trunk(1280, 32, _lite0_features, (_LITE_MEAN,) * 3, (_LITE_STD,) * 3, _lite0_renamed),
-    "resnet50": Trunk(2048, 32, _resnet50_features),
+    "resnet50": Trunk(2048, 32, resnet50_features),
     "vgg16": Trunk(512, 16, vgg16_features, renamed=_vgg16_renamed),
-    "resnet101": Trunk(2048, 32, functools.partial(_resnet50_features, "resnet101")),
-    "resnet152": Trunk(2048, 32, functools.partial(_resnet50_features, "resnet152")),
-    "resnet50-soa": Trunk(2048, 32, functools.partial(SoaResNet, "resnet50"), renamed=_soa_renamed),
+    "resnet101": Trunk(2048, 32, functools.partial(resnet50_features, "resnet101")),
+    "resnet152": Trunk(2048, 32, functools.partial(resnet50_features, "resnet152")),
+    "resnet50-soa": Trunk(
+        2048, 32, functools.partial(_soa_resnet, "resnet50"), renamed=_soa_renamed
+    ),
     "resnet101-soa": Trunk(
-        2048, 32, functools.partial(SoaResNet, "resnet101"), renamed=_soa_renamed
+        2048, 32, functools.partial(_soa_resnet, "resnet101"), renamed=_soa_renamed
     ),
 }
 
