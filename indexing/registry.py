@@ -32,6 +32,7 @@ TYPES: dict[str, IndexRow] = {
     "ivf": IndexRow("indexing.ivf:Ivf", "IVF", "#e07a1f", view="ivf"),
     "lsh": IndexRow("indexing.lsh:Lsh", "LSH", "#1a936f", view="lsh"),
     "pq": IndexRow("indexing.pq:Pq", "PQ", "#8a4fd3", view="pq"),
+    "flat-l1": IndexRow("indexing.flat_l1:FlatL1", "Flat L1", basic=False),
     "factory": IndexRow("indexing.factory:Factory", "Factory", basic=False),
 }
 FREE_TEXT = "factory"  # its spec holds a text with commas instead of overrides
