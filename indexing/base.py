@@ -118,7 +118,7 @@ class BuiltIndex(abc.ABC):
 
     name: str  # registry name of its type
     plan: Plan
-    distance: str  # "l2": squared L2; "hamming": number of differing bits
+    distance: str  # "l2": squared L2; "l1"; "hamming": number of differing bits
     n: int
     d: int
     code_size: int  # bytes per vector of the code alone: no centroids, ids, links or rotation
