@@ -9,7 +9,8 @@ _CSS = """
 <style>
 .stMainBlockContainer { padding: 4.2rem 2.2rem 4rem; max-width: 1500px; }
 h1 a, h2 a, h3 a { display: none !important; }
-.katex-display > .katex { white-space: normal; }
+.stApp .katex-display { overflow-y: hidden; font-size: .94em; }
+.stApp .katex-display > .katex { white-space: normal; }
 .katex-display .base { margin: .15em 0; }
 .stMainBlockContainer h1 { padding: 0 0 .1rem; }
 .stMainBlockContainer h2 { padding: .4rem 0 .2rem; }
@@ -47,14 +48,15 @@ h1 a, h2 a, h3 a { display: none !important; }
 # Streamlit's own colours for these have a contrast below 4.5:1.
 _CONTRAST = """
 <style>
-[data-testid=stCaptionContainer], [data-testid=stCaptionContainer] * {{
+.stApp [data-testid=stCaptionContainer], .stApp [data-testid=stCaptionContainer] * {{
   color: {quiet}; opacity: 1; }}
-.stCode .token {{ color: {code}; }}
+.stApp .stCode .token {{ color: {code}; }}
 {dark}
 </style>
 """
 _ON_PRIMARY = """
-[data-testid^=stBaseButton-primary]:not(:disabled) *, [data-baseweb=tag] * { color: #0f1420; }
+.stApp [data-testid^=stBaseButton-primary]:not(:disabled) *,
+.stApp [data-baseweb=tag] * { color: #0f1420; }
 """
 
 
