@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import scipy.io
 
 from data import artefact
 from data.errors import PlaygroundError
@@ -178,6 +177,8 @@ def _save_vectors(
         variables = {"X": np.asarray(matrix).T, "ids": np.array(ids, dtype=object)}
         if geometry is not None:
             variables["geometry"] = np.asarray(geometry).T
+        import scipy.io  # which a search need not wait for
+
         scipy.io.savemat(folder / "vectors.mat", variables, do_compression=True)
     else:
         import pyarrow as pa
