@@ -1,14 +1,17 @@
 # make app   sets up and opens the playground on the bundled demo collection
+#            (CLASSROOM=1: for visitors, who change nothing, on all addresses; see README)
+# make api   sets up and serves the REST API; its pages are at http://localhost:8502/docs
 # make test  sets up and passes the tests
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
+API_PORT ?= 8502
 
-.PHONY: app test check slow clean help
+.PHONY: app api test check slow clean help
 
 help:
-	@sed -n '1,2s/^# //p' Makefile
+	@sed -n '1,3s/^# //p' Makefile
 
 # The stamp holds the requirements that are installed: a change installs again.
 $(VENV)/.app: requirements.txt
@@ -17,12 +20,25 @@ $(VENV)/.app: requirements.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements.txt
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt requirements-train.txt $(VENV)/.app
+$(VENV)/.api: requirements-api.txt $(VENV)/.app
+	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-api.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt requirements-train.txt requirements-api.txt $(VENV)/.app
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-dev.txt
 	@touch $@
 
+ifdef CLASSROOM
+export PLAYGROUND_MODE := classroom
+ADDRESS ?= 0.0.0.0
+endif
+ADDRESS ?= 127.0.0.1
+
 app: $(VENV)/.app
-	$(BIN)/python -m streamlit run app.py --server.port $(PORT)
+	$(BIN)/python -m streamlit run server.py --server.port $(PORT) --server.address $(ADDRESS)
+
+api: $(VENV)/.api
+	$(BIN)/python api.py --port $(API_PORT)
 
 # Two at a time: much of a test's time is waiting for a server or a browser.
 test: $(VENV)/.dev

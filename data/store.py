@@ -165,14 +165,26 @@ class Collection:
     def read(self, photo_or_id: Photo | str, longer_side: int | None = None) -> RGB:
         """Decode a photo or query: upright RGB (H, W, 3) uint8.
 
-        The bytes that are decoded are those that were hashed: a file of the same size with other
-        content would otherwise stand under the old photo's label.
-
         Args:
             longer_side: shrink to this longer side in px; boxes refer to the full size.
 
         Raises:
             PlaygroundError: the file is missing, or is another one than was imported.
+        """
+        photo = self.find(photo_or_id)
+        try:
+            return photos.decode(self.content(photo), longer_side=longer_side)
+        except BadPhoto as error:
+            raise PlaygroundError(
+                f"The photo {photo.id} of the collection {self.name} cannot be read: {error} "
+                f"{self._mend(photo)}"
+            ) from error
+
+    def content(self, photo_or_id: Photo | str) -> bytes:
+        """The bytes of the photo's file, which are those that were hashed.
+
+        A file of the same size with other content would otherwise stand under the old photo's
+        label. Raises like ``read``.
         """
         photo = self.find(photo_or_id)
         path = self.path(photo)
@@ -190,13 +202,7 @@ class Collection:
             raise NotFound(self._gone(photo, path, error)) from error
         if changed or hashlib.sha256(content).hexdigest() != photo.sha256:
             raise Conflict(self._changed(photo, path))
-        try:
-            return photos.decode(content, longer_side=longer_side)
-        except BadPhoto as error:
-            raise PlaygroundError(
-                f"The photo {photo.id} of the collection {self.name} cannot be read: {error} "
-                f"{self._mend(photo)}"
-            ) from error
+        return content
 
     def changed(self, photo_or_id: Photo | str, thorough: bool = False) -> str | None:
         """A sentence where the photo's file is missing or is another one than was imported.

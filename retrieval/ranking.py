@@ -115,16 +115,26 @@ class Query:
         self.right, self.wrong = tuple(right), tuple(wrong)
         self.decode_ms = decode_ms
         self._memo: dict[Hashable, Any] = {}
+        # Verifications with the ms that each took, for all that ``again`` gives; None: none kept.
+        # An evaluation meets the same photos in every index.
+        self.verified: dict[Hashable, tuple[Any, float]] | None = None
         self._pixels, self._source, self._key = pixels, source, key
 
     @classmethod
     def of_photo(
-        cls, collection: Collection, photo: Photo, box: Box | None = None, key: str | None = None
+        cls,
+        collection: Collection,
+        photo: Photo,
+        box: Box | None = None,
+        key: str | None = None,
+        right: Sequence[str] = (),
+        wrong: Sequence[str] = (),
     ) -> Query:
         """A query or photo of a collection, by its own box unless another is given."""
         box = box if box is not None else photo.box
         key = key or photo.sha256
-        return cls(None, box, key=key, id=photo.id, source=(collection, photo))
+        source = (collection, photo)
+        return cls(None, box, key=key, id=photo.id, source=source, right=right, wrong=wrong)
 
     @property
     def key(self) -> str:
@@ -148,6 +158,14 @@ class Query:
         if key not in self._memo:
             self._memo[key] = make()
         return cast(Made, self._memo[key])
+
+    def made(self, key: Hashable) -> Any:
+        """What was ``kept`` or is remembered under this key; None where nothing is."""
+        return self._memo.get(key)
+
+    def remember(self, key: Hashable, value: Any) -> None:
+        """Keep something in place of what was there: the last search's, which was timed."""
+        self._memo[key] = value
 
     def again(self) -> Query:
         """The same query with nothing made of it yet: to time what is made of it."""
@@ -175,6 +193,7 @@ class Ranking:
         matches: row -> (j, 4) float32 px: x, y in the query's photo | x, y in the found photo.
         vector: (D,) the query's descriptor as it stands after expansion; None: the query's own.
         notes: sentences for people.
+        spared_ms: measured for what was taken over from a search before (``Query.verified``).
     """
 
     rows: Ints
@@ -183,6 +202,7 @@ class Ranking:
     matches: Mapping[int, Floats] = dataclasses.field(default_factory=dict)
     vector: Floats | None = None
     notes: tuple[str, ...] = ()
+    spared_ms: float = 0.0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -304,10 +324,11 @@ class SearchResult:
 
     Attributes:
         weights: source of the network's weights; empty without one.
-        metric: of ``Hit.distance``: "l2" or "hamming".
+        metric: of ``Hit.distance``: "l2", "l1" or "hamming".
         timings_ms: one key per stage that ran, in order, then "total", their sum.
         cold: the network was loaded for this search (``load_ms``, not in the total).
         earlier: the query had been described before; its times are of then.
+        box: None where descriptors were given and no photo.
         matches: photo id -> (m, 4) float32, x, y in the query's photo and in the found one (px).
     """
 
@@ -316,7 +337,7 @@ class SearchResult:
     weights: str
     metric: str
     k: int
-    box: Box
+    box: Box | None
     hits: list[Hit]
     timings_ms: dict[str, float]
     cold: bool
@@ -361,7 +382,7 @@ class SearchResult:
             "rerank": list(self.recipe.rerank),
             "metric": self.metric,
             "k": self.k,
-            "box": list(self.box),
+            "box": None if self.box is None else list(self.box),
             "hits": hits,
             "timings_ms": self.timings_ms,
             "cold": self.cold,

@@ -13,47 +13,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from data import artefact
-from data.base import Box
 from data.errors import PlaygroundError
 from data.names import printable
-from data.photos import decode
+from data.photos import BadPhoto
+from retrieval.answer import box_of, params_of, query_of
 from retrieval.engine import SearchEngine
 from retrieval.export import matches_npz
-from retrieval.ranking import Query, Recipe, SearchResult
+from retrieval.ranking import Recipe, SearchResult
 from scripts.console import print_json, print_table, run
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
-
-
-def parse_box(text: str) -> Box:
-    """ "X0,Y0,X1,Y1" in px of the upright photo, half-open."""
-    try:
-        x0, y0, x1, y1 = (int(part) for part in text.split(","))
-    except ValueError:
-        raise PlaygroundError(
-            f"--box {text!r} is not a box. Legal: X0,Y0,X1,Y1, four whole numbers in px, such as "
-            f"40,30,400,300."
-        ) from None
-    return x0, y0, x1, y1
-
-
-def parse_params(texts: Sequence[str]) -> dict[str, int]:
-    """ "nprobe=4" and the like."""
-    params = {}
-    for text in texts:
-        name, _, value = text.partition("=")
-        try:
-            params[name] = int(value)
-        except ValueError:
-            raise PlaygroundError(
-                f"--param {text!r} is not NAME=NUMBER, such as nprobe=4."
-            ) from None
-    return params
 
 
 def photos_of(folder: Path) -> list[Path]:
@@ -91,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.add_mutually_exclusive_group(required=True)
     given.add_argument("--image", type=Path, help="a photo file")
     given.add_argument("--images", type=Path, help="a folder: a search with each of its photos")
-    parser.add_argument("--box", type=parse_box, help="X0,Y0,X1,Y1 in px; the whole photo without")
+    parser.add_argument("--box", type=box_of, help="X0,Y0,X1,Y1 in px; the whole photo without")
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--rerank", help="such as aqe:k=5,sift; none: not even what is usual")
     parser.add_argument("--right", action="append", default=[], metavar="ID", help="a right photo")
@@ -108,26 +81,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise PlaygroundError("--box is a region of one photo. Give --image with it.")
     engine = SearchEngine()
     recipe = Recipe.of(arguments.extractor, arguments.index, arguments.rerank)
-    params = parse_params(arguments.param)
+    params = params_of(arguments.param)
     paths = [arguments.image] if arguments.image else photos_of(arguments.images)
     answers = []
     for path in paths:
-        start = time.perf_counter()
         try:
-            photo = decode(path)
-        except PlaygroundError as error:
+            query = query_of(path, arguments.box, right=arguments.right, wrong=arguments.wrong)
+        except BadPhoto as error:
             if arguments.image:
                 raise
             print(f"{printable(path.name)} is left out: {error}", file=sys.stderr)
             continue
-        decode_ms = 1e3 * (time.perf_counter() - start)
-        query = Query(
-            photo,
-            arguments.box,
-            decode_ms=decode_ms,
-            right=arguments.right,
-            wrong=arguments.wrong,
-        )
         result = engine.search(arguments.collection, recipe, query, arguments.k, params=params)
         answers.append({"image": str(path), **result.to_json()})
         if not arguments.json:
