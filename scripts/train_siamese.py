@@ -65,6 +65,9 @@ def parser() -> argparse.ArgumentParser:
         help="default 1e-5, for trunks trained from scratch; 1e-6 for ImageNet's",
     )
     result.add_argument(
+        "--head-rate", type=float, help="of the exponent and the last layer, where it is another"
+    )
+    result.add_argument(
         "--whitening",
         type=float,
         default=DEFAULTS.whitening,

@@ -315,6 +315,16 @@ def test_tune_freezes_the_other_parts(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("tiny")
+def test_the_head_has_a_learning_rate_of_its_own(tmp_path: Path) -> None:
+    trained(tmp_path / "still", dataclasses.replace(TINY, head_rate=0.0, weight_decay=0.0))
+    trained(tmp_path / "moved", dataclasses.replace(TINY, weight_decay=0.0, learning_rate=0.0))
+    still, start = tensors(tmp_path / "still"), tensors(tmp_path / "moved")
+    for name in ("pool.p", "whiten.weight", "whiten.bias"):  # both start from one whitening
+        assert torch.equal(still[f"network.{name}"], start[f"network.{name}"]), name
+    assert not torch.equal(still["network.trunk.0.weight"], start["network.trunk.0.weight"])
+
+
+@pytest.mark.usefixtures("tiny")
 def test_a_head_to_start_from_takes_the_place_of_the_whitening(tmp_path: Path) -> None:
     head = {
         "pool.p": torch.tensor([2.5]),

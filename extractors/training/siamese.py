@@ -69,9 +69,10 @@ class SiameseConfig:
     queries: int = 2000  # per epoch
     pool: int = 20_000  # photos that negatives are mined from
     learning_rate: float = 1e-5  # of Adam; 1e-6 for trunks from ImageNet
+    head_rate: float | None = None  # of GeM's exponent and the last layer, where it is another one
     decay: float = 0.01  # the learning rate falls by exp(-decay) per epoch
     weight_decay: float = 1e-6
-    p_factor: float = 10.0  # of the learning rate, for GeM's exponent
+    p_factor: float = 10.0  # of the head's learning rate, for GeM's exponent
     tune: str = "all"  # parts of the trunk that are trained, such as "layer3,layer4"; "none"
     # Weight of ``kept_loss``, which holds the trunk to what it saw before; None = off.
     keep: float | None = None
@@ -537,10 +538,11 @@ def _within(name: str, part: str) -> bool:
 
 def _optimiser(network: SiameseNetwork, config: SiameseConfig) -> torch.optim.Optimizer:
     rate = config.learning_rate
+    head = rate if config.head_rate is None else config.head_rate
     trunk = [p for p in network.trunk.parameters() if p.requires_grad]
     groups = [
-        {"params": [network.pool.p], "base": rate * config.p_factor, "weight_decay": 0.0},
-        {"params": list(network.whiten.parameters()), "base": rate},
+        {"params": [network.pool.p], "base": head * config.p_factor, "weight_decay": 0.0},
+        {"params": list(network.whiten.parameters()), "base": head},
     ]
     if trunk:
         groups.append({"params": trunk, "base": rate})
