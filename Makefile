@@ -1,4 +1,5 @@
 # make app   sets up and opens the playground on the bundled demo collection
+#            (CLASSROOM=1: for visitors, who change nothing, on all addresses; see README)
 # make api   sets up and serves the REST API; its pages are at http://localhost:8502/docs
 # make test  sets up and passes the tests
 PYTHON ?= python3
@@ -27,8 +28,14 @@ $(VENV)/.dev: requirements-dev.txt requirements-train.txt requirements-api.txt $
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-dev.txt
 	@touch $@
 
+ifdef CLASSROOM
+export PLAYGROUND_MODE := classroom
+ADDRESS ?= 0.0.0.0
+endif
+ADDRESS ?= 127.0.0.1
+
 app: $(VENV)/.app
-	$(BIN)/python -m streamlit run app.py --server.port $(PORT)
+	$(BIN)/python -m streamlit run server.py --server.port $(PORT) --server.address $(ADDRESS)
 
 api: $(VENV)/.api
 	$(BIN)/python api.py --port $(API_PORT)

@@ -6,7 +6,7 @@ import logging
 
 import streamlit as st
 
-from pages.parts import backend, looks, startup
+from pages.parts import backend, classroom, looks, memory, startup
 from pages.parts.entry import to_search
 from pages.parts.text import plain
 
@@ -20,6 +20,7 @@ def main() -> None:
             st.Page("pages/search/page.py", title="Search", url_path="start", default=True),
             # The default page lives at "/" alone; its own name in an address leads there.
             st.Page(to_search, title="Search", url_path="search", visibility="hidden"),
+            st.Page("pages/learn/page.py", title="Learn", url_path="learn"),
             st.Page("pages/accuracy/page.py", title="Accuracy", url_path="accuracy"),
             st.Page("pages/tradeoffs/page.py", title="Trade-offs", url_path="tradeoffs"),
             st.Page("pages/inside/page.py", title="Inside the index", url_path="inside"),
@@ -29,12 +30,15 @@ def main() -> None:
         ],
         position="top",
     )
+    st.logo("pages/parts/logo.svg", size="large")
     looks.apply()
-    trouble = startup.begin()
-    if trouble:
-        st.warning(plain(trouble))
     with backend.guard("draw this page"):
+        classroom.begin()
+        trouble = startup.begin()
+        if trouble:
+            st.warning(plain(trouble))
         page.run()
+    memory.page_ran()
 
 
 main()

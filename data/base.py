@@ -36,6 +36,13 @@ class Photo:
         """Whether it is an entry of a list without a file; its ``sha256`` is of the name then."""
         return self.width == 0
 
+    @property
+    def kind(self) -> str | None:
+        """What sort of landmark it shows, such as "castle"; None where the source says nothing."""
+        scene = self.extra.get("scene")
+        found = (scene if isinstance(scene, dict) else self.extra).get("kind")
+        return found if isinstance(found, str) and found else None
+
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:
@@ -63,6 +70,7 @@ class Candidate:
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
     sha256: str | None = None  # what the file must have, where the source knows it
     absent: bool = False  # listed without a file, for imported descriptors (see Photo.absent)
+    decoded: bool = False  # bytes of this ``sha256`` are known to decode: no need to try
 
 
 class Source(Protocol):

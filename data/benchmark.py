@@ -13,11 +13,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-from data import names, photos, walk
+from data import names, permission, photos, walk
 from data.base import Box, Candidate, Skipped
 from data.errors import PlaygroundError
 from data.photos import BadPhoto
 
+TEXT_BYTES = 1 << 30  # of a list; the largest published one, of a million URLs, has 0.2 GB
 SHOWN = 5  # names in a sentence about missing photos
 FloatBox = tuple[float, float, float, float]
 
@@ -37,6 +38,7 @@ class Entry:
     box: FloatBox | None = None
     relevant: tuple[str, ...] | None = None
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+    url: str | None = None  # where the photo was
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Benchmark(abc.ABC):
     folders: ClassVar[tuple[str, ...]] = ("", "jpg", "images")  # where named paths are looked up
 
     def __init__(self, path: Path | str, photos: bool = True) -> None:
+        permission.require("name a folder of this machine")
         self.path = Path(path).expanduser()
         self.photos = photos
         self._read: Listing | None = None
@@ -171,6 +174,19 @@ class Benchmark(abc.ABC):
             f"file from its source again. {self._help()}"
         )
 
+    def text(self, path: Path) -> str:
+        """The text of a ground-truth file."""
+        try:
+            if path.stat().st_size > TEXT_BYTES:
+                raise self.damaged(path, f"it has more than {TEXT_BYTES:,} bytes")
+            return as_text(path.read_bytes())
+        except UnicodeDecodeError:
+            raise self.damaged(path, "it is no text") from None
+        except OSError as error:
+            raise PlaygroundError(
+                f"{names.printable(str(path))} cannot be read ({error.strerror})."
+            ) from error
+
     def _help(self) -> str:
         return f"How to get {self.title}: {self.how}"
 
@@ -204,6 +220,7 @@ class Benchmark(abc.ABC):
             path=root / file,
             file=file,
             label=entry.label,
+            url=entry.url,
             box=box,
             relevant=entry.relevant,
             query=entry.query,

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterable
 
-from data import artefact, commands, layout, paths
+from data import artefact, commands, layout, paths, permission
 from data.errors import Conflict, NotFound, PlaygroundError
 from data.store import exists, load, summary
 
@@ -20,6 +20,7 @@ def remove(name: str, ids: Iterable[str]) -> int:
     Raises:
         PlaygroundError: an id is unknown (nothing is removed then), or no photo would be left.
     """
+    permission.require("remove photos")
     unwanted = set(ids)
     folder = layout.folder_of(name)
     doing = f"Removing photos from {name}"
@@ -66,6 +67,7 @@ def delete(name: str, before: Callable[[str], None] | None = None) -> None:
     Raises:
         PlaygroundError: there is none, another process is changing it, or building from it.
     """
+    permission.require("delete a collection")
     folder, vectors = layout.folder_of(name), paths.vectors_root(name)
     if not exists(name) and name not in leftovers():
         load(name)  # raises, naming what there is

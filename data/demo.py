@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from data.errors import PlaygroundError
 from data.paths import PROJECT_ROOT, collections_root
 
 DEMO_FOLDER = PROJECT_ROOT / "data" / "demo"
+PREBUILT = DEMO_FOLDER / "prebuilt"  # what is built of it already (``indexing.prebuilt``)
 FORMAT = 1
 _HEADER, _PHOTOS, _QUERIES = "collection.json", "photos.jsonl", "queries.jsonl"
 _MEND = "git checkout -- data/demo"
@@ -64,7 +66,11 @@ class DemoSource:
         for listing, query in ((_PHOTOS, False), (_QUERIES, True)):
             for number, line in enumerate(self._bytes(listing).splitlines(), start=1):
                 if line.strip():
-                    yield _candidate(root, line, f"{listing}:{number}", query)
+                    found = _candidate(root, line, f"{listing}:{number}", query)
+                    # What the project ships was decoded when it was rendered and described.
+                    if isinstance(found, Candidate) and self.folder == DEMO_FOLDER:
+                        found = dataclasses.replace(found, decoded=True)
+                    yield found
 
     def count(self) -> int:
         return self._bytes(_PHOTOS).count(b"\n") + self._bytes(_QUERIES).count(b"\n")

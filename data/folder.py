@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data import names, walk
+from data import names, permission, walk
 from data.base import Candidate, Skipped
 from data.errors import PlaygroundError
 
@@ -26,6 +26,7 @@ class FolderSource:
     kind = "folder"
 
     def __init__(self, path: Path | str) -> None:
+        permission.require("name a folder of this machine")
         self.path = Path(path).expanduser()
 
     def root(self) -> Path:

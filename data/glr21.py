@@ -6,6 +6,7 @@ The layout, of the public mirror and of Kaggle alike, for the splits index, trai
     index_image_to_landmark.csv     id,landmark_id
     retrieval_solution_v2.1.csv     id,images,Usage
     {split}_label_to_category.csv   landmark_id,category        (optional)
+    {split}_label_to_hierarchical.csv   landmark_id,hierarchical_label  (optional)
     {split}_attribution.csv         id,url,author,license,title (optional)
     {split}/{id[0]}/{id[1]}/{id[2]}/{id}.jpg
 
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import unquote
 
-from data import names
+from data import names, permission
 from data.base import Candidate, Skipped
 from data.errors import Invalid, PlaygroundError
 
@@ -79,6 +80,7 @@ class Glr21Source:
         seed: int = 0,
         queries: bool | None = None,
     ) -> None:
+        permission.require("name a folder of this machine")
         self.path = Path(root).expanduser()
         self.split = split
         self.landmarks = landmarks
@@ -96,7 +98,7 @@ class Glr21Source:
         root = self.root()
         chosen = self._choose()
         yield from chosen.notes
-        titles = self._titles()
+        titles, kinds = self._titles(), self._kinds()
         label_of = {photo: label for label, photos in chosen.photos.items() for photo in photos}
         label_of |= dict.fromkeys(chosen.unlabelled, _NO_LABEL)
         attribution = self._attribution(label_of)
@@ -113,7 +115,10 @@ class Glr21Source:
                 author=credit.get("author") or None,
                 licence=credit.get("license") or None,
                 url=credit.get("url") or None,
-                extra={"photo_title": credit["title"]} if credit.get("title") else {},
+                extra={
+                    **({"photo_title": credit["title"]} if credit.get("title") else {}),
+                    **({"kind": kinds[label]} if label in kinds else {}),
+                },
             )
         if self._wants_queries():
             yield from self._queries(root, label_of, titles)
@@ -293,6 +298,20 @@ class Glr21Source:
             label: title_words(category)
             for listed, category in csv_rows(path, ("landmark_id", "category"))
             if (label := names.label(listed)) in wanted and label is not None
+        }
+
+    def _kinds(self) -> dict[str, str]:
+        """The hierarchical label of each landmark, where the optional list is there."""
+        path = self._find(f"{self.split}_label_to_hierarchical.csv")
+        if path is None:
+            return {}
+        wanted = self._choose().photos
+        return {
+            label: kind
+            for listed, given in csv_rows(path, ("landmark_id", "hierarchical_label"))
+            if (label := names.label(listed)) in wanted
+            and label is not None
+            and (kind := names.printable(given.replace("_", " ")))
         }
 
     def _attribution(self, wanted: dict[str, str]) -> dict[str, dict[str, str]]:

@@ -12,12 +12,13 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Protocol, TypeVar
 
 import requests  # type: ignore[import-untyped]
 import urllib3
 
+from data import mirrors
 from data.errors import PlaygroundError
 
 CHUNK = 1 << 18  # bytes handed on at a time
@@ -93,13 +94,23 @@ class _Again(Exception):  # noqa: N818
 class Web:
     """Reads files of a server; may be used by several threads at once.
 
+    Args:
+        known: hosts that may be read besides those that the owner names; empty: all public ones.
+
     Raises (all methods):
+        WrongMirror: the host is not known, or it or a redirect leads to a private address.
         WebError: the address cannot be read, after all attempts.
         Stopped: ``cancel`` was set.
         ChangedError: the file changed on the server since it was probed.
     """
 
-    def __init__(self, settings: Settings | None = None, cancel: Cancel | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        cancel: Cancel | None = None,
+        known: Collection[str] = (),
+    ) -> None:
+        self._known = known
         self.settings = settings or Settings()
         self.cancel: Cancel = cancel or threading.Event()
         self._local = threading.local()
@@ -195,6 +206,7 @@ class Web:
     @contextlib.contextmanager
     def _open(self, url: str, headers: dict[str, str]) -> Iterator[requests.Response]:
         self.check()
+        mirrors.check(url, self._known)
         session = self._session()
         limits = (self.settings.timeout, self.settings.timeout)
         try:
@@ -322,7 +334,7 @@ class Web:
         # Sessions are not promised to be safe between threads; each keeps its own connection.
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = self._local.session = requests.Session()
+            session = self._local.session = mirrors.session()
             session.headers["User-Agent"] = "landmark-retrieval-playground"
         return session
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from pathlib import Path
@@ -19,7 +20,7 @@ def artifacts_root() -> Path:
     if not home:
         return PROJECT_ROOT / "artifacts"
     try:
-        folder = Path(home).expanduser().resolve()
+        folder = _resolved(home, os.getcwd())
         reason = _why_no_folder(folder)
     except (OSError, RuntimeError, ValueError) as error:
         folder, reason = Path(home), getattr(error, "strerror", None) or str(error)
@@ -29,6 +30,12 @@ def artifacts_root() -> Path:
         f"PLAYGROUND_HOME is {printable(str(folder))}, which cannot be used: {reason}. Set it to a "
         f"folder that can be written, or to none to use the project's own."
     )
+
+
+@functools.lru_cache(maxsize=16)
+def _resolved(home: str, here: str) -> Path:
+    """The absolute path; ``here`` is where a relative one starts. It is asked for at every turn."""
+    return Path(here, Path(home).expanduser()).resolve()
 
 
 def _why_no_folder(folder: Path) -> str | None:
@@ -71,6 +78,11 @@ def downloads_root() -> Path:
 
 def weights_root() -> Path:
     return artifacts_root() / "weights"
+
+
+def networks_root() -> Path:
+    """Networks that were converted once, see ``extractors.converted``."""
+    return artifacts_root() / "networks"
 
 
 def jobs_root() -> Path:

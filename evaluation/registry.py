@@ -20,6 +20,7 @@ PROTOCOLS: dict[str, str] = {
     "gldv2": "evaluation.gldv2:Gldv2",
     "holidays": "evaluation.holidays:Holidays",
     "ukbench": "evaluation.ukbench:UkBench",
+    "flickrlogos": "evaluation.flickrlogos:FlickrLogos",
 }
 DEFAULT = "labels"
 

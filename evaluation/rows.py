@@ -135,6 +135,8 @@ class Row:
     queries: tuple[QueryRow, ...]
     bytes_per_vector: float
     build_s: float | None
+    bytes_per_photo: float = math.nan  # what each adds to the index; NaN in rows of before
+    shared_bytes: int = 0  # what all photos share of the index
     date: str = ""
     machine: str = ""
     stale: str = ""
@@ -222,6 +224,8 @@ class Row:
             "extract_ms": _number(self.extract_ms),
             "search_ms": self.search_ms,
             "bytes_per_vector": self.bytes_per_vector,
+            "bytes_per_photo": _number(self.bytes_per_photo),
+            "shared_bytes": self.shared_bytes,
             "build_s": self.build_s,
             "partial": self.partial,
         }
@@ -270,6 +274,8 @@ def save(folder: Path, key: dict[str, Any], row: Row, record: dict[str, Any]) ->
         "means": _plain(row.means),
         "intervals": {name: list(ci) if ci else None for name, ci in row.intervals.items()},
         "bytes_per_vector": row.bytes_per_vector,
+        "bytes_per_photo": _number(row.bytes_per_photo),
+        "shared_bytes": row.shared_bytes,
     }
 
     def write_row(path: Path) -> None:
@@ -320,6 +326,8 @@ def load(folder: Path) -> tuple[dict[str, Any], Row] | None:
             queries=queries,
             bytes_per_vector=float(stable["bytes_per_vector"]),
             build_s=record.get("build_s"),
+            bytes_per_photo=_float(stable.get("bytes_per_photo")),
+            shared_bytes=int(stable.get("shared_bytes", 0)),
             date=str(record.get("date", "")),
             machine=str(record.get("machine", "")),
         )

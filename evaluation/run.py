@@ -19,6 +19,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from data import artefact, store
 from data.base import Photo
 from data.errors import NotFound, PlaygroundError
@@ -155,6 +158,36 @@ def _listed(words: Sequence[str]) -> str:
 def _usual(recipe: Recipe) -> bool:
     """Whether the chain is the one that the extractor's method prescribes."""
     return recipe.rerank == usual_chain(recipe.extractor)
+
+
+class _Recalls:
+    """The recall@k of a query by index, each worked out once, whatever re-ranks it.
+
+    ``searched`` are the query objects that were searched: they know their neighbours.
+    """
+
+    def __init__(
+        self, engine: SearchEngine, collection: str, spec: str, query: Query, k: int
+    ) -> None:
+        self.searched: dict[str, Query] = {}
+        self._engine, self._of, self._query, self._k = engine, (collection, spec), query, k
+        self._kept: dict[str, float] = {}
+
+    @functools.cached_property
+    def _exact(self) -> list[NDArray[np.float64]]:
+        return self._distances(EXACT)
+
+    def _distances(self, index: str) -> list[NDArray[np.float64]]:
+        query = self.searched.get(index, self._query)
+        return self._engine.neighbour_distances(*self._of, index, query, self._k)
+
+    def of(self, index: str) -> float:
+        if index not in self._kept:
+            self._kept[index] = metrics.mean(
+                metrics.recall_by_distance(one.tolist(), truth.tolist(), self._k)
+                for one, truth in zip(self._distances(index), self._exact, strict=True)
+            )
+        return self._kept[index]
 
 
 class _Task:
@@ -301,15 +334,23 @@ class _Task:
                     engine.search(name, recipe, first, self.k)
                 warm = True
             engine.describe(name, spec, query)
-            exact = None
-            if any(pending[one]["exact"] and one.index != EXACT for one in missing):
-                exact = engine.neighbour_distances(name, spec, EXACT, query, self.k)
-            for recipe in missing:
-                begun[recipe].add(self._search(engine, recipe, photo, query, exact))
+            query.verified = {}  # the same photos come in every index
+            recalls = _Recalls(engine, name, spec, query, self.k)
+            # Exact search first: what it finds serves the recall of the others.
+            for recipe in sorted(missing, key=lambda one: one.index != EXACT):
+                wanted = pending[recipe]["exact"] and recipe.index != EXACT
+                answer = self._search(engine, recipe, photo, query, recalls, wanted)
+                begun[recipe].add(answer)
                 steps.add(f"{spec} {photo.id}")
 
     def _search(
-        self, engine: SearchEngine, recipe: Recipe, photo: Photo, query: Query, exact: Any
+        self,
+        engine: SearchEngine,
+        recipe: Recipe,
+        photo: Photo,
+        query: Query,
+        recalls: _Recalls,
+        with_recall: bool,
     ) -> QueryRow:
         name, total = self.members.name, len(self.members.photos)
         depth = min(total, self.protocol.depth or total)
@@ -319,7 +360,9 @@ class _Task:
             answers = frozenset().union(*(truth.positives for truth in truths.values()))
             left_out = own_photos(self.members, photo) - answers
         # What a re-ranker makes of the query is part of its time, whoever made it before.
-        result = engine.search(name, recipe, query.again(), depth, exclude=left_out)
+        searched = query.again()
+        result = engine.search(name, recipe, searched, depth, exclude=left_out)
+        recalls.searched.setdefault(recipe.index, searched)
         ranking = [hit.id for hit in result.hits]
         # Ranking everything is not what people wait for: the time is that of k results. Local
         # descriptors vote and verify alike for any k.
@@ -329,12 +372,8 @@ class _Task:
         recall = math.nan
         if recipe.index == EXACT:
             recall = 1.0
-        elif exact is not None:
-            found = engine.neighbour_distances(name, recipe.extractor, recipe.index, query, self.k)
-            recall = metrics.mean(
-                metrics.recall_by_distance(one.tolist(), truth.tolist(), self.k)
-                for one, truth in zip(found, exact, strict=True)
-            )
+        elif with_recall:
+            recall = recalls.of(recipe.index)
         spent = engine.describe(name, recipe.extractor, query).timings_ms
         extract_ms = spent["crop"] + spent["preprocess"] + spent["extract"]
         return QueryRow(
@@ -382,4 +421,6 @@ class _Task:
             queries=tuple(answered),
             bytes_per_vector=stats.bytes_per_vector,
             build_s=stats.build_s,
+            bytes_per_photo=stats.bytes_per_photo,
+            shared_bytes=stats.shared_bytes,
         )

@@ -141,7 +141,11 @@ class Extractor(abc.ABC):
         return [self.describe(prepared) for prepared in batch]
 
     def fit(self, raws: Iterable[Raw]) -> None:  # noqa: B027 (nothing to learn is the default)
-        """Learn from the ``describe`` results of a sample (seeded: same sample, same state)."""
+        """Learn from the ``describe`` results of a sample (seeded: same sample, same state).
+
+        Args:
+            raws: gone through as often as is needed, where it is no iterator.
+        """
 
     def state(self) -> dict[str, NDArray[Any]]:
         """What ``fit`` learned, as named arrays; empty where nothing is learned."""

@@ -151,22 +151,29 @@ class Bovw(Extractor):
         return {name: found[name] for name in ("descriptors", "xy", "scale")}
 
     def fit(self, raws: Iterable[Raw]) -> None:
-        """Learn vocabulary and idf; keeps the sample's SIFT in memory (128 bytes each)."""
-        photos = [raw["descriptors"] for raw in raws]
-        total = sum(len(photo) for photo in photos)
+        """Learn vocabulary and idf; holds what k-means learns from, however large the sample is.
+
+        Where ``raws`` can be gone through again, it is, three times in all.
+        """
+        raws = list(raws) if iter(raws) is raws else raws
+        counts = np.array([len(raw["descriptors"]) for raw in raws], np.int64)
+        total = int(counts.sum())
         if total < 2:
             raise PlaygroundError(
-                f"bovw found {total} SIFT keypoints in {len(photos)} photos; a vocabulary needs "
+                f"bovw found {total} SIFT keypoints in {len(counts)} photos; a vocabulary needs "
                 f"at least 2. Add photos with more texture to the collection and build it again, "
                 f"or choose another extractor, such as hog."
             )
-        sample = np.concatenate(photos)
         words = vocabulary_size(self.config.words, total)
         rng = np.random.default_rng(self.config.seed)
+        chosen = np.arange(total)
         if total > words * MAX_POINTS_PER_WORD:
             # FAISS would draw a subsample too, but only after all points have become float32.
-            chosen = rng.choice(total, words * MAX_POINTS_PER_WORD, replace=False)
-            sample = sample[np.sort(chosen)]
+            chosen = np.sort(rng.choice(total, words * MAX_POINTS_PER_WORD, replace=False))
+        # Which of each photo's: the places where it begins and ends among all.
+        ends = np.searchsorted(chosen, np.cumsum(counts))
+        parts = zip(raws, np.split(chosen, ends), np.cumsum(counts) - counts, strict=False)
+        sample = np.concatenate([raw["descriptors"][own - first] for raw, own, first in parts])
         kmeans = faiss.Kmeans(
             SIFT_DIM,
             words,
@@ -184,10 +191,10 @@ class Bovw(Extractor):
         centroids = np.asarray(kmeans.centroids, np.float32)
         half_norms = _half_norms(centroids)
         frequency = np.zeros(words, np.int64)
-        for photo in photos:
-            frequency[np.unique(_nearest(photo, centroids, half_norms))] += 1
-        idf = inverse_document_frequency(frequency, len(photos))
-        self._set(centroids, idf, len(photos))
+        for raw in raws:
+            frequency[np.unique(_nearest(raw["descriptors"], centroids, half_norms))] += 1
+        idf = inverse_document_frequency(frequency, len(counts))
+        self._set(centroids, idf, len(counts))
 
     def state(self) -> dict[str, NDArray[Any]]:
         """``centroids`` (k, 128) float32, ``idf`` (k,) float32, ``n_photos`` () int64."""

@@ -72,6 +72,8 @@ class RetrievalMeta:
     std: tuple[float, float, float]
     whitening: bool  # a fully connected layer inside the network
     lw: dict[str, dict[str, Whitening]]  # training set -> "ss" or "ms" -> Lw
+    regional: bool = False  # regions are pooled and whitened, then summed
+    local_whitening: bool = False  # cells are whitened before pooling
 
 
 def read(path: Path) -> Checkpoint:
@@ -165,11 +167,9 @@ def retrieval_meta(checkpoint: Checkpoint, origin: str) -> RetrievalMeta:
     for field in ("architecture", "pooling"):
         if not isinstance(meta.get(field), str):
             raise refuse(field, "a text")
-    for field in ("regional", "local_whitening"):
-        if meta.get(field, False):
-            raise refuse(field, "false; networks with it are not supported")
-    if not isinstance(meta.get("whitening", False), bool | np.bool_):
-        raise refuse("whitening", "true or false")
+    for field in ("regional", "local_whitening", "whitening"):
+        if not isinstance(meta.get(field, False), bool | np.bool_):
+            raise refuse(field, "true or false")
     mean, std = _three(meta.get("mean")), _three(meta.get("std"))
     if mean is None:
         raise refuse("mean", "three numbers")
@@ -185,6 +185,8 @@ def retrieval_meta(checkpoint: Checkpoint, origin: str) -> RetrievalMeta:
         std,
         bool(meta.get("whitening", False)),
         {str(name): _whitenings(entry, origin) for name, entry in lw.items()},
+        bool(meta.get("regional", False)),
+        bool(meta.get("local_whitening", False)),
     )
 
 

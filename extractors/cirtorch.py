@@ -14,18 +14,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
+from PIL import Image
 from torch import Tensor, nn
 
+from data.base import Box
 from data.errors import PlaygroundError
 from extractors import checkpoints
-from extractors.base import Card
+from extractors.base import RGB, Card, Prepared, crop
 from extractors.checkpoints import Checkpoint, RetrievalMeta, Whitening
 from extractors.cnn import MIN_SIDE, GlobalNetwork, check_image_size, rescale
-from extractors.pooling import GeM, l2n
-from extractors.trunks import MEAN, STD, Normalised, vgg16_features
+from extractors.modules import GeM, Normalised
+from extractors.pooling import l2n
+from extractors.trunks import MEAN, STD, vgg16_features
 from extractors.weights import check_fits, load_into, seeded
 
 DIM = {"vgg16": 512, "resnet50": 2048, "resnet101": 2048, "resnet152": 2048}
@@ -82,9 +86,25 @@ def resize(x: Tensor, factor: float) -> Tensor:
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
+def thumbnail(photo: RGB, box: Box | None, longer_side: int) -> Prepared:
+    """Crop and shrink with Pillow's Lanczos ``thumbnail``, as the published networks were tested.
+
+    A crop's longer side becomes ``longer_side * max(crop) / max(photo)`` px, rounded down (cirtorch
+    ``datasets/genericdataset.py`` and ``datahelpers.imresize``; SOLAR's are the same).
+    """
+    pixels, origin = crop(photo, box)
+    height, width = pixels.shape[:2]
+    side = max(1, longer_side * max(width, height) // max(photo.shape[:2]))
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)  # never enlarges
+    scale = (image.width / width, image.height / height)
+    return Prepared(np.asarray(image, np.uint8), scale, origin)
+
+
 class PublishedNetwork(GlobalNetwork):
     """Base of the networks in the published format; SOLAR has it too."""
 
+    version = 2  # 1 shrank photos with OpenCV's INTER_AREA
     untrained_fallback = False
     architecture: ClassVar[str]
     end_to_end: ClassVar[bool]  # whitening inside the network
@@ -101,6 +121,9 @@ class PublishedNetwork(GlobalNetwork):
     def dim(self) -> int:
         return DIM[self.architecture]
 
+    def prepare(self, photo: RGB, box: Box | None = None) -> Prepared:
+        return thumbnail(photo, box, self.image_size)
+
     def make_features(self) -> nn.Module:
         """The trunk with random weights, in the names of the published files."""
         if self.architecture == "vgg16":
@@ -115,6 +138,11 @@ class PublishedNetwork(GlobalNetwork):
         """A checkpoint of this architecture, its ``meta`` checked; shapes are not looked at."""
         found = checkpoints.read(path)
         meta = checkpoints.retrieval_meta(found, str(path))
+        if meta.regional or meta.local_whitening:
+            raise PlaygroundError(
+                f"{path} pools by regions or whitens each cell, which '{self.name}' does not. Use "
+                f"the extractor cirtorch with regional=true or local_whitening=true."
+            )
         theirs = (meta.architecture, meta.pooling, meta.whitening)
         mine = (self.architecture, "gem", self.end_to_end)
         if theirs != mine:

@@ -6,16 +6,15 @@ import functools
 import threading
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from numpy.typing import NDArray
 
 from data.base import Box
 from data.errors import PlaygroundError
+from extractors import converted, runtime
 from extractors.base import (
     RGB,
     Extractor,
@@ -26,32 +25,69 @@ from extractors.base import (
     crop,
     crop_and_shrink,
 )
-from extractors.pooling import held_norms
+from extractors.pooling import Array, held_norms
 from extractors.runtime import Network
 from extractors.weights import Weights, resolve
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 MIN_SIDE = 32  # px; below it the trunks' strides leave no feature map
 MAX_SIDE = 4096  # px; a larger photo would not fit into the memory of a small machine
 
 
-def to_tensor(pixels: Sequence[RGB]) -> Tensor:
+def to_array(pixels: Sequence[RGB]) -> Floats:
     """Photos of one size -> (B, 3, H, W) float32 in [0, 1]; small sides are padded to 32 px."""
-    batch = torch.from_numpy(np.stack([np.ascontiguousarray(p) for p in pixels]))
-    tensor = batch.permute(0, 3, 1, 2).float().div_(255.0)
-    height, width = tensor.shape[2:]
+    height, width = pixels[0].shape[:2]
+    batch = np.empty((len(pixels), 3, height, width), np.float32)
+    for row, photo in zip(batch, pixels, strict=True):
+        row[...] = photo.transpose(2, 0, 1)
+    batch /= np.float32(255.0)
     if height < MIN_SIDE or width < MIN_SIDE:
         # Repeating the border, not enlarging: a query is never upsampled.
-        padding = (0, max(0, MIN_SIDE - width), 0, max(0, MIN_SIDE - height))
-        tensor = F.pad(tensor, padding, mode="replicate")
-    return tensor.contiguous()
+        padding = ((0, 0), (0, 0), (0, max(0, MIN_SIDE - height)), (0, max(0, MIN_SIDE - width)))
+        batch = np.ascontiguousarray(np.pad(batch, padding, mode="edge"))
+    return batch
 
 
-def rescale(x: Tensor, factor: float) -> Tensor:
+def to_tensor(pixels: Sequence[RGB]) -> Tensor:
+    """``to_array`` for torch."""
+    import torch
+
+    return torch.from_numpy(to_array(pixels))
+
+
+def rescale(x: Array, factor: float) -> Array:
     """Bilinear, align_corners False (cirtorch's multi-scale), never below ``MIN_SIDE``."""
     if factor == 1.0:
         return x
-    size = [max(MIN_SIDE, int(side * factor)) for side in x.shape[2:]]
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    height, width = (max(MIN_SIDE, int(side * factor)) for side in x.shape[2:])
+    if isinstance(x, np.ndarray):
+        return _resample(_resample(x, 2, height), 3, width)
+    import torch.nn.functional as F
+
+    return F.interpolate(x, size=[height, width], mode="bilinear", align_corners=False)
+
+
+def _resample(x: Floats, axis: int, length: int) -> Floats:
+    """Linear along an axis, within two last bits of what torch gives."""
+    left, right, share = _places(x.shape[axis], length)
+    low, high = x.take(left, axis, mode="clip"), x.take(right, axis, mode="clip")
+    high -= low
+    high *= share[:, None] if axis == 2 else share
+    low += high
+    return low
+
+
+@functools.lru_cache(maxsize=256)
+def _places(before: int, after: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
+    """For each of ``after`` pixels of a line of ``before``: its two neighbours, and how far it is
+    from the left one."""
+    factor = np.float64(np.float32(before) / np.float32(after))  # torch rounds it to float32
+    places = ((np.arange(after) + 0.5) * factor - 0.5).astype(np.float32)
+    places = np.maximum(places, np.float32(0))
+    left = np.minimum(places.astype(np.intp), before - 1)
+    return left, np.minimum(left + 1, before - 1), places - left.astype(np.float32)
 
 
 def squash(photo: RGB, box: Box | None, side: int) -> Prepared:
@@ -79,6 +115,9 @@ class NetworkExtractor(Extractor):
     network_name: str  # row of the weights table
     usual_size: ClassVar[int] = 320  # px, where neither the config nor the weights name a size
     untrained_fallback: ClassVar[bool] = True  # where "auto" finds no weights; else it refuses
+    # The config's fields that decide the network, where all that follows it works without torch:
+    # it is then converted once and kept (``extractors.converted``). None: it is not kept.
+    network_fields: ClassVar[tuple[str, ...] | None] = None
 
     def __init__(self, config: Any, weights: str = "auto") -> None:
         super().__init__(config)
@@ -101,8 +140,35 @@ class NetworkExtractor(Extractor):
     def load(self, streams: int = 1) -> Network:
         with self._loading:
             if self._network is None:
-                self._network = Network(self.build_network(), streams, self.probes())
+                self._network = self._made(streams)
             return self._network
+
+    def _made(self, streams: int) -> Network:
+        if self.network_fields is None or runtime.choose() != "openvino":
+            return Network(self.build_network(), streams, self.probes())
+        key = self.network_key()
+        kept = converted.find(key)
+        if kept is None:
+            module = self.build_network()
+            kept = converted.keep(key, module, self.head_arrays())
+        self.take_head(kept.head)
+        return Network.of_openvino(kept.model, streams, kept.cache)
+
+    def network_key(self) -> dict[str, Any]:
+        """Everything that decides the network and what was learned with it; JSON-able."""
+        return {
+            "extractor": self.name,
+            "version": self.version,
+            "config": {field: getattr(self.config, field) for field in self.network_fields or ()},
+            "weights": self.weights_identity(),
+        }
+
+    def head_arrays(self) -> dict[str, NDArray[Any]]:
+        """What follows the network, learned; known after ``build_network``."""
+        return {}
+
+    def take_head(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Take over what ``head_arrays`` gave, in place of ``build_network``."""
 
     @property
     def loaded(self) -> bool:
@@ -128,9 +194,19 @@ class GlobalNetwork(NetworkExtractor):
     def prepare(self, photo: RGB, box: Box | None = None) -> Prepared:
         return crop_and_shrink(photo, box, self.image_size)
 
-    def head(self, tensor: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> (B, D), L2-normalised."""
+    def head(self, pixels: Array, run: Callable[[Array], Array]) -> Array:
+        """(B, 3, H, W) in [0, 1] -> (B, D), L2-normalised; of torch, or of NumPy where the network
+        is kept (``network_fields``)."""
         raise NotImplementedError
+
+    def _vectors(self, pixels: Floats, network: Network) -> Floats:
+        if self.network_fields is not None:
+            return np.asarray(self.head(pixels, network), np.float32)
+        import torch
+
+        with torch.inference_mode():
+            tensor = self.head(torch.from_numpy(pixels), network)
+            return np.asarray(tensor.numpy(), np.float32)
 
     def describe(self, prepared: Prepared) -> Raw:
         return self.describe_batch([prepared])[0]
@@ -146,9 +222,7 @@ class GlobalNetwork(NetworkExtractor):
             step = len(members) if network.batches else 1
             for start in range(0, len(members), step):
                 chunk = members[start : start + step]
-                tensor = to_tensor([batch[i].pixels for i in chunk])
-                with torch.inference_mode():
-                    vectors = self.head(tensor, network).numpy().astype(np.float32)
+                vectors = self._vectors(to_array([batch[i].pixels for i in chunk]), network)
                 for row, i in enumerate(chunk):
                     out[i] = {"vectors": vectors[row : row + 1].copy()}
         return out
@@ -177,6 +251,8 @@ class GlobalNetwork(NetworkExtractor):
         Returns:
             (h, w) per scale; the cells share out the prepared photo evenly.
         """
+        import torch
+
         network = self.load()
         maps: list[Tensor] = []
 

@@ -6,18 +6,15 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from data.base import Box
 from data.errors import PlaygroundError
 from extractors.base import RGB, Card, Features, Prepared, Raw, crop_and_shrink, l2_normalise
-from extractors.cnn import NetworkExtractor, check_image_size, rescale, to_tensor
+from extractors.cnn import NetworkExtractor, check_image_size, rescale, to_array
 from extractors.trunks import LITE0, normalised, trunk
 from extractors.weights import (
     HEAD_SOURCE,
@@ -31,6 +28,9 @@ from extractors.weights import (
     trunk_of_head,
 )
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
 PCA_MEAN, PCA_COMPONENTS = "pca.mean", "pca.components"  # (C,), (d, C) in a weights file
 
 
@@ -41,7 +41,8 @@ class Tap:
     Attributes:
         channels: of the map, C.
         stride: px of the photo from cell to cell.
-        patch: px; side of the region that a cell describes.
+        patch: px; side of the region that a cell describes; of the ResNet50 its receptive field,
+            which is 267 in torchvision's and 291 in TF-slim's, where strides come later.
         cut: the part of the trunk that is run.
         first: px of the first cell's centre, along a side of n px.
     """
@@ -54,6 +55,8 @@ class Tap:
 
 
 def _block3(resnet: nn.Module) -> nn.Module:
+    from torch import nn
+
     assert isinstance(resnet, nn.Sequential)
     return resnet[:-1]  # without layer4
 
@@ -75,7 +78,7 @@ TAPS = {
     # Its cells' theoretical receptive field covers most photos; the middle of it is what counts.
     LITE0: Tap(1280, 32, 128, lambda module: module, _first_of_same),
     # conv4_x ("block3"): torchvision's ResNet50 has no extra stride after it.
-    "resnet50": Tap(1024, 16, 291, _block3, lambda side: 0),
+    "resnet50": Tap(1024, 16, 267, _block3, lambda side: 0),
 }
 
 
@@ -88,41 +91,6 @@ class DelfConfig:
     trunk: str = LITE0  # or resnet50, the paper's
 
 
-class Attention(nn.Module):
-    """1x1 conv to 512 + ReLU, 1x1 conv to 1, softplus: (B, C, H, W) -> (B, 1, H, W)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, 512, 1)
-        self.conv2 = nn.Conv2d(512, 1, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.softplus(self.conv2(F.relu(self.conv1(x))))
-
-
-class NormAttention(nn.Module):
-    """The length of the feature itself, for weights without a trained attention head.
-
-    Tolias, Jenicek, Chum: Learning and aggregating deep local descriptors (HOW), ECCV 2020.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.norm(p=2, dim=1, keepdim=True)
-
-
-class DelfNetwork(nn.Module):
-    """(B, 3, H, W) -> (B, C + 1, H / stride, W / stride): features and, last, their attention."""
-
-    def __init__(self, features: nn.Module, attention: nn.Module) -> None:
-        super().__init__()
-        self.trunk = features
-        self.attention = attention
-
-    def forward(self, x: Tensor) -> Tensor:
-        features = self.trunk(x)
-        return torch.cat([features, self.attention(features)], dim=1)
-
-
 class Delf(NetworkExtractor):
     """Up to ``max_features`` vectors of ``dim`` per photo, with x, y, scale and attention."""
 
@@ -130,6 +98,7 @@ class Delf(NetworkExtractor):
     evidence = "matches"
     version = 2
     usual_size = 448
+    network_fields = ("trunk",)
     local = True
     fit_sample = 64
     card = Card(
@@ -183,6 +152,10 @@ class Delf(NetworkExtractor):
     def dim(self) -> int:
         return int(self.config.dim)
 
+    def identity(self) -> dict[str, Any]:
+        # The ResNet50's cells were said to be 291 px wide before: it stands in the geometry.
+        return super().identity() | ({} if self.config.trunk == LITE0 else {"patch": 267})
+
     @property
     def photo_bytes(self) -> int:
         return 4 * int(self.config.max_features) * (self.dim + 4)  # vectors and geometry
@@ -209,6 +182,8 @@ class Delf(NetworkExtractor):
         return self._pair
 
     def build_network(self) -> nn.Module:
+        from extractors.modules import Attention, DelfNetwork, NormAttention
+
         own, base = self._resolved()
         name = self.config.trunk
         if base is not None:
@@ -258,17 +233,17 @@ class Delf(NetworkExtractor):
     def describe(self, prepared: Prepared) -> Raw:
         """``descriptors`` (n, C) float16, L2-normalised; ``geometry`` (n, 4) float32."""
         network, tap = self.load(), self._tap
-        tensor = to_tensor([prepared.pixels])
+        pixels = to_array([prepared.pixels])
         height, width = prepared.pixels.shape[:2]
         descriptors, geometry = [], []
         for scale in self.config.scales:
-            resized = rescale(tensor, scale)
-            output = network(resized.contiguous())[0]
-            cells = output.flatten(1).T.numpy()  # (h * w, C + 1)
+            resized = rescale(pixels, scale)
+            output = network(resized)[0]
+            cells = output.reshape(len(output), -1).T  # (h * w, C + 1)
             rows, columns = np.divmod(np.arange(len(cells)), output.shape[2])
             # The exact factor: sizes are rounded to whole pixels.
-            factor_x = resized.shape[3] / tensor.shape[3]
-            factor_y = resized.shape[2] / tensor.shape[2]
+            factor_x = resized.shape[3] / pixels.shape[3]
+            factor_y = resized.shape[2] / pixels.shape[2]
             x = columns * tap.stride + tap.first(resized.shape[3])
             y = rows * tap.stride + tap.first(resized.shape[2])
             xy = np.stack(

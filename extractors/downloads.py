@@ -10,10 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-import torchvision
-
-from data import artefact
+from data import artefact, mirrors, permission
 from data.errors import PlaygroundError
 from data.http import Cancel, Remote, RestartError, Settings, Web, WebError
 from data.paths import weights_root
@@ -88,6 +85,7 @@ def download(
         Stopped: ``cancel`` was set.
         PlaygroundError: no address, no network, full disk, or damaged content.
     """
+    permission.require("download weights")
     if not row.url:
         raise PlaygroundError(f"{row.file} cannot be downloaded from here. {row.mend}")
     here = find(row)
@@ -99,7 +97,8 @@ def download(
     doing = f"Downloading {row.file}"
     with artefact.explain_os_errors(doing), artefact.exclusive(root, doing):
         target.parent.mkdir(exist_ok=True)
-        web = Web(settings, cancel)
+        # The table of weights is ours: its servers are the known ones.
+        web = Web(settings, cancel, known=[mirrors.host_of(row.url)])
         try:
             remote = web.probe(row.url)
             resumed = _fetch(web, remote, row, part, progress)
@@ -223,6 +222,7 @@ def import_file(row: WeightFile, source: Path) -> Path:
     Raises:
         PlaygroundError: no such file, another hash than the table's, or other tensors.
     """
+    permission.require("import weights")
     source = source.expanduser()
     if not source.is_file():
         raise PlaygroundError(f"There is no file {source}.")
@@ -268,6 +268,9 @@ def check_format(row: WeightFile, path: Path, said: str | None = None) -> None:
             checked: _Checked = extractor
             checked.check_file(path)
         elif row.source == "imagenet":
+            import torch
+            import torchvision
+
             with torch.device("meta"):  # shapes without memory
                 module = getattr(torchvision.models, row.network)(weights=None)
             check_fits(module, read_state(path), str(path))

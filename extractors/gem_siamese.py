@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
 
 from data.errors import PlaygroundError
 from extractors.base import Card
 from extractors.cnn import GlobalNetwork, check_image_size, rescale
-from extractors.pooling import GeM, l2n
+from extractors.pooling import Array, gem, l2n
 from extractors.trunks import LITE0, TRUNKS, check_trunk, normalised, trunk
 from extractors.weights import (
     HEAD_SOURCE,
@@ -28,12 +29,22 @@ from extractors.weights import (
     trunk_of_head,
 )
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from extractors.modules import SiameseNetwork
+
 NETWORKS = {"contrastive": "gem-siamese", "triplet": "gem-siamese-triplet"}  # rows of the weights
 # A tensor's name that tells which trunk a file was trained with.
 _MARKS = {
     LITE0: "trunk.conv_stem.weight",
     "resnet50": "trunk.conv1.weight",
     "vgg16": "trunk.0.weight",
+    # A deeper one has the others' tensors, too: the last that fits counts.
+    "resnet101": "trunk.layer3.22.conv1.weight",
+    "resnet152": "trunk.layer3.35.conv1.weight",
+    "resnet50-soa": "trunk.soa4.v.weight",
+    "resnet101-soa": "trunk.stem.layer3.22.conv1.weight",
 }
 
 
@@ -46,30 +57,6 @@ class GemSiameseConfig:
     trunk: str = LITE0  # or resnet50, vgg16
 
 
-class SiameseNetwork(nn.Module):
-    """What siamese training yields: (B, 3, H, W) -> (B, dim), whitened, L2-normalised.
-
-    Training runs ``forward``; extraction runs the trunk in the chosen runtime and ``head`` here.
-    State dict: ``trunk.*``, ``pool.p``, ``whiten.weight``, ``whiten.bias``.
-    """
-
-    def __init__(self, features: nn.Module, channels: int, dim: int) -> None:
-        super().__init__()
-        self.trunk = features
-        self.pool = GeM(3.0)
-        self.whiten = nn.Linear(channels, dim)
-        # Until it is trained: a random rotation, which keeps angles (all of them for
-        # dim = channels, nearly for fewer).
-        nn.init.orthogonal_(self.whiten.weight)
-        nn.init.zeros_(self.whiten.bias)
-
-    def head(self, feature_map: Tensor) -> Tensor:
-        return l2n(self.whiten(l2n(self.pool(feature_map))))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.trunk(x))
-
-
 class GemSiamese(GlobalNetwork):
     """A trunk, learnable GeM and a whitening, at several scales."""
 
@@ -77,6 +64,7 @@ class GemSiamese(GlobalNetwork):
     version = 2
     usual_size = 512
     network_name = "gem-siamese"
+    network_fields = ("loss", "trunk", "dim")
     card = Card(
         title="GeM-Siamese",
         paper="Radenovic, Tolias, Chum: Fine-tuning CNN image retrieval with no human "
@@ -140,6 +128,8 @@ class GemSiamese(GlobalNetwork):
         return self._pair
 
     def _module(self) -> SiameseNetwork:
+        from extractors.modules import SiameseNetwork
+
         own, base = self._resolved()
         network = self.config.trunk
         state = None
@@ -147,7 +137,8 @@ class GemSiamese(GlobalNetwork):
             assert own.path is not None
             state = read_state(own.path)
             self._check_trunk_of(own.path, state)
-            if _MARKS[network] not in state:
+            # A file of ours may hold the part of the trunk alone that training has changed.
+            if _MARKS[network] not in state or TRUNK_OF in header(own.path):
                 base = trunk_of_head(own.path, network, "scripts.train_siamese")
         features = trunk(network, base if base is not None else resolve(network, "untrained"))
         channels = TRUNKS[network].channels
@@ -162,18 +153,36 @@ class GemSiamese(GlobalNetwork):
         """Refuse a file of another trunk."""
         said = header(path).get(TRUNK_OF)
         found = [name for name, mark in _MARKS.items() if mark in state or name == said]
-        if found and found != [self.config.trunk]:
+        if found and found[-1] != self.config.trunk:
             raise PlaygroundError(
-                f"{path} was trained with the trunk {found[0]}, and the extractor asks for "
-                f"{self.config.trunk}. Use gem-siamese:trunk={found[0]}."
+                f"{path} was trained with the trunk {found[-1]}, and the extractor asks for "
+                f"{self.config.trunk}. Use gem-siamese:trunk={found[-1]}."
             )
 
     def build_network(self) -> nn.Module:
         module = self._module()
         # The head is small and stays in fp32 whatever the runtime's precision.
-        self._head = module.head
+        learned = {"p": module.pool.p, "weight": module.whiten.weight, "bias": module.whiten.bias}
+        self._head = {name: value.detach().float().numpy() for name, value in learned.items()}
         return normalised(self.config.trunk, module.trunk).eval()
 
-    def head(self, tensor: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
-        vectors = [self._head(run(rescale(tensor, s).contiguous())) for s in self.config.scales]
-        return l2n(torch.stack(vectors).mean(dim=0))
+    def head_arrays(self) -> dict[str, NDArray[Any]]:
+        return self._head
+
+    def take_head(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self._head = arrays
+
+    def head(self, pixels: Array, run: Callable[[Array], Array]) -> Array:
+        p: Array
+        weight: Array
+        bias: Array
+        p, weight, bias = self._head["p"], self._head["weight"], self._head["bias"]
+        if not isinstance(pixels, np.ndarray):
+            import torch
+
+            p, weight, bias = (torch.from_numpy(one) for one in (p, weight, bias))
+        total: Array = 0.0
+        for scale in self.config.scales:
+            pooled = l2n(gem(run(rescale(pixels, scale)), p))
+            total = total + l2n(pooled @ weight.T + bias)
+        return l2n(total / len(self.config.scales))

@@ -17,9 +17,9 @@ from data.errors import PlaygroundError
 from extractors import timm_names
 from extractors.base import RGB, Card, Prepared, crop
 from extractors.cnn import GlobalNetwork, check_image_size
+from extractors.modules import Normalised
 from extractors.pooling import l2n
 from extractors.timm_model import ForwardFeatures, resized
-from extractors.trunks import Normalised
 from extractors.weights import check_fits, load_into, read_state, seeded
 
 TRUNK = "vit_base_patch14_dinov2"  # timm's name

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from data.base import Box
 from extractors.base import RGB, Card, Prepared
 from extractors.cnn import GlobalNetwork, squash
+from extractors.modules import Normalised
 from extractors.pooling import l2n
-from extractors.trunks import Normalised
 from extractors.weights import load_into, read_state, seeded
 
 SIDE = 224  # px

@@ -1,6 +1,8 @@
-"""Pooling of a convolutional feature map into one vector, and the GeM layer.
+"""Pooling of a convolutional feature map into one vector.
 
-All functions take X (B, C, H, W), non-negative, and give (B, C), not normalised unless said.
+All functions take X (B, C, H, W), non-negative, and give (B, C), not normalised unless said. They
+take a NumPy array or a torch tensor, and give the same: a process that only searches needs no
+torch.
 Reference: Radenovic, Tolias, Chum: Fine-tuning CNN image retrieval with no human annotation,
 TPAMI 2019; R-MAC: Tolias, Sicre, Jegou, ICLR 2016.
 """
@@ -11,13 +13,16 @@ import contextlib
 import math
 from collections.abc import Iterator
 from contextvars import ContextVar
+from fractions import Fraction
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
+Array = Any  # float32, of NumPy or of torch
 EPS = 1e-6
-R_MAC_OVERLAP = 0.4  # wanted overlap of neighbouring regions
+R_MAC_OVERLAP = Fraction(2, 5)  # wanted overlap of neighbouring regions
 POOLINGS = ("gem", "mac", "spoc", "rmac")
+R_MAC_RULE = 2  # of ``r_mac_regions``; 1 was not exact where two overlaps are equally near
 
 
 _HELD: ContextVar[bool] = ContextVar("held_norms", default=False)
@@ -37,25 +42,27 @@ def held_norms() -> Iterator[None]:
         _HELD.reset(token)
 
 
-def l2n(x: Tensor, eps: float = EPS) -> Tensor:
+def l2n(x: Array, eps: float = EPS) -> Array:
     """x / (|x|_2 + eps) over the channel axis (1)."""
+    if isinstance(x, np.ndarray):
+        return x / (np.linalg.norm(x, axis=1, keepdims=True) + np.float32(eps))
     norm = x.norm(p=2, dim=1, keepdim=True)
     return x / ((norm.detach() if _HELD.get() else norm) + eps)
 
 
-def gem(x: Tensor, p: Tensor | float = 3.0, eps: float = EPS) -> Tensor:
+def gem(x: Array, p: Array | float = 3.0, eps: float = EPS) -> Array:
     """Generalised mean: (mean max(x, eps)^p)^(1/p); p = 1 is SPoC, p -> inf is MAC."""
-    return x.clamp(min=eps).pow(p).mean(dim=(2, 3)).pow(1.0 / p)
+    return (x.clip(min=eps) ** p).mean(axis=(2, 3)) ** (1.0 / p)
 
 
-def spoc(x: Tensor) -> Tensor:
+def spoc(x: Array) -> Array:
     """Average (sum-pooled convolutional features; Babenko and Lempitsky, ICCV 2015)."""
-    return x.mean(dim=(2, 3))
+    return x.mean(axis=(2, 3))
 
 
-def mac(x: Tensor) -> Tensor:
+def mac(x: Array) -> Array:
     """Maximum activation of convolutions."""
-    return x.amax(dim=(2, 3))
+    return x.max(axis=(2, 3)) if isinstance(x, np.ndarray) else x.amax(dim=(2, 3))
 
 
 def _extra_steps(width: int, height: int) -> tuple[int, int]:
@@ -64,9 +71,10 @@ def _extra_steps(width: int, height: int) -> tuple[int, int]:
         return 0, 0
     short, long = min(width, height), max(width, height)
 
-    def distance(steps: int) -> float:
-        stride = (long - short) / (steps - 1)
-        return abs((short - stride) / short - R_MAC_OVERLAP)
+    def distance(steps: int) -> Fraction:
+        # Exact, as sides of 5:9 and others tie: the fewest steps are taken then.
+        overlap = 1 - Fraction(long - short, short * (steps - 1))
+        return abs(overlap - R_MAC_OVERLAP)
 
     extra = min(range(2, 8), key=distance) - 1
     return (extra, 0) if width > height else (0, extra)
@@ -91,7 +99,7 @@ def r_mac_regions(width: int, height: int, levels: int = 3) -> list[tuple[int, i
     return regions
 
 
-def rmac(x: Tensor, levels: int = 3, eps: float = EPS) -> Tensor:
+def rmac(x: Array, levels: int = 3, eps: float = EPS) -> Array:
     """Sum of the L2-normalised MACs of the regions and of the whole map."""
     total = l2n(mac(x), eps)
     for left, top, side in r_mac_regions(x.shape[3], x.shape[2], levels):
@@ -99,20 +107,13 @@ def rmac(x: Tensor, levels: int = 3, eps: float = EPS) -> Tensor:
     return total
 
 
-def pool(x: Tensor, kind: str, p: float = 3.0) -> Tensor:
+def rule_of(kind: str) -> dict[str, int]:
+    """What an extractor's identity says besides the name of its pooling."""
+    return {"r_mac_rule": R_MAC_RULE} if kind == "rmac" else {}
+
+
+def pool(x: Array, kind: str, p: float = 3.0) -> Array:
     """Pool by name (one of ``POOLINGS``)."""
     if kind == "gem":
         return gem(x, p)
     return {"mac": mac, "spoc": spoc, "rmac": rmac}[kind](x)
-
-
-class GeM(nn.Module):
-    """GeM with a learnable exponent, initialised to 3."""
-
-    def __init__(self, p: float = 3.0, eps: float = EPS) -> None:
-        super().__init__()
-        self.p = nn.Parameter(torch.full((1,), float(p)))
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        return gem(x, self.p, self.eps)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from data.errors import PlaygroundError
 from extractors.base import Card
 from extractors.cnn import GlobalNetwork, check_image_size
-from extractors.pooling import POOLINGS, l2n, pool
+from extractors.pooling import POOLINGS, Array, l2n, pool, rule_of
 from extractors.trunks import TRUNKS, normalised, trunk
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +25,8 @@ class ResNet50Config:
 
 class PooledTrunk(GlobalNetwork):
     """A trunk, a pooling, L2."""
+
+    network_fields: ClassVar[tuple[str, ...] | None] = ()
 
     def __init__(self, config: ResNet50Config, weights: str = "auto") -> None:
         check_image_size(config.image_size, weights_decide=True)
@@ -38,11 +42,14 @@ class PooledTrunk(GlobalNetwork):
     def dim(self) -> int:
         return TRUNKS[self.network_name].channels
 
+    def identity(self) -> dict[str, Any]:
+        return super().identity() | rule_of(self.config.pooling)
+
     def build_network(self) -> nn.Module:
         return normalised(self.network_name, trunk(self.network_name, self.weights)).eval()
 
-    def head(self, tensor: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
-        return l2n(pool(run(tensor), self.config.pooling, self.config.p))
+    def head(self, pixels: Array, run: Callable[[Array], Array]) -> Array:
+        return l2n(pool(run(pixels), self.config.pooling, self.config.p))
 
 
 class ResNet50(PooledTrunk):

@@ -4,26 +4,34 @@ sees a GPU.
 ``PLAYGROUND_RUNTIME`` (auto, openvino, torch) overrides the choice. Measured on 2 cores with
 bfloat16: OpenVINO is 2.2 to 3.3 times as fast as torch in fp32, torch with bfloat16 autocast 1.6
 to 2.1 times; the descriptors agree to a cosine of 0.999.
+
+torch is imported where it computes, converts a network or may have a GPU: not in a process that
+searches with networks that were converted before (``extractors.converted``).
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
 import importlib.util
 import itertools
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from data.errors import PlaygroundError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 RUNTIMES = ("auto", "openvino", "torch")
 AGREEMENT = 0.99  # cosine of unpooled features in bfloat16 and in fp32; pooled ones agree better
@@ -39,13 +47,30 @@ def choose() -> str:
         raise PlaygroundError(
             "PLAYGROUND_RUNTIME is openvino, which is not installed. Run: pip install openvino"
         )
-    if wanted == "auto" and torch.cuda.is_available():
-        return "cuda"
+    if wanted == "auto" and (_has_gpu_driver() or "torch" in sys.modules):
+        import torch
+
+        if torch.cuda.is_available():
+            return "cuda"
     return "openvino" if has_openvino and wanted != "torch" else "torch"
+
+
+@functools.cache
+def _has_gpu_driver() -> bool:
+    """Whether torch may see a GPU, told without importing it: its driver's library is there."""
+    library = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}.get(sys.platform)
+    if library is None:
+        return False
+    with contextlib.suppress(OSError):
+        ctypes.CDLL(library)
+        return True
+    return Path("/dev/kfd").exists()  # AMD's
 
 
 def cpu_has_bfloat16() -> bool:
     """Whether the CPU multiplies bfloat16 in hardware; without it bfloat16 is slower than fp32."""
+    import torch
+
     probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
     return bool((probe and probe()) or (amx and amx()))
@@ -53,6 +78,9 @@ def cpu_has_bfloat16() -> bool:
 
 def fold_batchnorm(module: nn.Module) -> nn.Module:
     """Fold every BatchNorm into the convolution before it, in place (evaluation mode only)."""
+    from torch import nn
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
     for parent in list(module.modules()):
         names = list(parent._modules)
         for first, second in itertools.pairwise(names):
@@ -80,12 +108,14 @@ class Network:
     """
 
     def __init__(self, module: nn.Module, streams: int = 1, probes: Sequence[Tensor] = ()) -> None:
+        import torch
+
         self.kind = choose()
         self._lock = threading.Lock()
         if self.kind == "openvino" and probes and not self._try_openvino(module, streams, probes):
             self.kind = "torch"
         elif self.kind == "openvino" and not probes:
-            self._compile_openvino(module, streams, torch.zeros(1, 3, 224, 224))
+            self._compile(convert(module, torch.zeros(1, 3, 224, 224)), streams)
         if self.kind != "openvino":
             self._device = torch.device("cuda" if self.kind == "cuda" else "cpu")
             self._autocast = self.kind == "cuda" and torch.cuda.is_bf16_supported()
@@ -97,12 +127,27 @@ class Network:
                 "bf16" if self._autocast else "fp32"
             )
 
+    @classmethod
+    def of_openvino(cls, model: Any, streams: int = 1, cache: Path | None = None) -> Network:
+        """A network that was converted before (an ``openvino.Model``).
+
+        Args:
+            cache: a folder where OpenVINO may keep what it compiles.
+        """
+        network = cls.__new__(cls)
+        network.kind = "openvino"
+        network._lock = threading.Lock()
+        network._compile(model, streams, cache)
+        return network
+
     def _try_openvino(self, module: nn.Module, streams: int, probes: Sequence[Tensor]) -> bool:
         """Whether OpenVINO serves the module, with what torch gives."""
+        import torch
+
         with torch.inference_mode():
             expected = module.eval()(probes[-1]).float()
         try:
-            self._compile_openvino(module, streams, probes[0])
+            self._compile(convert(module, probes[0]), streams)
             got = self(probes[-1])
         except Exception:  # its converter and its compiler raise errors of many kinds
             return False
@@ -111,17 +156,20 @@ class Network:
         cosine = torch.cosine_similarity(got.flatten(), expected.flatten(), dim=0)
         return float(cosine) >= AGREEMENT
 
-    def _compile_openvino(self, module: nn.Module, streams: int, example: Tensor) -> None:
+    def _compile(self, model: Any, streams: int, cache: Path | None = None) -> None:
         import openvino
 
-        with warnings.catch_warnings(), torch.inference_mode():
-            # OpenVINO traces the module with an API that torch has begun to deprecate.
-            warnings.simplefilter("ignore")
-            model = openvino.convert_model(module, example_input=example)
         how = {"PERFORMANCE_HINT": "LATENCY"}
         if streams > 1:
             how = {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": str(streams)}
-        compiled = openvino.Core().compile_model(model, "CPU", how)
+        core = openvino.Core()
+        try:
+            kept = {"CACHE_DIR": str(cache)} if cache is not None else {}
+            compiled = core.compile_model(model, "CPU", how | kept)
+        except RuntimeError:  # what it kept is damaged, or the folder cannot be written
+            if cache is None:
+                raise
+            compiled = openvino.Core().compile_model(model, "CPU", how)
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         self.description = f"openvino {'bf16' if precision == 'bf16' else 'fp32'}"
         self._requests: SimpleQueue[Any] = SimpleQueue()  # those that are free
@@ -133,19 +181,40 @@ class Network:
         """Whether a batch is faster than single photos (on a GPU; on a CPU it is not)."""
         return self.kind == "cuda"
 
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) float32 on the CPU -> the module's output, float32 on the CPU."""
+    def __call__(self, pixels: Any) -> Any:
+        """(B, 3, H, W) float32 on the CPU -> the module's output, float32 on the CPU.
+
+        An array gives an array, a torch tensor a tensor.
+        """
+        if not isinstance(pixels, np.ndarray):
+            import torch
+
+            return torch.from_numpy(self(pixels.numpy()))
         if self.kind == "openvino":
             request = self._requests.get()
             try:
-                output: NDArray[np.float32] = request.infer([pixels.numpy()])[0]
-                return torch.from_numpy(np.array(output, dtype=np.float32))
+                output: NDArray[np.float32] = request.infer([pixels])[0]
+                return np.array(output, dtype=np.float32)
             finally:
                 self._requests.put(request)
+        import torch
+
         with (
             self._lock,
             torch.inference_mode(),
             torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast),
         ):
-            x = pixels.to(self._device).contiguous(memory_format=torch.channels_last)
-            return self._module(x).float().cpu().contiguous()
+            x = torch.from_numpy(pixels).to(self._device)
+            x = x.contiguous(memory_format=torch.channels_last)
+            return self._module(x).float().cpu().contiguous().numpy()
+
+
+def convert(module: nn.Module, example: Tensor) -> Any:
+    """The ``openvino.Model`` of a module that is in evaluation mode."""
+    import openvino
+    import torch
+
+    with warnings.catch_warnings(), torch.inference_mode():
+        # OpenVINO traces the module with an API that torch has begun to deprecate.
+        warnings.simplefilter("ignore")
+        return openvino.convert_model(module, example_input=example)

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from extractors.base import Card
 from extractors.cnn import GlobalNetwork, check_image_size
+from extractors.modules import Normalised
 from extractors.pooling import l2n, spoc
-from extractors.trunks import Normalised
 from extractors.weights import Weights, check_fits, load_into, read_state, resolve, seeded
 
 DIM = 1024

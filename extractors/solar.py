@@ -17,7 +17,7 @@ from extractors.base import Card, Floats, Prepared
 from extractors.checkpoints import Checkpoint, RetrievalMeta
 from extractors.cirtorch import PublishedConfig, PublishedNetwork, resize
 from extractors.cnn import to_tensor
-from extractors.trunks import Normalised
+from extractors.modules import Normalised
 
 MAX_LONGER_SIDE = 1536  # px at the largest scale: attention needs (H W / 256)^2 numbers
 
@@ -60,6 +60,22 @@ class SoaBlock(nn.Module):
         """(B, C, H, W) -> (B, H W, H W): what each place takes from each other; rows sum to 1."""
         query, key = (layer(x).flatten(2) for layer in (self.f, self.g))
         return torch.softmax(query.transpose(1, 2) @ key / query.shape[1] ** 0.5, dim=2)
+
+
+class SoaResNet(nn.Module):
+    """A ResNet without its classifier, second-order attention after conv4_x and conv5_x.
+
+    Both blocks start as the identity: until they are trained it is the ResNet.
+    """
+
+    def __init__(self, resnet: nn.Sequential) -> None:
+        super().__init__()
+        self.stem, self.layer4 = resnet[:-1], resnet[-1]
+        self.soa4, self.soa5 = SoaBlock(1024, 4), SoaBlock(2048, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.soa5(self.layer4(self.soa4(self.stem(x))))
+        return result
 
 
 def _projection(channels: int, middle: int) -> nn.Sequential:

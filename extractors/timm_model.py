@@ -19,8 +19,8 @@ from data.errors import PlaygroundError
 from extractors import timm_names
 from extractors.base import RGB, Card, Prepared, crop
 from extractors.cnn import GlobalNetwork, check_image_size
-from extractors.pooling import POOLINGS, gem, l2n, pool
-from extractors.trunks import Normalised
+from extractors.modules import Normalised
+from extractors.pooling import POOLINGS, gem, l2n, pool, rule_of
 from extractors.weights import check_fits, load_into, read_state, seeded
 
 TOKEN_POOLINGS = ("cls", "avg", "gem")
@@ -306,6 +306,9 @@ class TimmModel(GlobalNetwork):
     @property
     def dim(self) -> int:
         return self.facts.channels
+
+    def identity(self) -> dict[str, Any]:
+        return super().identity() | rule_of(self.pooling)
 
     @functools.cached_property
     def image_size(self) -> int:

@@ -1,21 +1,24 @@
 """Convolutional trunks: networks of timm and torchvision, cut before their classifier.
 
 The cuts end in a ReLU, so that feature maps are non-negative (Radenovic et al.). ``TRUNKS`` is the
-one table of them: a trunk is one function and one row.
+one table of them: a trunk is one function and one row. torch is imported where one is built.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-
-import torch
-import torchvision
-from torch import Tensor, nn
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from data.errors import PlaygroundError
 from extractors.weights import Weights, load_into, read_state, seeded
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from extractors.modules import Normalised
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -42,6 +45,9 @@ class Trunk:
 
 def vgg16_features() -> nn.Sequential:
     """VGG16's convolutions without the last max-pool; torchvision's names and initialisation."""
+    import torchvision
+    from torch import nn
+
     features = torchvision.models.vgg.make_layers(
         torchvision.models.vgg.cfgs["D"], batch_norm=False
     )
@@ -53,9 +59,29 @@ def vgg16_features() -> nn.Sequential:
     return features[:-1]  # without the last max-pool
 
 
-def _resnet50_features() -> nn.Sequential:
-    resnet = torchvision.models.resnet50(weights=None)
+def _resnet50_features(name: str = "resnet50") -> nn.Sequential:
+    import torchvision
+    from torch import nn
+
+    resnet = getattr(torchvision.models, name)(weights=None)
     return nn.Sequential(OrderedDict(list(resnet.named_children())[:-2]))
+
+
+def _soa_resnet(name: str) -> nn.Module:
+    """A ResNet with SOLAR's second-order attention; the blocks start as the identity."""
+    from extractors.solar import SoaResNet  # which stands on this module
+
+    return SoaResNet(_resnet50_features(name))
+
+
+def _soa_renamed(state: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """A plain ResNet's tensors; the blocks keep what they have where a file lacks them."""
+    own = {k: v for k, v in module.state_dict().items() if k.startswith("soa")}
+    named = {
+        k if k.startswith(("stem.", "soa", "layer4.", "fc.")) else f"stem.{k}": v
+        for k, v in state.items()
+    }
+    return own | named
 
 
 def _lite0_features() -> nn.Module:
@@ -89,6 +115,14 @@ TRUNKS: dict[str, Trunk] = {
     LITE0: Trunk(1280, 32, _lite0_features, (_LITE_MEAN,) * 3, (_LITE_STD,) * 3, _lite0_renamed),
     "resnet50": Trunk(2048, 32, _resnet50_features),
     "vgg16": Trunk(512, 16, vgg16_features, renamed=_vgg16_renamed),
+    "resnet101": Trunk(2048, 32, functools.partial(_resnet50_features, "resnet101")),
+    "resnet152": Trunk(2048, 32, functools.partial(_resnet50_features, "resnet152")),
+    "resnet50-soa": Trunk(
+        2048, 32, functools.partial(_soa_resnet, "resnet50"), renamed=_soa_renamed
+    ),
+    "resnet101-soa": Trunk(
+        2048, 32, functools.partial(_soa_resnet, "resnet101"), renamed=_soa_renamed
+    ),
 }
 
 
@@ -116,6 +150,8 @@ def trunk(network: str, weights: Weights) -> nn.Module:
 
 def normalised(network: str, module: nn.Module) -> Normalised:
     """``module`` behind the normalisation of a trunk's pixels."""
+    from extractors.modules import Normalised
+
     row = TRUNKS[network]
     return Normalised(module, row.mean, row.std)
 
@@ -125,6 +161,9 @@ def vgg16_classifier(layer: str, weights: Weights) -> nn.Module:
 
     Neural codes (Babenko et al., ECCV 2014).
     """
+    import torchvision
+    from torch import nn
+
     last = {"fc6": 2, "fc7": 5}[layer]
     module = seeded(lambda: torchvision.models.vgg16(weights=None))
     if weights.path is not None:
@@ -133,22 +172,3 @@ def vgg16_classifier(layer: str, weights: Weights) -> nn.Module:
     return nn.Sequential(
         module.features, module.avgpool, nn.Flatten(), module.classifier[:last]
     ).eval()
-
-
-class Normalised(nn.Module):
-    """Takes RGB in [0, 1]; (x - mean) / std goes to ``module``. ImageNet's unless given."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(
-        self, module: nn.Module, mean: Sequence[float] = MEAN, std: Sequence[float] = STD
-    ) -> None:
-        super().__init__()
-        self.module = module
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.module((x - self.mean) / self.std)
-        return result

@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from data.base import Box
 from data.errors import PlaygroundError
 from extractors.base import RGB, Card, Prepared
 from extractors.cnn import squash
-from extractors.pooling import l2n
+from extractors.pooling import Array, l2n
 from extractors.resnet50 import PooledTrunk, ResNet50Config
-from extractors.trunks import Normalised, vgg16_classifier
+from extractors.trunks import vgg16_classifier
 from extractors.weights import Weights, resolve
+
+if TYPE_CHECKING:
+    from torch import nn
 
 LAYERS = ("conv5", "fc6", "fc7")
 FC_SIDE = 224  # px; the fully connected layers accept no other size
@@ -31,6 +33,7 @@ class Vgg16(PooledTrunk):
 
     name = "vgg16"
     network_name = "vgg16"
+    network_fields = ("layer",)
     usual_size = 256  # four times the cost of a ResNet50 at the same size
     card = Card(
         title="VGG16 + GeM",
@@ -77,6 +80,8 @@ class Vgg16(PooledTrunk):
 
     def build_network(self) -> nn.Module:
         if self._code:
+            from extractors.modules import Normalised
+
             return Normalised(vgg16_classifier(self.config.layer, self.weights)).eval()
         return super().build_network()
 
@@ -85,8 +90,8 @@ class Vgg16(PooledTrunk):
             return super().prepare(photo, box)
         return squash(photo, box, FC_SIDE)
 
-    def head(self, tensor: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
-        return l2n(run(tensor)) if self._code else super().head(tensor, run)
+    def head(self, pixels: Array, run: Callable[[Array], Array]) -> Array:
+        return l2n(run(pixels)) if self._code else super().head(pixels, run)
 
     @property
     def untraceable(self) -> str:

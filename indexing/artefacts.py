@@ -25,7 +25,7 @@ from data.store import Collection
 from extractors import registry as extractor_registry
 from extractors.base import Extractor
 from indexing import registry as index_registry
-from indexing.base import BuiltIndex, Unreachable
+from indexing.base import BuiltIndex, Plan, Unreachable
 
 
 def extractor_folder(collection: str, extractor: str) -> Path:
@@ -290,6 +290,22 @@ def index_version(manifest: dict[str, Any]) -> str:
     """Identifies the exact index of a manifest."""
     kind, _ = index_registry.parse_index_spec(manifest["index"])
     return str(manifest["files"][kind.file]["sha256"])
+
+
+def index_bytes(manifest: dict[str, Any], photos: int) -> tuple[float, int]:
+    """(bytes that a photo adds to an index's file, bytes that all photos share).
+
+    Codes, ids and links against centroids, codebooks and rotations; a photo with local descriptors
+    adds many vectors.
+    """
+    kind, _ = index_registry.parse_index_spec(manifest["index"])
+    n, whole = manifest["n"], manifest["bytes_per_vector"] * manifest["n"]
+    plan = Plan(manifest["build"], manifest["search"])
+    try:
+        shared = min(kind.shared_bytes(plan, n, manifest["d"]), int(whole))
+    except (KeyError, TypeError, ValueError):  # a damaged manifest: loading says so
+        shared = 0
+    return (whole - shared) / max(1, photos), shared
 
 
 def load_index(collection: str, extractor: str, index: str, vectors: Vectors) -> LoadedIndex:

@@ -118,7 +118,7 @@ class BuiltIndex(abc.ABC):
 
     name: str  # registry name of its type
     plan: Plan
-    distance: str  # "l2": squared L2; "hamming": number of differing bits
+    distance: str  # "l2": squared L2; "l1"; "hamming": number of differing bits
     n: int
     d: int
     code_size: int  # bytes per vector of the code alone: no centroids, ids, links or rotation
@@ -246,6 +246,17 @@ class IndexType(abc.ABC):
     @abc.abstractmethod
     def estimate_bytes(self, plan: Plan, n: int, d: int) -> int:
         """Bytes of the filled index, worked out before it is built."""
+
+    def shared_bytes(self, plan: Plan, n: int, d: int) -> int:
+        """Bytes of it that all vectors share: centroids, codebooks, a rotation.
+
+        What is left grows with every vector: codes, ids, links.
+        """
+        return max(0, 2 * self.estimate_bytes(plan, n, d) - self.estimate_bytes(plan, 2 * n, d))
+
+    def factory_string(self, plan: Plan) -> str:
+        """What ``faiss.index_factory`` makes the same kind of index from; empty where nothing."""
+        return ""
 
     def family(self, overrides: Mapping[str, Value]) -> str:
         """What charts colour and compare as one kind; several names with ``+`` between them."""

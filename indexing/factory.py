@@ -135,6 +135,9 @@ class Factory(FaissType):
             search[key] = as_int(key, value, legal[key].low, legal[key].high)
         return Plan(build, search, tuple(notes))
 
+    def factory_string(self, plan: Plan) -> str:
+        return str(plan.build["factory"])
+
     def estimate_bytes(self, plan: Plan, n: int, d: int) -> int:
         return _filled_bytes(_parse(str(plan.build["factory"]), n, d), n)
 

@@ -21,7 +21,9 @@ mode that nothing here uses (26.6 against 0.8 s); it is switched off wherever a 
 **Thread count and bytes.** QR, SVD and other LAPACK steps (LSH, OPQ, PCA, random rotations,
 residual quantisers) round differently with 1 and 2 threads, so an index would depend on the
 machine's load settings. They run under ``TRAINING_THREADS``. k-means alone (IVF, PQ) gave equal
-bytes with 1, 2, 3, 4 and 8 threads and uses all of them.
+bytes with 1, 2, 3, 4 and 8 threads and uses all of them. Who would rather wait less for a graph of
+a million vectors sets ``PLAYGROUND_PARALLEL_BUILD=1`` (``scripts.build --parallel``): every step
+uses every core then, and two builds may differ in their bytes and, a little, in what they find.
 
 **Clustering warnings.** FAISS prints to standard error when there are fewer than 39 vectors per
 centroid. ``min_points_per_centroid = 1`` silences it; the plan's notes tell people instead.
@@ -54,6 +56,7 @@ faiss: Any = importlib.import_module("faiss")
 
 SEED = 1234  # k-means and every other seeded step
 BLAS_THRESHOLD = 8_192  # queries * d from which FAISS multiplies matrices
+PARALLEL = "PLAYGROUND_PARALLEL_BUILD"  # environment variable; 1: on
 TRAINING_THREADS = 1  # where the thread count would change the bytes
 POINTS_PER_CENTROID = 39  # FAISS's own lower limit for a well-trained k-means
 _COARSE_SAMPLE = 2**18  # vectors that place the cells of an IVF; FAISS: 256 per cell, however many
@@ -88,11 +91,16 @@ def search_threads(queries: int) -> Iterator[None]:
         yield
 
 
+def parallel() -> bool:
+    """Whether steps whose bytes depend on the thread count use every core all the same."""
+    return os.environ.get(PARALLEL, "") == "1"
+
+
 @contextlib.contextmanager
 def training_threads() -> Iterator[None]:
-    """The fixed thread count of steps whose bytes depend on it."""
+    """The fixed thread count of steps whose bytes depend on it, see ``parallel``."""
     apply()
-    with threads(TRAINING_THREADS):
+    with threads(os.cpu_count() or 1 if parallel() else TRAINING_THREADS):
         yield
 
 

@@ -37,6 +37,9 @@ class Flat(FaissType):
     def estimate_bytes(self, plan: Plan, n: int, d: int) -> int:
         return 4 * n * d
 
+    def factory_string(self, plan: Plan) -> str:
+        return "Flat"
+
     def _make_index(self, vectors: Floats, plan: Plan) -> Any:
         index = faiss.IndexFlatL2(vectors.shape[1])
         fill(index, vectors)

@@ -20,11 +20,11 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from data import artefact, descriptors, store
+from data import artefact, descriptors, permission, store
 from data.descriptors import Layout, ListOrder, Matrix, Norms
-from data.distractors import DistractorSource, open_shards
 from data.errors import Conflict, NotFound, PlaygroundError
 from data.paths import check_name
+from data.sources.distractors import DistractorSource, open_shards
 from data.store import Collection
 from extractors import registry as extractor_registry
 from indexing.artefacts import build_command, extractor_folder, vectors_manifest
@@ -80,6 +80,7 @@ def import_descriptors(
         PlaygroundError: the file does not fit the collection, is damaged or not finite, or the
             disk is full. What was there before stays.
     """
+    permission.require("import descriptors")
     clock = Clock()
     spec = spec_of(name)
     collection = store.load(collection_name)

@@ -98,6 +98,9 @@ class Ivf(FaissType):
     def estimate_bytes(self, plan: Plan, n: int, d: int) -> int:
         return n * (4 * d + 8) + 4 * d * int(plan.build["nlist"])
 
+    def factory_string(self, plan: Plan) -> str:
+        return f"IVF{plan.build['nlist']},Flat"
+
     def _make_index(self, vectors: Floats, plan: Plan) -> Any:
         apply()
         d = vectors.shape[1]

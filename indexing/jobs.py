@@ -24,7 +24,7 @@ from typing import Any
 import filelock
 import psutil
 
-from data import artefact
+from data import artefact, permission
 from data.errors import Conflict, NotFound
 from data.paths import PROJECT_ROOT, check_name, jobs_root
 from indexing.progress import Stage
@@ -32,6 +32,8 @@ from indexing.progress import Stage
 WRITE_EVERY = 0.3  # s
 KEEP = 30  # ended jobs whose files are kept
 BUILD, MEASURE = "build", "measurement"  # slots
+# What visitors of a classroom may start: it evaluates or maps what is built, and builds nothing.
+FOR_VISITORS = frozenset(["scripts.evaluate", "scripts.embedding"])
 _LOOK_EVERY = 0.5  # s between two looks at a slot
 
 
@@ -165,7 +167,7 @@ def start_build(
     """Start a build in its own process and return at once.
 
     Raises:
-        PlaygroundError: a build of this collection is running already.
+        Conflict: a build of this collection is running already.
     """
     joined = [v if isinstance(v, str) else ",".join(v) for v in (extractors, indexes)]
     arguments = ["--collection", collection, "--extractors", joined[0], "--indexes", joined[1]]
@@ -182,8 +184,10 @@ def start(collection: str, what: str, arguments: Sequence[str]) -> Job:
         arguments: a module that writes the job's file with ``JobProgress``, and its arguments.
 
     Raises:
-        PlaygroundError: a job about this is running already.
+        Conflict: a job about this is running already.
     """
+    if arguments[0] not in FOR_VISITORS:
+        permission.require(f"start a {what}")
     jobs_root().mkdir(parents=True, exist_ok=True)
     # Two sessions that start at once must not both find that nothing runs.
     with filelock.FileLock(str(jobs_root() / ".start.lock")):
@@ -223,6 +227,7 @@ def _start(collection: str, what: str, arguments: Sequence[str]) -> Job:
 
 def cancel(job_id: str) -> None:
     """Stop a running job; what it has finished stays, and the next build goes on from there."""
+    permission.require("stop what is running")
     found = job(job_id)
     if found.state != "running":
         return

@@ -100,6 +100,9 @@ class Lsh(FaissType):
         nbits = int(plan.build["nbits"])
         return n * nbits // 8 + 4 * d * nbits
 
+    def factory_string(self, plan: Plan) -> str:
+        return f"LSH{plan.build['nbits']}r{'t' if plan.build['thresholds'] else ''}"
+
     def _make_index(self, vectors: Floats, plan: Plan) -> Any:
         with training_threads():  # the rotation is a QR decomposition, made in the constructor
             index = faiss.IndexLSH(

@@ -96,6 +96,9 @@ class Pq(FaissType):
         m, nbits = int(plan.build["m"]), int(plan.build["nbits"])
         return n * -(-m * nbits // 8) + 4 * d * 2**nbits
 
+    def factory_string(self, plan: Plan) -> str:
+        return f"PQ{plan.build['m']}x{plan.build['nbits']}"
+
     def _make_index(self, vectors: Floats, plan: Plan) -> Any:
         apply()
         nbits = int(plan.build["nbits"])

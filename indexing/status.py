@@ -1,20 +1,25 @@
 """What is built for a collection, read from manifests and the sizes of files.
 
-That is cheap; contents are verified where they are loaded, built and checked.
+That is cheap, and read again only where a file has changed; contents are verified where they are
+loaded, built and checked.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from data import artefact, store
 from data.errors import PlaygroundError
-from data.paths import vectors_root
+from data.paths import collections_root, vectors_root, weights_root
 from extractors import registry as extractor_registry
-from extractors.weights import source_words
-from indexing import jobs
+from extractors import weights
+from indexing import jobs, prebuilt
 from indexing import registry as index_registry
 from indexing.artefacts import (
     build_command,
@@ -22,6 +27,7 @@ from indexing.artefacts import (
     built_indexes,
     extractor_folder,
     identity_difference,
+    index_bytes,
     index_folder,
     index_manifest,
     recorded_source,
@@ -39,7 +45,8 @@ class IndexStatus:
     index: str
     state: str
     bytes: int = 0
-    bytes_per_vector: float | None = None
+    bytes_per_photo: float | None = None  # what each adds; see ``artefacts.index_bytes``
+    shared_bytes: int | None = None  # what all share
     build_s: float | None = None
     notes: tuple[str, ...] = ()
     message: str = ""
@@ -64,6 +71,7 @@ class ExtractorStatus:
     indexes: tuple[IndexStatus, ...] = ()
     message: str = ""
     current: bool = False  # the vectors fit the collection as it is, whatever is being built
+    packed: str = ""  # where and when it was described, in words, where that was not here
 
     @property
     def searchable(self) -> bool:
@@ -71,8 +79,44 @@ class ExtractorStatus:
         return self.current and any(index.state == "ready" for index in self.indexes)
 
 
+_KEPT: dict[str, tuple[object, list[ExtractorStatus]]] = {}
+_GUARD = threading.Lock()
+
+
 def collection_status(name: str) -> list[ExtractorStatus]:
     """The registry's extractors, cheapest first, then any other spec that has been built."""
+    now = _signature(name)
+    with _GUARD:
+        kept = _KEPT.get(name)
+    if kept is None or kept[0] != now:
+        kept = (now, _read_status(name))
+        with _GUARD:
+            _KEPT[name] = kept
+    return list(kept[1])
+
+
+def _signature(name: str) -> object:
+    """Differs when any file that the status is read from does: their sizes and times."""
+    # Weights that came or went decide what a build would take now.
+    of_weights = [weights_root(), weights.BUNDLED_ROOT, weights.torch_folder() / "hub"]
+    folders = [collections_root() / name, vectors_root(name), *of_weights]
+    files = sorted(one for folder in folders for one in _files(folder))
+    return files, tuple(sorted(jobs.building(name)))
+
+
+def _files(folder: Path | str) -> Iterator[tuple[str, int, int]]:
+    # A folder that is not there, or goes at this moment, has no files.
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if not entry.is_dir():
+                    stat = entry.stat()
+                    yield entry.path, stat.st_mtime_ns, stat.st_size
+                elif entry.name not in ("partial", "rerank", "thumbs", "photos"):
+                    yield from _files(entry.path)
+
+
+def _read_status(name: str) -> list[ExtractorStatus]:
     found = store.summary(name)
     specs = extractor_registry.names()
     specs += [spec for spec in built_extractors(name) if spec not in specs]
@@ -110,7 +154,7 @@ def _extractor_status(
         else:
             best = _best_source(spec) or source
             if best != source:
-                before, now = source_words(source), source_words(best)
+                before, now = weights.source_words(source), weights.source_words(best)
                 message = f"Weights it was built with: {before}. Here now: {now}. Run: {mend}"
     except PlaygroundError as error:
         state, message = "stale", str(error)
@@ -143,6 +187,7 @@ def _extractor_status(
         tuple(indexes),
         message,
         current,
+        prebuilt.said_of(measured),
     )
 
 
@@ -179,7 +224,7 @@ def _index_status(name: str, spec: str, index: str, vectors: dict[str, Any]) -> 
         index,
         state,
         sum(entry["bytes"] for entry in manifest["files"].values()),
-        manifest["bytes_per_vector"],
+        *index_bytes(manifest, vectors["photos"]),
         artefact.read_record(folder).get("seconds"),
         tuple(map(str, manifest["notes"])),
         str(damage or ""),

@@ -55,6 +55,20 @@ def truth_of(collection: Collection, query: Photo | None, label: str | None) -> 
     return Truth(frozenset(collection.relevant(label) if there else ()), by_label=True)
 
 
+def kind_of(collection: Collection, query: Photo | None, label: str | None) -> str | None:
+    """The kind of landmark that the query shows; None where nothing says it.
+
+    Args:
+        query, label: as in ``truth_of``.
+    """
+    if query is not None and query.kind is not None:
+        return query.kind
+    if label is None or label not in collection.labels:
+        return None
+    kinds = (collection.photo(one).kind for one in sorted(collection.relevant(label)))
+    return next(filter(None, kinds), None)
+
+
 def own_photos(collection: Collection, photo: Photo) -> frozenset[str]:
     """The ids of the query's own photo: named by its source, else found by its bytes."""
     if "photo" in photo.extra:

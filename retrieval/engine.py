@@ -14,10 +14,14 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import functools
+import math
+import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from collections.abc import Collection as Ids
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -25,7 +29,7 @@ from numpy.typing import NDArray
 
 from data import artefact, store
 from data.errors import Invalid, NotFound, PlaygroundError
-from data.paths import check_name, collections_root
+from data.paths import artifacts_root, check_name, collections_root
 from data.store import Collection
 from extractors import registry as extractor_registry
 from extractors.base import Features, crop
@@ -35,24 +39,27 @@ from indexing.artefacts import (
     Vectors,
     build_command,
     extractor_folder,
+    index_bytes,
     index_folder,
     index_manifest,
+    index_version,
     load_index,
     load_vectors,
     vectors_manifest,
 )
-from indexing.base import Floats
+from indexing.base import Floats, SearchHits
 from indexing.imported import stored_queries
 from retrieval.cache import Cache
 from retrieval.ranking import STAGES, Described, Hit, Query, Ranking, Recipe, SearchResult
 from retrieval.rerank import registry as rerank_registry
 from retrieval.rerank.base import Reranker
 from retrieval.snapshot import Loaded, Snapshot
-from retrieval.voting import vote
+from retrieval.voting import default_neighbours, vote
 
 Value = TypeVar("Value")
 
 MAX_K = 10_000
+_Stamp = tuple[int, int]
 _UNIT = 1e-2  # how far from 1 the length of a unit vector may be: it may have been rounded
 _TRIES = 5  # a build that replaces what is being loaded is waited for so often
 
@@ -68,11 +75,8 @@ class IndexStats:
     extract_s: float | None
     weights: str
     photos: int = 0
-
-    @property
-    def bytes_per_photo(self) -> float:
-        """The index's bytes over the collection's photos (local: many vectors each)."""
-        return self.bytes_per_vector * self.n / max(1, self.photos)
+    bytes_per_photo: float = 0.0  # what each photo adds (local: many vectors)
+    shared_bytes: int = 0  # what all photos share: centroids, codebooks, a rotation
 
 
 class _Activity:
@@ -119,6 +123,7 @@ class SearchEngine:
         self._indexes: Cache[LoadedIndex] = Cache(max_indexes)
         self._queries: Cache[Described] = Cache(max_queries)
         self._kept: Cache[Any] = Cache(max_kept)
+        self._stats: Cache[IndexStats] = Cache(4 * max_indexes)
         self._activity = _Activity()
 
     # -- loading -------------------------------------------------------------------------------
@@ -126,9 +131,10 @@ class SearchEngine:
     def collection(self, name: str) -> Collection:
         """The collection in its present state."""
         check_name(name, "collection")
-        return self._collections.get(
-            (name, _stamp(collections_root() / name)), lambda: store.load(name)
-        )
+        return self._collection(name, _stamp(str(collections_root() / name / artefact.MANIFEST)))
+
+    def _collection(self, name: str, stamp: _Stamp) -> Collection:
+        return self._collections.get((name, stamp), lambda: store.load(name))
 
     def loaded_for(self, members: Collection, extractor: str) -> Loaded:
         """The descriptors of exactly this state of a collection.
@@ -137,7 +143,9 @@ class SearchEngine:
             PlaygroundError: there are none, or they are of another state.
         """
         spec = extractor_registry.canonical(extractor)
-        stamp = _stamp(extractor_folder(members.name, spec))
+        return self._loaded_for(members, spec, _stamp(_manifests(members.name, spec, None)[1]))
+
+    def _loaded_for(self, members: Collection, spec: str, stamp: _Stamp) -> Loaded:
         # Labels are no part of the fingerprint, but a result shows them: the object is the state.
         key = (members.name, id(members), spec, stamp)
 
@@ -146,29 +154,31 @@ class SearchEngine:
 
         return self._extractors.get(key, load)
 
-    def _index(self, loaded: Loaded, index: str) -> LoadedIndex:
+    def _index(self, loaded: Loaded, index: str, stamp: _Stamp) -> LoadedIndex:
         name, spec = loaded.members.name, loaded.spec
-        stamp = _stamp(index_folder(name, spec, index))
         key = (name, spec, index, loaded.vectors.version, stamp)
         return self._indexes.get(key, lambda: load_index(name, spec, index, loaded.vectors))
 
-    def _steady(self, stamps: Callable[[], Hashable], load: Callable[[], Value]) -> Value:
-        """Load; again where an error comes from a build that replaced something meanwhile."""
+    def _steady(self, manifests: Sequence[str], load: Callable[[Sequence[_Stamp]], Value]) -> Value:
+        """Load what the manifests, looked at once, name; again where an error comes from a build
+        that replaced something meanwhile."""
+        stamps = tuple(map(_stamp, manifests))
         for _ in range(_TRIES):
-            before = stamps()
             try:
-                return load()
+                return load(stamps)
             except (PlaygroundError, FileNotFoundError):
-                if stamps() == before:
+                before, stamps = stamps, tuple(map(_stamp, manifests))
+                if stamps == before:
                     raise
-        return load()
+        return load(stamps)
 
     def _loaded(self, collection: str, extractor: str) -> Loaded:
         spec = extractor_registry.canonical(extractor)
-        folders = (collections_root() / collection, extractor_folder(collection, spec))
         return self._steady(
-            lambda: tuple(map(_stamp, folders)),
-            lambda: self.loaded_for(self.collection(collection), spec),
+            _manifests(collection, spec, None),
+            lambda stamps: self._loaded_for(
+                self._collection(collection, stamps[0]), spec, stamps[1]
+            ),
         )
 
     def snapshot(
@@ -192,17 +202,13 @@ class SearchEngine:
         kind, overrides = index_registry.parse_index_spec(index)
         chosen: dict[str, Any] = {n: overrides[n] for n in kind.search_names if n in overrides}
         chosen.update(params or {})
-        folders = (
-            collections_root() / collection,
-            extractor_folder(collection, spec),
-            index_folder(collection, spec, index),
-        )
 
-        def load() -> tuple[Loaded, LoadedIndex]:
-            loaded = self.loaded_for(self.collection(collection), spec)
-            return loaded, self._index(loaded, index)
+        def load(stamps: Sequence[_Stamp]) -> tuple[Loaded, LoadedIndex]:
+            members = self._collection(collection, stamps[0])
+            loaded = self._loaded_for(members, spec, stamps[1])
+            return loaded, self._index(loaded, index, stamps[2])
 
-        loaded, found = self._steady(lambda: tuple(map(_stamp, folders)), load)
+        loaded, found = self._steady(_manifests(collection, spec, index), load)
         there = loaded.members
         excluded = frozenset(there.position(one) for one in exclude if one in there.ids)
         return Snapshot(self, loaded, found, chosen, excluded)
@@ -343,7 +349,9 @@ class SearchEngine:
             )
         else:
             wanted = max([k, *(one.depth for one in rerankers)])
-            ranking, timings["search"] = _timed(lambda: _first(state, described.features, wanted))
+            ranking, timings["search"] = _timed(
+                lambda: _first(state, query, described.features, wanted)
+            )
             before = {int(row): rank for rank, row in enumerate(ranking.rows, 1)}
         if query is not None and len(ranking):
             for spec, one in zip(recipe.rerank, rerankers, strict=True):
@@ -353,6 +361,8 @@ class SearchEngine:
                 ranking, timings[spec] = _timed(
                     lambda one=one, given=given: one.rerank(query, given, state)  # type: ignore[misc]
                 )
+                timings[spec] += ranking.spared_ms
+                ranking = dataclasses.replace(ranking, spared_ms=0.0)
         hits = _hits(state, ranking, k, before if rerankers else {})
         there = len(state.photos) - len(state.excluded)
         if hits and len(hits) < min(k, there):
@@ -389,6 +399,8 @@ class SearchEngine:
     ) -> list[NDArray[np.float64]]:
         """How near the k vectors are that an index names, by exact distances (for recall@k).
 
+        Local descriptors are not searched again where the same query object has been.
+
         Returns:
             For each vector of the query the exact squared L2 distances, ascending; fewer than k
             where the index found fewer. Empty for a query in which nothing was found to describe.
@@ -402,8 +414,9 @@ class SearchEngine:
             return []
         queries, found = described.features.vectors, state.index
         distances = []
-        hits = found.built.search(queries, k, state.params)
+        hits = _asked_before(state, query, k) or found.built.search(queries, k, state.params)
         for vector, (ids, _) in zip(queries, hits, strict=True):
+            ids = ids[:k]
             rows = ids if found.rows is None else found.rows[ids]
             difference = np.asarray(state.loaded.vectors.vectors[rows], np.float64) - vector
             distances.append(np.sort((difference * difference).sum(axis=1)))
@@ -412,6 +425,11 @@ class SearchEngine:
     def stats(self, collection: str, extractor: str, index: str) -> IndexStats:
         """What the vectors and the index cost, from their manifests and build records."""
         spec = extractor_registry.canonical(extractor)
+        stamps = tuple(map(_stamp, _manifests(collection, spec, index)))
+        key = (collection, spec, index, artifacts_root(), stamps)
+        return self._stats.get(key, lambda: self._read_stats(collection, spec, index))
+
+    def _read_stats(self, collection: str, spec: str, index: str) -> IndexStats:
         vectors_folder = extractor_folder(collection, spec)
         folder = index_folder(collection, spec, index)
         vectors = vectors_manifest(collection, spec)
@@ -423,6 +441,7 @@ class SearchEngine:
                 f"--indexes {index}",
             )
         measured = artefact.read_record(vectors_folder)
+        per_photo, shared = index_bytes(built, vectors["photos"])
         return IndexStats(
             n=built["n"],
             dim=built["d"],
@@ -431,6 +450,8 @@ class SearchEngine:
             extract_s=measured.get("seconds"),
             weights=str(vectors["identity"]["weights"].get("source", "")),
             photos=vectors["photos"],
+            bytes_per_photo=per_photo,
+            shared_bytes=shared,
         )
 
 
@@ -499,7 +520,23 @@ def _imported(loaded: Loaded, query: Query) -> Described:
     return Described(Features(stored.vectors[row : row + 1]), times, cold=False)
 
 
-def _first(state: Snapshot, features: Features, k: int) -> Ranking:
+def _asked_before(state: Snapshot, query: Query, k: int) -> SearchHits | None:
+    """The neighbours that voted when this query was searched, where they begin with the k nearest.
+
+    That of a graph or a refined index depends on how many are asked for.
+    """
+    if not state.local or state.index.built.name not in index_registry.basic():
+        return None
+    count, hits = query.made(_neighbours_key(state)) or (0, None)
+    return hits if count >= k else None
+
+
+def _neighbours_key(state: Snapshot) -> Hashable:
+    index = state.index.manifest
+    return ("neighbours", index["vectors_sha256"], index_version(index), *state.params.items())
+
+
+def _first(state: Snapshot, query: Query | None, features: Features, k: int) -> Ranking:
     """What the index alone answers."""
     if not state.local:
         return state.search(features.vectors[0], k)
@@ -507,7 +544,11 @@ def _first(state: Snapshot, features: Features, k: int) -> Ranking:
     assert offsets is not None
     if state.index.rows is not None:  # the index lacks some rows: count its own
         offsets = np.searchsorted(state.index.rows, offsets).astype(np.int64)
-    votes = vote(state.index.built, features.vectors, offsets, params=state.params)
+    count = default_neighbours(len(offsets) - 1)
+    hits = state.index.built.search(features.vectors, count, state.params)
+    if query is not None:
+        query.remember(_neighbours_key(state), (count, hits))
+    votes = vote(state.index.built, features.vectors, offsets, count, hits=hits)
     ranking = Ranking(
         votes.photos,
         votes.votes.astype(np.float64),
@@ -517,23 +558,23 @@ def _first(state: Snapshot, features: Features, k: int) -> Ranking:
 
 
 def _hits(state: Snapshot, ranking: Ranking, k: int, before: Mapping[int, int]) -> list[Hit]:
-    hits = []
+    rows, scores = ranking.rows[:k].tolist(), ranking.scores[:k].tolist()
     distances = ranking.columns.get("distance")
+    far = [math.nan] * len(rows) if distances is None else distances[:k].tolist()
     more = {name: v for name, v in ranking.columns.items() if name != "distance"}
-    for place, row in enumerate(ranking.rows[:k]):
-        photo = state.photos[int(row)]
-        hits.append(
-            Hit(
-                rank=place + 1,
-                id=photo.id,
-                label=photo.label,
-                distance=float("nan") if distances is None else float(distances[place]),
-                score=float(ranking.scores[place]),
-                columns={name: _number(values[place]) for name, values in more.items()},
-                before=before.get(int(row)),
-            )
+    photos = state.photos
+    return [
+        Hit(
+            rank=place + 1,
+            id=photos[row].id,
+            label=photos[row].label,
+            distance=float(far[place]),
+            score=float(scores[place]),
+            columns={name: _number(values[place]) for name, values in more.items()} if more else {},
+            before=before.get(row),
         )
-    return hits
+        for place, row in enumerate(rows)
+    ]
 
 
 def _number(value: Any) -> float | int | None:
@@ -544,10 +585,25 @@ def _number(value: Any) -> float | int | None:
     return int(number) if number.is_integer() else number
 
 
-def _stamp(folder: Any) -> tuple[int, int]:
-    """Changes whenever the artefact or collection in the folder is replaced."""
+def _stamp(manifest: str) -> _Stamp:
+    """Changes whenever the artefact or collection that has this manifest is replaced."""
     try:
-        stat = (folder / artefact.MANIFEST).stat()
+        stat = os.stat(manifest)
     except OSError:
         return (0, 0)
     return (stat.st_mtime_ns, stat.st_ino)
+
+
+def _manifests(collection: str, spec: str, index: str | None) -> tuple[str, ...]:
+    """Where the manifests of a collection, its vectors and an index are."""
+    return _manifests_in(artifacts_root(), collection, spec, index)
+
+
+@functools.lru_cache(maxsize=4096)
+def _manifests_in(home: Path, collection: str, spec: str, index: str | None) -> tuple[str, ...]:
+    del home  # only part of the cache's key
+    check_name(collection, "collection")
+    folders = [collections_root() / collection, extractor_folder(collection, spec)]
+    if index is not None:
+        folders.append(index_folder(collection, spec, index))
+    return tuple(str(folder / artefact.MANIFEST) for folder in folders)

@@ -115,6 +115,9 @@ class Query:
         self.right, self.wrong = tuple(right), tuple(wrong)
         self.decode_ms = decode_ms
         self._memo: dict[Hashable, Any] = {}
+        # Verifications with the ms that each took, for all that ``again`` gives; None: none kept.
+        # An evaluation meets the same photos in every index.
+        self.verified: dict[Hashable, tuple[Any, float]] | None = None
         self._pixels, self._source, self._key = pixels, source, key
 
     @classmethod
@@ -156,6 +159,14 @@ class Query:
             self._memo[key] = make()
         return cast(Made, self._memo[key])
 
+    def made(self, key: Hashable) -> Any:
+        """What was ``kept`` or is remembered under this key; None where nothing is."""
+        return self._memo.get(key)
+
+    def remember(self, key: Hashable, value: Any) -> None:
+        """Keep something in place of what was there: the last search's, which was timed."""
+        self._memo[key] = value
+
     def again(self) -> Query:
         """The same query with nothing made of it yet: to time what is made of it."""
         fresh = copy.copy(self)
@@ -182,6 +193,7 @@ class Ranking:
         matches: row -> (j, 4) float32 px: x, y in the query's photo | x, y in the found photo.
         vector: (D,) the query's descriptor as it stands after expansion; None: the query's own.
         notes: sentences for people.
+        spared_ms: measured for what was taken over from a search before (``Query.verified``).
     """
 
     rows: Ints
@@ -190,6 +202,7 @@ class Ranking:
     matches: Mapping[int, Floats] = dataclasses.field(default_factory=dict)
     vector: Floats | None = None
     notes: tuple[str, ...] = ()
+    spared_ms: float = 0.0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -311,7 +324,7 @@ class SearchResult:
 
     Attributes:
         weights: source of the network's weights; empty without one.
-        metric: of ``Hit.distance``: "l2" or "hamming".
+        metric: of ``Hit.distance``: "l2", "l1" or "hamming".
         timings_ms: one key per stage that ran, in order, then "total", their sum.
         cold: the network was loaded for this search (``load_ms``, not in the total).
         earlier: the query had been described before; its times are of then.

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from indexing.base import BuiltIndex, Floats, Ints
+from indexing.base import BuiltIndex, Floats, Ints, SearchHits
 
 MOST_NEIGHBOURS = 60  # of the paper's index of a million photos
 FEWEST_NEIGHBOURS = 5
@@ -53,6 +53,7 @@ def vote(
     offsets: Ints,
     neighbours: int | None = None,
     params: Mapping[str, int] | None = None,
+    hits: SearchHits | None = None,
 ) -> Votes:
     """Let each query descriptor vote for the photos of its nearest database descriptors.
 
@@ -64,6 +65,7 @@ def vote(
         offsets: (N + 1,) int64: rows offsets[i]:offsets[i + 1] belong to photo i (may be none).
         neighbours: per query descriptor; None: ``default_neighbours``.
         params: search parameters, see ``BuiltIndex.search``.
+        hits: what this search has given before, in place of it.
 
     Raises:
         ValueError: the offsets do not divide the index's rows.
@@ -75,7 +77,7 @@ def vote(
         raise ValueError(f"offsets must rise from 0 to the index's n = {built.n}")
     photos = len(offsets) - 1
     count = default_neighbours(photos) if neighbours is None else neighbours
-    hits = built.search(queries, count, params)
+    hits = built.search(queries, count, params) if hits is None else hits
     query_of, photo_of = hits.queries, np.searchsorted(offsets, hits.ids, side="right") - 1
     # Hits are sorted by distance within a query, so the first of a pair is its nearest match.
     _, first = np.unique(query_of * photos + photo_of, return_index=True)

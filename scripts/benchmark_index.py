@@ -98,7 +98,7 @@ def main(arguments: argparse.Namespace, environment: dict[str, Any]) -> int:
     constraints = front.parse_constraints(arguments.tune) if arguments.tune else ()
     if arguments.bare:
         return _bare(arguments, sizes, environment)
-    shown = _job(arguments) if arguments.job else Progress("step", quiet=arguments.quiet)
+    shown = measurement(arguments) if arguments.job else Progress("step", quiet=arguments.quiet)
     with shown as progress:
         outcome = run.measure_grid(
             arguments.collection,
@@ -146,7 +146,7 @@ def main(arguments: argparse.Namespace, environment: dict[str, Any]) -> int:
 
 
 @contextlib.contextmanager
-def _job(arguments: argparse.Namespace) -> Iterator[Callable[[int, int, str], None]]:
+def measurement(arguments: argparse.Namespace) -> Iterator[Callable[[int, int, str], None]]:
     """The progress of a page's measurement, in its job's file."""
     stage = Stage(arguments.extractor, "measure", state="running")
     clock = Clock()
@@ -186,7 +186,7 @@ def _specs(arguments: argparse.Namespace) -> list[str] | None:
 
 def _print(outcome: run.Outcome, choices: dict[int, front.Choice]) -> None:
     header = ["vectors", "setting", "recall@10", "recall@100", "mAP@100", "p50 ms", "iqr", "p99 ms"]
-    header += ["p50 ms all thr", "queries/s", "bytes/vec", "build s", "front"]
+    header += ["p50 ms all thr", "queries/s", "bytes/photo", "build s", "front"]
     on_front = set()
     for n in {point.n for point in outcome.points}:
         same = [point for point in outcome.points if point.n == n]
@@ -203,7 +203,7 @@ def _print(outcome: run.Outcome, choices: dict[int, front.Choice]) -> None:
             point.latency_1.p99.median,
             point.latency_all.p50.median,
             point.throughput.median,
-            point.bytes_per_vector,
+            point.bytes_per_photo,
             point.build_s,
             "*" if point.key in on_front else "",
         ]

@@ -16,14 +16,15 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from data import changing, glr21, importing, names, registry, store
+from data import changing, glr21, importing, names, store
 from data.archive import ZipSource
 from data.base import PackedSource, Skipped, Source
 from data.commands import delete as delete_command
 from data.demo import DemoSource
-from data.distractors import DistractorSource
 from data.errors import PlaygroundError
 from data.folder import FolderSource
+from data.sources import registry
+from data.sources.distractors import DistractorSource
 from indexing.artefacts import drop_held
 from scripts import console
 

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from tqdm import tqdm
 
+from data import permission
 from data.errors import PlaygroundError
 from data.names import printable, printable_lines
 from indexing import jobs
@@ -31,7 +32,9 @@ Main = Callable[[Sequence[str] | None], int | None]
 def call(main: Main, argv: Sequence[str] | None = None) -> int:
     """Run ``main`` and return its exit code; a ``PlaygroundError`` becomes one line on stderr."""
     try:
-        return main(argv) or 0
+        # Whoever has a terminal owns the machine; what a page starts was permitted when it did.
+        with permission.as_owner():
+            return main(argv) or 0
     except PlaygroundError as error:
         print(f"error: {printable_lines(str(error))}", file=sys.stderr)
         return 2

@@ -5,8 +5,10 @@
 
 Each row (extractor x index x chain of re-rankers) has: collection, protocol, extractor, weights,
 index, rerank, queries, map, map_ci (95 %), mp@1, mp@5, mp@10, recall@k_vs_exact, extract_ms and
-search_ms (medians, warm), bytes_per_vector, build_s; besides them k, partial, rerank_ms where there
-is a chain, and what the protocol has more (easy, medium and hard; n-s). What is not known is null.
+search_ms (medians, warm), bytes_per_vector (the whole index over its vectors), bytes_per_photo
+(what each photo adds, without shared_bytes), build_s; besides them k, partial, rerank_ms where
+there is a chain, and what the protocol has more (easy, medium and hard; n-s). What is not known is
+null.
 Rows that were evaluated before are used again as long as photos, descriptors, index, re-rankers,
 ground truth and k are the same. Stop it at any moment and start it again: it goes on where it was.
 """
@@ -63,7 +65,12 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--html", metavar="OUT", help="write the report: one file, opens offline")
     result.add_argument(
-        "--pictures", metavar="DIR", help="draw every query's first ranks, a PNG each"
+        "--save-ranks",
+        "--pictures",
+        dest="ranks",
+        metavar="DIR",
+        help="write every query's first ranks: a PNG each (query with its box, hits in coloured "
+        "frames), and all of them in ranks.csv",
     )
     result.add_argument("--force", action="store_true", help="evaluate again what is up to date")
     result.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -107,9 +114,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.html:
         report.write(Path(arguments.html), rows, store.load(name))
         print(f"report: {arguments.html}", file=sys.stderr)
-    if arguments.pictures:
-        count = pictures.write(store.load(name), rows, Path(arguments.pictures))
-        print(f"{count:,} rankings: {arguments.pictures}", file=sys.stderr)
+    if arguments.ranks:
+        count = pictures.write(store.load(name), rows, Path(arguments.ranks))
+        print(f"{count:,} rankings: {arguments.ranks}", file=sys.stderr)
     return 0
 
 
@@ -234,7 +241,7 @@ def print_rows(rows: Sequence[Row]) -> None:
         line.append(f"{ci[0]:.3f}-{ci[1]:.3f}" if ci else "-")
         line += [f"{main[f'p@{k}']:.3f}" for k in (1, 5, 10)]
         line += [f"{row.recall:.3f}", row.extract_ms, row.search_ms, row.rerank_ms]
-        lines.append([*line, row.bytes_per_vector, row.build_s])
+        lines.append([*line, row.bytes_per_photo, row.build_s])
     console.print_table(header, lines)
     if any(row.partial for row in rows):
         print("partial: photos of this data set were missing when it was imported.")

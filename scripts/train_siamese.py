@@ -76,6 +76,15 @@ def parser() -> argparse.ArgumentParser:
         help="start the last layer from whitening by landmark instead, shrunk by this (try 1)",
     )
     result.add_argument("--tune", default=DEFAULTS.tune, help="all, none, or parts: layer3,layer4")
+    result.add_argument(
+        "--keep",
+        type=float,
+        metavar="WEIGHT",
+        help="penalty for descriptors that leave those of the untouched trunk (try 1)",
+    )
+    result.add_argument(
+        "--head", help="start the last layers from these weights: bundled, file:PATH"
+    )
     result.add_argument("--batchnorm", default=DEFAULTS.batchnorm, choices=("eval", "train"))
     result.add_argument("--patience", type=int, default=DEFAULTS.patience, help="epochs; 0 = off")
     result.add_argument("--hold-out", type=float, default=DEFAULTS.hold_out, help="of landmarks")
@@ -106,7 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         found = resolve(config.network, config.weights)
         run = Run(folder, siamese.recipe(config, photos, found.sha256))
-        kept = found if config.tune == "none" else None
+        # A package's file cannot lie beside ours: what differs from it is stored with the head.
+        kept = found if config.tune == "none" or found.source == "packaged" else None
         shared = None
         if arguments.share and found.path is not None and kept is None:
             shared = Shared(found.path, "trunk.")

@@ -50,23 +50,29 @@ def _free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def command(port: int) -> list[str]:
+def command(port: int, script: str = "app.py") -> list[str]:
     """Start the app without opening a window on the developer's screen."""
-    start = [sys.executable, "-m", "streamlit", "run", "app.py"]
+    start = [sys.executable, "-m", "streamlit", "run", script]
     return [*start, "--server.port", str(port), "--server.headless", "true"]
 
 
 @contextlib.contextmanager
-def serving(home: Path, demo: bool = False) -> Iterator[str]:
-    """app.py on a free port with ``home`` as its artefacts; yields its address."""
+def serving(
+    home: Path, demo: bool = False, script: str = "app.py", **environ: str
+) -> Iterator[str]:
+    """A script on a free port with ``home`` as its artefacts; yields its address.
+
+    Args:
+        environ: more of the server's environment.
+    """
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     environment = os.environ | {"PLAYGROUND_HOME": str(home), "PYTHONUNBUFFERED": "1"}
-    environment["PLAYGROUND_DEMO"] = "on" if demo else "off"
+    environment |= {"PLAYGROUND_DEMO": "on" if demo else "off", **environ}
     home.mkdir(parents=True, exist_ok=True)
     with open(home / "server.log", "wb") as log:
         server = subprocess.Popen(
-            command(port),
+            command(port, script),
             cwd=PROJECT_ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -31,6 +31,12 @@ def no_demo(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def own_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Downloads may go to the servers that tests run on this machine."""
+    monkeypatch.setenv("PLAYGROUND_MIRRORS", "127.0.0.1")
+
+
+@pytest.fixture(autouse=True)
 def unbundled(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
@@ -52,6 +58,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("PLAYGROUND_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("networks")
+
+
+@pytest.fixture(autouse=True)
+def converted_once(networks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test converts for OpenVINO is not left in the project, and serves the next test."""
+    monkeypatch.setattr(paths, "networks_root", lambda: networks)
 
 
 @functools.cache

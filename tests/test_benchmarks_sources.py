@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 import scipy.io
 
-from data import changing, importing, photos, registry, store
+from data import changing, importing, photos, store
 from data.benchmark import Benchmark
-from data.distractors import DistractorSource
 from data.errors import PlaygroundError
 from data.glr21 import Glr21Source
-from data.holidays import Holidays
-from data.instre import Instre
-from data.oxford import Oxford5k, Paris6k
-from data.revisited import ROxford5k
-from data.ukbench import UkBench
+from data.sources import registry
+from data.sources.distractors import DistractorSource
+from data.sources.holidays import Holidays
+from data.sources.instre import Instre
+from data.sources.oxford import Oxford5k, Paris6k
+from data.sources.revisited import ROxford5k
+from data.sources.ukbench import UkBench
 from scripts import collections as cli
 from scripts import console
 

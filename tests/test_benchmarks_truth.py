@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data import benchmark, oxford, paths, revisited
+from data import benchmark, paths
 from data.base import Candidate
 from data.errors import PlaygroundError
-from data.revisited import ROxford5k, RParis6k, load_plain_pickle
+from data.sources import oxford, revisited
+from data.sources.revisited import ROxford5k, RParis6k, load_plain_pickle
 
 SHARED = paths.PROJECT_ROOT.parent / "shared" / "ground-truth"
 

@@ -12,8 +12,8 @@ from data import importing, paths, photos, store
 from data.benchmark import as_text
 from data.errors import PlaygroundError
 from data.folder import FolderSource
-from data.oxford import Oxford5k
-from data.revisited import ROxford5k
+from data.sources.oxford import Oxford5k
+from data.sources.revisited import ROxford5k
 from extractors import checkpoints
 from scripts import collections, console
 

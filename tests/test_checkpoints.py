@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from data.errors import PlaygroundError
 from extractors import checkpoints, registry
+from extractors.cirtorch import thumbnail
 from extractors.cnn import GlobalNetwork
 from extractors.runtime import Network
 from extractors.solar import SoaBlock
@@ -163,6 +164,67 @@ def agree(ours: NDArray[np.float32], columns: NDArray[np.float64]) -> None:
     assert np.linalg.norm(ours) == pytest.approx(1, abs=1e-4)
 
 
+# Shrinking
+
+
+def lanczos(length: int, out: int) -> NDArray[np.float64]:
+    """(out, length): Lanczos with three lobes, widened by the factor, as Pillow's ``resize``."""
+    factor = length / out
+    reach = 3 * max(factor, 1)
+    rows = np.zeros((out, length))
+    for i in range(out):
+        centre = (i + 0.5) * factor
+        first, last = int(max(0, centre - reach + 0.5)), int(min(length, centre + reach + 0.5))
+        x = (np.arange(first, last) + 0.5 - centre) / max(factor, 1)
+        weights = np.sinc(x) * np.sinc(x / 3) * (np.abs(x) < 3)
+        rows[i, first:last] = weights / weights.sum()
+    return rows
+
+
+def test_published_networks_shrink_with_lanczos() -> None:
+    pixels = photo(72, 100)
+    prepared = thumbnail(pixels, None, 60)
+    assert prepared.pixels.shape == (43, 60, 3)  # 43.2: thumbnail's aspect is nearest at 43
+    first = np.einsum("xw,hwc->hxc", lanczos(100, 60), pixels.astype(float))
+    expected = np.einsum("yh,hxc->yxc", lanczos(72, 43), np.clip(np.round(first), 0, 255))
+    found = prepared.pixels.astype(float)
+    assert np.abs(found - np.clip(expected, 0, 255)).max() <= 1
+    area = cv2.resize(pixels, (60, 43), interpolation=cv2.INTER_AREA).astype(float)
+    assert np.abs(found - area).max() > 5  # the filter that it is not
+    assert prepared.scale == (60 / 100, 43 / 72)
+
+
+@pytest.mark.parametrize(
+    ("box", "size"),
+    [
+        ((10, 5, 71, 40), (36, 20)),  # 60 * 61 / 100 = 36.6, down; 36 * 35 / 61 = 20.7, see below
+        ((0, 0, 100, 72), (60, 43)),
+        ((3, 3, 4, 60), (1, 34)),
+        ((3, 3, 4, 4), (1, 1)),
+    ],
+)
+def test_a_crop_gets_the_photo_s_factor_rounded_down(
+    box: tuple[int, int, int, int], size: tuple[int, int]
+) -> None:
+    prepared = thumbnail(photo(72, 100), box, 60)
+    width, height = prepared.pixels.shape[1::-1]
+    assert max(width, height) == max(size)
+    # Of 20 and 21 the one whose aspect is nearer to 61 / 35.
+    near = min((size[1], size[1] + 1), key=lambda side: abs(61 / 35 - 36 / side))
+    assert (width, height) == ((36, near) if size == (36, 20) else size)
+    assert prepared.origin == box[:2]
+
+
+def test_small_photos_are_not_enlarged_and_artefacts_of_the_old_filter_are_refused() -> None:
+    pixels = photo(40, 30)
+    assert (thumbnail(pixels, None, 1024).pixels == pixels).all()
+    made = registry.create("gem-vgg16", weights="untrained")
+    assert (made.prepare(photo(), None).pixels == photo()).all()
+    for name in PUBLISHED:
+        published = name.startswith("gem-") or name == "solar"
+        assert registry.create(name, weights="untrained").version == (2 if published else 1)
+
+
 # Reading
 
 
@@ -295,8 +357,8 @@ def test_safetensors_are_known_by_their_content(tmp_path: Path) -> None:
         ({"mean": [0.1, 0.2]}, "three numbers"),
         ({"std": [0.1, 0.2, 0.0]}, "above 0"),
         ({"mean": [0.1, 0.2, float("nan")]}, "three numbers"),
-        ({"regional": True}, "not supported"),
-        ({"local_whitening": True}, "not supported"),
+        ({"regional": 1}, "true or false"),
+        ({"local_whitening": "no"}, "true or false"),
         ({"whitening": "yes"}, "true or false"),
         ({"Lw": [1]}, "training set"),
         ({"Lw": {"a": {"ss": {"m": np.zeros((3, 1)), "P": np.zeros((4, 4))}}}}, "not possible"),

@@ -346,6 +346,8 @@ def write_glr21(root: Path, split: str = "index") -> Path:
             put(root / "test" / query[0] / query[1] / query[2] / f"{query}.jpg", jpeg(99))
     categories = "landmark_id,category\n5,http://commons.wikimedia.org/wiki/Category:Some_Place\n"
     (root / f"{split}_label_to_category.csv").write_text(categories)
+    kinds = "landmark_id,hierarchical_label\n5,religious_building\n99,castle\n6,\n"
+    (root / f"{split}_label_to_hierarchical.csv").write_text(kinds)
     return root
 
 
@@ -357,6 +359,7 @@ def test_glr21_subset_rule(tmp_path: Path) -> None:
     assert Counter(c.label for c in index) == {"3": 3, "4": 4, "5": 4, "6": 4}
     assert [c.id for c in index] == sorted(c.id for c in index)
     assert {c.title for c in index if c.label == "5"} == {"Some Place"}
+    assert {c.label: c.extra for c in index if c.extra} == {"5": {"kind": "religious building"}}
     assert not skipped
     # Queries: Ignored is dropped, and so is the one whose landmark has too few photos.
     queries = [c for c in taken if c.query]

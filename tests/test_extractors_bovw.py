@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 
 from data.errors import PlaygroundError
-from extractors.base import RGB, Raw
+from extractors.base import RGB, Prepared, Raw
 from extractors.bovw import (
+    MAX_POINTS_PER_WORD,
     Bovw,
     BovwConfig,
     inverse_document_frequency,
@@ -113,6 +115,32 @@ def test_idf_is_that_of_the_fit_sample() -> None:
     for word, value in enumerate(extractor.state()["idf"]):
         frequency = sum(word in words for words in seen)
         assert value == pytest.approx(np.log(6 / frequency) if frequency else 0.0, abs=1e-6)
+
+
+def test_what_is_learned_does_not_depend_on_how_the_sample_is_held() -> None:
+    raws = [
+        Bovw(BovwConfig()).describe(Prepared(textured(seed), (1, 1), (0, 0))) for seed in (1, 2)
+    ]
+    passes = []
+
+    class Again:
+        """Gone through again and again, as the build's shards are."""
+
+        def __iter__(self) -> Iterator[Raw]:
+            passes.append(1)
+            return iter(raws)
+
+    states = []
+    for sample in (raws, iter(raws), Again()):
+        # Few words: more descriptors than k-means learns from.
+        extractor = Bovw(BovwConfig(words=2))
+        extractor.fit(sample)
+        states.append(extractor.state())
+    assert sum(len(raw["descriptors"]) for raw in raws) > 2 * MAX_POINTS_PER_WORD
+    assert len(passes) > 1
+    for state in states[1:]:
+        for name, array in states[0].items():
+            np.testing.assert_array_equal(state[name], array)
 
 
 def test_words_are_the_nearest_centroids() -> None:

@@ -146,7 +146,6 @@ def page(name: str, **params: Any) -> AppTest:
     for key, value in params.items():
         test.query_params[key] = value
     with (
-        mock.patch("pages.parts.cropper.column_width", return_value=440),
         mock.patch("pages.parts.startup.begin", return_value=""),
     ):
         test.run()
@@ -287,7 +286,8 @@ def test_methods_explain_it() -> None:
     fine(test.run())
     assert test.header[0].value == "Prefix (NumPy)"
     frame = next(one.value for one in test.dataframe)
-    assert frame.iloc[0]["Bytes / vector"] == pytest.approx((128 + 4 * DIM * PHOTOS) / PHOTOS)
+    assert frame.iloc[0]["Bytes / photo"] == pytest.approx(4 * DIM)
+    assert frame.iloc[0]["Shared by all"] == "128 B"
 
 
 def test_the_row_is_all_there_is() -> None:

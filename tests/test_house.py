@@ -49,7 +49,9 @@ def test_nothing_imports_upward(room: str) -> None:
 @pytest.mark.parametrize("room", [*ROOMS[:-1], "scripts", "api.py"])
 def test_only_pages_import_streamlit(room: str) -> None:
     assert files(room)
-    assert not faults(room, {"streamlit", "pages"})
+    found = faults(room, {"streamlit", "pages"})
+    # It stands in for a browser: it speaks the server's protocol, whose messages Streamlit has.
+    assert [one for one in found if not one.startswith("scripts/benchmark_pages.py:")] == []
 
 
 def test_what_starts_imports_nothing_of_the_others() -> None:

@@ -34,7 +34,7 @@ SPECS = [
 
 def test_every_registered_index_keeps_the_contract() -> None:
     further = ["milvus-flat", "milvus-ivf", "milvus-hnsw"]
-    assert registry.names() == ["flat", "ivf", "lsh", "pq", "factory", *further]
+    assert registry.names() == ["flat", "ivf", "lsh", "pq", "flat-l1", "factory", *further]
     for name in registry.names():
         package = registry.TYPES[name].package
         if package and not importlib.util.find_spec(package):

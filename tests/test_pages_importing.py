@@ -14,7 +14,7 @@ from ui_fakes import draw, faked
 
 from data import store
 from data.paths import PROJECT_ROOT
-from data.registry import BENCHMARKS
+from data.sources.registry import BENCHMARKS
 from indexing.imported import stored_queries
 
 

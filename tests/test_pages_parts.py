@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 from ui_fakes import FakeStats
 
 from data.base import Photo
 from data.store import Collection
-from pages.parts import backend, choices, compare, plots, region, settings, text
+from pages.parts import backend, choices, compare, plots, query, region, settings, text
 from pages.parts.settings import Settings
 from pages.search import table
-from retrieval.compare import Truth, truth_of
+from retrieval.compare import Truth, kind_of, truth_of
 from retrieval.ranking import Hit, Recipe, SearchResult
 
 
@@ -25,19 +27,6 @@ def photo(name: str, label: str | None = None, **more: object) -> Photo:
 
 
 # Boxes
-
-
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [
-        ((1200, 900), (600, 450)),
-        ((900, 1200), (345, 460)),
-        ((100, 50), (400, 200)),
-        ((1, 999), (1, 460)),
-    ],
-)
-def test_fit_keeps_the_shape(size: region.Size, expected: region.Size) -> None:
-    assert region.fit(size, 600, 460) == expected
 
 
 @pytest.mark.parametrize(
@@ -58,38 +47,39 @@ def test_clip_keeps_narrow_photos_usable() -> None:
     assert region.clip((0, 0, 5, 300), (5, 300)) == (0, 0, 5, 300)
 
 
-def test_a_box_survives_the_way_to_the_screen_and_back() -> None:
-    size, shown = (4000, 3000), (480, 360)
-    box = (400, 250, 3000, 2500)
-    left, right, top, bottom = region.to_display(box, size, shown)
-    rect = {"left": left, "top": top, "width": right - left, "height": bottom - top}
-    back = region.from_display(rect, size, shown)
-    assert back is not None
-    assert all(abs(a - b) <= size[0] / shown[0] for a, b in zip(back, box, strict=True))
-
-
-def test_a_box_over_the_edge_is_clipped() -> None:
-    # st_cropper clamps left to 0 but keeps the width; right and bottom include the stroke.
-    rect = {"left": 0, "top": 2, "width": 483, "height": 361}
-    assert region.from_display(rect, (960, 720), (480, 360)) == (0, 0, 960, 720)
-
-
-def test_an_empty_box_is_none() -> None:
-    rect = {"left": 100, "top": 100, "width": 0, "height": 0}
-    assert region.from_display(rect, (960, 720), (480, 360)) is None
-
-
-def test_a_whole_photo_is_shown_inside_its_edges() -> None:
-    left, right, top, bottom = region.to_display((0, 0, 640, 480), (640, 480), (320, 240))
-    assert 0 < left < right < 320
-    assert 0 < top < bottom < 240
-    rect = {"left": left, "top": top, "width": right - left, "height": bottom - top}
-    assert region.from_display(rect, (640, 480), (320, 240)) == (0, 0, 640, 480)
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ([10, 20, 300.4, 400], (10, 20, 300, 400)),
+        ((-5, 20, 700, 400), (0, 20, 640, 400)),
+        ([10, 20, 12, 400], None),
+        ([300, 20, 10, 400], None),
+        ([10, 20, 300], None),
+        ([10, 20, float("nan"), 400], None),
+        ([10, 20, float("inf"), 400], None),
+        ([10, 20, "300", 400], None),
+        ("1234", None),
+        ({"box": 1}, None),
+        (None, None),
+    ],
+)
+def test_a_browser_can_send_anything_as_a_box(sent: object, expected: region.Box | None) -> None:
+    assert region.of_browser(sent, (640, 480)) == expected
 
 
 def test_describe() -> None:
     assert region.describe((10, 20, 110, 70), (640, 480)) == "100 x 50 px of 640 x 480"
     assert region.describe(None, (640, 480)) == "whole photo, 640 x 480 px"
+
+
+def test_a_photos_jpeg_is_made_once() -> None:
+    pixels = np.full((40, 60, 3), 90, np.uint8)
+    encode = backend.photo_files.encode_jpeg
+    with mock.patch.object(backend.photo_files, "encode_jpeg", side_effect=encode) as made:
+        urls = [backend.photo_url("test: made once", pixels, 900) for _ in range(3)]
+    assert made.call_count == 1
+    assert len(set(urls)) == 1
+    assert urls[0].startswith("data:image/jpeg;base64,")  # there is no server
 
 
 # Links
@@ -107,6 +97,7 @@ def listed(params: dict[str, str | list[str]]) -> dict[str, list[str]]:
             "demo", "query", "q-1", (10, 20, 300, 400), ("hog",), ("flat", "pq"), ("aqe",), 20
         ),
         Settings("demo", "photo", "p-1", "whole", ("hog", "vgg16"), None, None, 100),
+        Settings("demo", "query", "q", differences=True, pair=("hog|flat", "hog|flat|aqe:k=5")),
         Settings(
             "demo",
             "query",
@@ -145,6 +136,7 @@ def test_k_of_a_link_is_kept_legal(k: str, expected: int) -> None:
 
 def test_nonsense_links_give_the_defaults() -> None:
     odd = {"source": ["<script>"], "extractors": ["", ""], "k": [""], "other": ["1"]}
+    odd |= {"differences": ["yes"], "pair": ["one"]}
     assert settings.from_params(odd) == Settings()
 
 
@@ -293,6 +285,59 @@ def test_payload_sends_each_thumbnail_once_and_marks_what_flat_lacks() -> None:
     json.dumps(sent)
 
 
+def of_kind(name: str, kind: str | None, label: str | None = None) -> Photo:
+    return photo(name, label, extra={} if kind is None else {"scene": {"kind": kind}})
+
+
+def test_another_landmark_of_the_same_kind_has_a_mark_of_its_own() -> None:
+    photos = [
+        of_kind("a", "arch", "arch 1"),
+        of_kind("b", "arch", "arch 2"),
+        of_kind("c", "castle", "castle"),
+        of_kind("d", None, "shed"),
+    ]
+    members = collection_of(photos)
+    query = of_kind("q", "arch", "arch 1")
+    assert kind_of(members, query, None) == "arch"
+    assert kind_of(members, None, "castle") == "castle"  # an upload whose landmark is named
+    assert kind_of(members, photo("q", "shed"), "shed") is None
+    assert kind_of(members, None, "gone") is None
+    labels = {one.id: one.label for one in photos}
+    found = compare.Row(result("abcd", labels), None, truth_of(members, query, None), None)
+    sent = compare.payload([found], {}, {}, {}, {"a", "b"})
+    assert [hit[2] for hit in sent["rows"][0]["hits"]] == [1, 2, 0, 0]
+
+
+def test_the_kind_is_the_scenes_or_the_lists() -> None:
+    assert photo("a", extra={"kind": "castle"}).kind == "castle"
+    assert photo("a", extra={"scene": {"kind": ["odd"]}}).kind is None
+    assert photo("a", extra={"scene": "odd"}).kind is None
+
+
+def test_few_agreeing_matches_are_weak() -> None:
+    found = [
+        dataclasses.replace(hit, columns={"inliers": n})
+        for hit, n in zip(result("ab", LABELS).hits, (7, 8), strict=True)
+    ]
+    sent = compare.payload(
+        [compare.Row(result("ab", LABELS, hits=found), None, None, None)], {}, {}, {}
+    )
+    assert [hit[6] for hit in sent["rows"][0]["hits"]] == [1, 0]
+
+
+def test_the_strip_begins_with_every_kind() -> None:
+    photos = [of_kind(f"{kind}{n}", kind) for kind in ("arch", "castle") for n in range(3)]
+    photos.append(of_kind("last", None, "shed"))
+    names = [one.id for one in query.mixed(photos)]
+    assert names == ["arch0", "castle0", "last", "arch1", "castle1", "arch2", "castle2"]
+
+
+def test_the_page_begins_with_a_query_on_which_methods_differ() -> None:
+    start = photo(query._START)
+    assert query.at_first([photo("a"), start]) is start
+    assert query.at_first([photo("a"), photo("b")]).id == "a"
+
+
 def test_payload_says_that_weights_are_random() -> None:
     found = result("a", LABELS, weights="untrained", cold=True)
     one = compare.Row(found, None, None, None)  # type: ignore[arg-type]
@@ -336,12 +381,10 @@ def test_plain_shows_marks_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("base", "colours"), [("light", ("#ffffff", "#1c2333")), ("dark", ("#0e1117", "#fafafa"))]
+    ("shown", "colours"), [("light", ("#ffffff", "#1c2333")), ("dark", ("#0f1420", "#fafafa"))]
 )
-def test_charts_follow_the_configuration_not_the_viewers_system(
-    base: str, colours: tuple[str, str]
-) -> None:
-    with mock.patch("streamlit.get_option", return_value=base):
+def test_charts_follow_the_theme_that_is_shown(shown: str, colours: tuple[str, str]) -> None:
+    with mock.patch("streamlit.context", mock.Mock(theme=mock.Mock(type=shown))):
         assert (plots.background(), plots.ink()) == colours
         assert plots.figure().layout.paper_bgcolor == colours[0]
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torchvision.models import resnet50
 
-from extractors.pooling import GeM, gem, l2n, mac, pool, r_mac_regions, rmac, spoc
+from extractors import registry
+from extractors.delf import TAPS
+from extractors.modules import GeM
+from extractors.pooling import gem, l2n, mac, pool, r_mac_regions, rmac, spoc
 
 
 def four_cells() -> torch.Tensor:
@@ -50,6 +55,21 @@ def test_r_mac_regions_lie_inside(width: int, height: int) -> None:
     assert all(x >= 0 and y >= 0 and side >= 1 for x, y, side in regions)
 
 
+@pytest.mark.parametrize(
+    ("short", "long", "along"),
+    # With w the short side, l the long one and s steps, |0.6 - (l - w) / (w (s - 1))| is the same
+    # for two s; the smaller one leaves so many regions along the long side at level 1.
+    [(5, 9, 2), (10, 18, 2), (9, 33, 5), (3, 11, 5), (11, 47, 6), (25, 45, 2)],
+)
+def test_r_mac_takes_the_fewest_regions_where_overlaps_tie(
+    short: int, long: int, along: int
+) -> None:
+    for width, height, axis in ((long, short, 0), (short, long, 1)):
+        largest = [one for one in r_mac_regions(width, height, levels=1) if one[2] == short]
+        assert len(largest) == along
+        assert len({one[axis] for one in largest}) == along
+
+
 def test_r_mac_is_the_sum_of_normalised_maxima() -> None:
     x = torch.rand(1, 6, 15, 20)
     array = x[0].numpy()
@@ -66,3 +86,24 @@ def test_pool_by_name_gives_one_vector(kind: str) -> None:
     out = l2n(pool(torch.rand(2, 16, 5, 7), kind))
     assert out.shape == (2, 16)
     assert torch.allclose(out.norm(dim=1), torch.ones(2), atol=1e-4)
+
+
+def test_delf_names_the_receptive_field_of_torchvision_s_conv4_x() -> None:
+    """A layer of kernel k widens it by (k - 1) x the stride so far."""
+    field, stride = 1, 1
+    trunk = TAPS["resnet50"].cut(nn.Sequential(*list(resnet50(weights=None).children())[:-2]))
+    for name, layer in trunk.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.MaxPool2d) and "downsample" not in name:
+            kernel, step = (
+                one if isinstance(one, int) else one[0] for one in (layer.kernel_size, layer.stride)
+            )
+            field += (kernel - 1) * stride
+            stride *= step
+    assert (TAPS["resnet50"].patch, TAPS["resnet50"].stride) == (field, stride) == (267, 16)
+    assert registry.create("delf:trunk=resnet50", weights="untrained").identity()["patch"] == 267
+    assert "patch" not in registry.create("delf", weights="untrained").identity()
+
+
+def test_r_mac_s_rule_is_part_of_what_identifies_the_vectors() -> None:
+    for spec, named in (("resnet50:pooling=rmac", True), ("vgg16", False), ("resnet50", False)):
+        assert ("r_mac_rule" in registry.create(spec, weights="untrained").identity()) == named

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 pytest.importorskip("pytorch_metric_learning")
 
 from data.errors import PlaygroundError
 from extractors import trunks
-from extractors.training import siamese
+from extractors.gem_siamese import GemSiamese, GemSiameseConfig, SiameseNetwork
+from extractors.training import networks, siamese
+from extractors.training.export import card_of, save_weights
 from extractors.training.losses import MARGINS, N_PAIR_SCALE, tuple_loss
-from extractors.training.machine import machine
+from extractors.training.machine import Machine, machine
 from extractors.training.mining import difficulty, draw, hardest_negatives
 from extractors.training.photos import split_landmarks
 from extractors.training.session import Limits
 from extractors.training.siamese import evened
 from extractors.training.whitening import learned_whitening, pca_whitening
-from extractors.weights import Weights
+from extractors.trunks import LITE0
+from extractors.weights import Weights, read_state
 
 CPU = Limits(epochs=2)
 TINY = siamese.SiameseConfig(
@@ -38,6 +44,8 @@ TINY = siamese.SiameseConfig(
     hold_out=0.34,
     patience=0,
 )
+
+CARD = card_of("a test", {"seed": 0}, [], 1.0, "cpu", {"command": "c", "commit": "d"}, "nothing.")
 
 
 def unit(*angles: float) -> torch.Tensor:
@@ -151,12 +159,12 @@ def test_too_few_landmarks_are_refused() -> None:
 # -- whitening ------------------------------------------------------------------------------------
 
 
-def test_pca_whitening_makes_the_covariance_a_multiple_of_the_identity() -> None:
+def test_pca_whitening_makes_the_covariance_the_identity() -> None:
     rng = np.random.default_rng(1)
     x = (rng.normal(size=(500, 5)) * [5, 3, 2, 1, 0.5] + 7).astype(np.float32)
     found = pca_whitening(x)
     y = (x - found.m) @ found.P.T
-    assert np.allclose(np.cov(y.T, bias=True), 2 * np.eye(5), atol=1e-5)  # 2: C has 1 / 2N
+    assert np.allclose(np.cov(y.T, bias=True), np.eye(5), atol=1e-5)
 
 
 def test_whitening_to_a_power_turns_or_evens_out() -> None:
@@ -167,8 +175,8 @@ def test_whitening_to_a_power_turns_or_evens_out() -> None:
     np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-5)
     np.testing.assert_allclose(evened(whitened.P, 0.5), whitened.P, atol=1e-6)
     half = (x - whitened.m) @ evened(whitened.P, 0.25).T
-    # Standard deviations of 4, 2 and 1 become their square roots, but for the covariance's 1 / 2N.
-    expected = 2**0.25 * np.sqrt((x @ rotation.T).std(axis=0))
+    # Standard deviations of 4, 2 and 1 become their square roots.
+    expected = np.sqrt((x @ rotation.T).std(axis=0))
     np.testing.assert_allclose(half.std(axis=0), expected, rtol=0.001)
 
 
@@ -212,6 +220,7 @@ class Drawn:
     """Six landmarks of three pictures each: a pattern, shifted and lit a little differently."""
 
     fingerprint = "drawn"
+    matches: ClassVar[dict[int, tuple[int, ...]]] = {}
 
     def __init__(self) -> None:
         rng = np.random.default_rng(5)
@@ -303,6 +312,94 @@ def test_tune_freezes_the_other_parts(tmp_path: Path) -> None:
     fresh = siamese.trained_trunk("tiny", "auto")[0].state_dict()
     assert torch.equal(state["network.trunk.0.weight"], fresh["0.weight"])
     assert not torch.equal(state["network.trunk.3.weight"], fresh["3.weight"])
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_head_to_start_from_takes_the_place_of_the_whitening(tmp_path: Path) -> None:
+    head = {
+        "pool.p": torch.tensor([2.5]),
+        "whiten.weight": torch.randn(4, 8, generator=torch.Generator().manual_seed(3)),
+        "whiten.bias": torch.arange(4.0),
+        "trunk.0.weight": torch.zeros(8, 3, 3, 3),  # no part of the head: stays the trunk's own
+    }
+    save_file(head, tmp_path / "head.safetensors")
+    config = dataclasses.replace(
+        TINY, head=f"file:{tmp_path / 'head.safetensors'}", learning_rate=0.0
+    )
+    trained(tmp_path / "a", config, Limits(epochs=1))
+    state = tensors(tmp_path / "a")
+    for name in ("pool.p", "whiten.weight", "whiten.bias"):
+        assert torch.equal(state[f"network.{name}"], head[name]), name
+    fresh = siamese.trained_trunk("tiny", "auto")[0].state_dict()
+    assert torch.equal(state["network.trunk.0.weight"], fresh["0.weight"])
+    with pytest.raises(PlaygroundError, match="has no head of 3 dimensions"):
+        trained(tmp_path / "b", dataclasses.replace(config, dim=3))
+    with pytest.raises(PlaygroundError, match="untrained weights are no head"):
+        trained(tmp_path / "b", dataclasses.replace(config, head="untrained"))
+
+
+def test_the_penalty_is_the_mean_of_one_minus_cosine() -> None:
+    found = siamese.kept_loss(unit(0, 90, 10), unit(60, 90, 190))
+    assert found.item() == pytest.approx((0.5 + 0 + 2) / 3, abs=1e-6)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_penalty_holds_the_trunk_to_what_it_saw(tmp_path: Path) -> None:
+    fast = dataclasses.replace(TINY, learning_rate=0.02, tune="3")
+    kept = dataclasses.replace(fast, keep=50.0)
+    left = {}
+    for name, config in (("free", fast), ("kept", kept)):
+        progress = trained(tmp_path / name, config, Limits(epochs=4))
+        network = SiameseNetwork(siamese.trained_trunk("tiny", "auto")[0], 8, 4)
+        before = siamese.Trained(network, Machine(torch.device("cpu"), "fp32"), "tiny").eval()
+        after = copy.deepcopy(before)
+        state = {k.removeprefix("network."): v for k, v in tensors(tmp_path / name).items()}
+        own = {k: v for k, v in state.items() if k in network.state_dict()}
+        after.network.load_state_dict(own)
+        head = {k: v for k, v in own.items() if not k.startswith("trunk.")}
+        before.network.load_state_dict(head, strict=False)
+        views = torch.from_numpy(np.stack([PHOTOS.read(i, 40)[:, :40] for i in range(18)]))
+        x = views.permute(0, 3, 1, 2).float() / 255
+        with torch.inference_mode():
+            left[name] = siamese.kept_loss(after(x), before(x)).item()
+            both = after(x, before.features(x))
+            assert torch.allclose(both, torch.cat([after(x), before(x)]), atol=1e-6)
+    assert left["kept"] < 0.5 * left["free"]
+    assert all(entry["left"] > 0 for entry in progress.history if "loss" in entry)
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("change", [{"keep": 0.0}, {"keep": 1.0, "tune": "none"}])
+def test_a_penalty_without_anything_to_hold_is_refused(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    with pytest.raises(PlaygroundError, match=r"--keep \d --tune \w+ is not possible. Legal: "):
+        trained(tmp_path, dataclasses.replace(TINY, **change))
+
+
+def test_a_tuned_part_is_stored_without_the_rest_of_the_packaged_trunk(tmp_path: Path) -> None:
+    trunk, found = networks.trained_trunk(LITE0, "packaged")
+    network = SiameseNetwork(trunk, trunks.TRUNKS[LITE0].channels, 4)
+    with torch.no_grad():
+        network.trunk.blocks[6][0].conv_pw.weight *= 1.5
+    path, whole = tmp_path / "tuned.safetensors", tmp_path / "whole.safetensors"
+    save_weights(path, network.state_dict(), CARD, kept=found, int8=True)
+    save_weights(whole, network.state_dict(), CARD)
+    changed = "trunk.blocks.6.0.conv_pw.weight"
+    head = {"pool.p", "whiten.weight", "whiten.bias"}
+    assert read_state(path).keys() == head | {changed}
+    photo = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    seen = {}
+    for name, weights in (("tuned", path), ("whole", whole), ("as packaged", None)):
+        config = GemSiameseConfig(dim=4, scales=(1.0,))
+        extractor = GemSiamese(config, weights=f"file:{weights}" if weights else "packaged")
+        features = extractor.build_network()(torch.from_numpy(photo).permute(2, 0, 1)[None] / 255)
+        seen[name] = features.detach().mean(dim=(0, 2, 3))
+    close = torch.cosine_similarity(seen["tuned"], seen["whole"], dim=0)
+    assert close > 0.999 > torch.cosine_similarity(seen["tuned"], seen["as packaged"], dim=0)
+    save_weights(path, network.state_dict(), CARD, kept=dataclasses.replace(found, sha256="0" * 64))
+    with pytest.raises(PlaygroundError, match="belongs to weights of efficientnet-lite0"):
+        GemSiamese(GemSiameseConfig(dim=4), weights=f"file:{path}").build_network()
 
 
 @pytest.mark.usefixtures("tiny")

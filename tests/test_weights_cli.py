@@ -480,7 +480,7 @@ def resnet(server: Server, content: bytes, monkeypatch: pytest.MonkeyPatch) -> W
         old, file=f"resnet50-{prefix}.pth", url=server.url, hash_prefix=prefix
     )
     monkeypatch.setattr(weights, "TABLE", tuple(made if row == old else row for row in TABLE))
-    monkeypatch.setattr(downloads, "Web", lambda settings, cancel: Web(QUICK, cancel))
+    monkeypatch.setattr(downloads, "Web", lambda settings, cancel, known: Web(QUICK, cancel))
     return made
 
 

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 
 from data import store
 from data.base import Candidate
+from data.errors import PlaygroundError
 from indexing.progress import Stage
 from indexing.status import ExtractorStatus, IndexStatus
 from pages.parts import backend
@@ -114,7 +115,7 @@ class FakeStats:
 
 def index_of(name: str, **more: Any) -> IndexStatus:
     """A built index."""
-    figures: dict[str, Any] = {"bytes": 4096, "bytes_per_vector": 256.0, "build_s": 0.2}
+    figures: dict[str, Any] = {"bytes": 4096, "bytes_per_photo": 256.0, "build_s": 0.2}
     return IndexStatus(name, "ready", **figures | more)
 
 
@@ -202,6 +203,9 @@ class FakeEngine:
     def without_queries(self) -> FakeEngine:
         return self
 
+    def vectors(self, collection: str, extractor: str) -> Any:
+        raise PlaygroundError("nothing is built here")
+
     def stats(self, collection: str, extractor: str, index: str) -> FakeStats:
         return FakeStats()
 
@@ -219,7 +223,6 @@ def faked(
         mock.patch.object(backend, "jobs", return_value=list(jobs or [])),
         mock.patch.object(backend, "start_build", calls["start_build"]),
         mock.patch.object(backend, "cancel", calls["cancel"]),
-        mock.patch("pages.parts.cropper.column_width", return_value=440),
         mock.patch("pages.parts.startup.begin", return_value=""),
     ):
         yield engine, calls

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from data import artefact, commands, importing, paths, store
+from data import artefact, commands, importing, paths, permission, store
 from data.errors import Conflict, PlaygroundError
 from data.gldv2 import choice, estimate, shards
 from data.gldv2.estimate import Estimate, ask, forget_question
@@ -70,6 +70,7 @@ def download(
     Raises:
         PlaygroundError: parameters, network, disk; nothing that was saved is lost.
     """
+    permission.require("download photos")
     wanted.check()
     _refuse_other(name)
     folder, root = _subset_folder(name), paths.downloads_root()
@@ -131,6 +132,7 @@ def delete_downloaded(name: str) -> None:
     Raises:
         PlaygroundError: a collection still uses them, or a download is running.
     """
+    permission.require("delete downloaded photos")
     folder = _subset_folder(name)
     users = [one for one in store.list_collections() if _comes_from(one, folder)]
     if users:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from data import artefact, paths
+from data import artefact, paths, permission
 from data.errors import PlaygroundError
 from data.gldv2.session import Session
 from data.gldv2.shards import Task
@@ -140,4 +140,5 @@ def kept_question(name: str) -> Question | None:
 
 def forget_question(name: str) -> None:
     """It was answered."""
+    permission.require("decide on a download")
     _question_file(name).unlink(missing_ok=True)

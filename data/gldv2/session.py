@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from data import importing
-from data.gldv2.lists import Mirror, Wanted
+from data import importing, mirrors
+from data.gldv2.lists import BASE_URL, Mirror, Wanted
 from data.http import Cancel, Settings, Stopped, Web
 from data.progress import Progress
 
@@ -77,7 +77,7 @@ class Session:
         self.folder, self.wanted, self.mirror, self.progress = folder, wanted, mirror, progress
         self.incoming = folder / ".incoming"
         self._abort = _Either(cancel)
-        self.web = Web(settings, self._abort)
+        self.web = Web(settings, self._abort, known=[mirrors.host_of(BASE_URL)])
         self.lock = threading.Lock()
         self.report = Report(folder)
         self.left = 0  # photos to fetch

@@ -138,7 +138,7 @@ def tune(
         and not math.isnan(point.value(goal))
     ]
     if holding:
-        best = min(holding, key=lambda point: (_effort(point, goal), point.bytes_per_vector))
+        best = min(holding, key=lambda point: (_effort(point, goal), point.bytes_per_photo))
         figure = f"{best.value(goal):.4g} {MEASURES[goal].unit}".rstrip()
         sentence = (
             f"Of {len(points)} measured settings {len(holding)} hold {wanted}; the best of them "

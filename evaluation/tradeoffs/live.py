@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -19,9 +19,10 @@ from evaluation import metrics
 from evaluation.tradeoffs.padding import VectorSet, open_set
 from indexing import registry as index_registry
 from indexing.base import BuiltIndex, Floats, Ints
-from indexing.faiss_settings import faiss, search_threads
+from indexing.faiss_settings import apply, faiss, search_threads, threads
+from retrieval.clock import RUNS, Timing
 
-__all__ = ["Answer", "Comparison", "LiveIndex", "build", "compare", "exact", "open_set"]
+__all__ = ["Answer", "Comparison", "LiveIndex", "build", "compare", "exact", "open_set", "timed"]
 
 _BLOCK = 65_536  # rows compared at a time
 TIE = 1e-6  # of squared distances between unit vectors
@@ -36,14 +37,12 @@ class Answer:
         photo_ids: of each row; None for a distractor.
         distances: (k,) float32, by the index's own measure (see ``BuiltIndex.distance``).
         squared: (k,) float64: the true squared L2 distances, to compare answers by.
-        search_ms: the index alone.
     """
 
     rows: Ints
     photo_ids: tuple[str | None, ...]
     distances: Floats
     squared: np.ndarray
-    search_ms: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,11 +57,8 @@ class LiveIndex:
     def answer(self, query: Floats, k: int, params: Mapping[str, int] | None = None) -> Answer:
         """The k nearest vectors of a query (D,) float32, or (1, D)."""
         one = np.ascontiguousarray(np.asarray(query, np.float32).reshape(1, -1))
-        start = time.perf_counter()
-        hits = self.built.search(one, k, params)
-        spent = 1e3 * (time.perf_counter() - start)
-        rows, distances = hits[0]
-        return _answer(self.vectors, one[0], rows, distances, spent)
+        rows, distances = self.built.search(one, k, params)[0]
+        return _answer(self.vectors, one[0], rows, distances)
 
 
 def build(vectors: VectorSet, spec: str) -> LiveIndex:
@@ -80,13 +76,43 @@ def build(vectors: VectorSet, spec: str) -> LiveIndex:
 
 
 def exact(vectors: VectorSet, query: Floats, k: int) -> Answer:
-    """The true k nearest vectors, compared block by block: no index, no memory."""
+    """The true k nearest vectors, compared block by block: no index, no memory.
+
+    This is the truth that answers are compared with. What exact search takes is the time of a
+    ``flat`` index, see ``timed``.
+    """
     one = np.ascontiguousarray(np.asarray(query, np.float32).reshape(1, -1))
-    start = time.perf_counter()
-    best = nearest(vectors.vectors, one, k)
-    spent = 1e3 * (time.perf_counter() - start)
-    squared, rows = best
-    return _answer(vectors, one[0], rows[0], squared[0].astype(np.float32), spent)
+    squared, rows = nearest(vectors.vectors, one, k)
+    return _answer(vectors, one[0], rows[0], squared[0].astype(np.float32))
+
+
+def timed(
+    indexes: Sequence[tuple[LiveIndex, Mapping[str, int]]],
+    query: Floats,
+    k: int,
+    runs: int = RUNS,
+) -> list[Timing]:
+    """ms of one query in each index, as the charts' latency is measured and ``retrieval.clock``.
+
+    The library's own call on one thread, its search parameters made beforehand; all indexes in
+    turn, so that whatever else runs slows all of them; the first round is warm-up.
+
+    Args:
+        indexes: with the search parameters of the call.
+        runs: 2 or more, besides the warm-up.
+    """
+    one = np.ascontiguousarray(np.asarray(query, np.float32).reshape(1, -1))
+    asks = [(index.built.searcher(params), min(k, index.built.n)) for index, params in indexes]
+    spent: list[list[float]] = [[] for _ in asks]
+    apply()
+    with threads(1):
+        for number in range(runs + 1):
+            for place, (ask, wanted) in enumerate(asks):
+                start = time.perf_counter()
+                ask(one, wanted)
+                if number:
+                    spent[place].append(1e3 * (time.perf_counter() - start))
+    return [Timing.of(values) for values in spent]
 
 
 def nearest(vectors: Floats, queries: Floats, k: int) -> tuple[np.ndarray, Ints]:
@@ -150,13 +176,10 @@ def compare(answer: Answer, truth: Answer) -> Comparison:
     )
 
 
-def _answer(
-    vectors: VectorSet, query: Floats, rows: Ints, distances: Floats, spent: float
-) -> Answer:
+def _answer(vectors: VectorSet, query: Floats, rows: Ints, distances: Floats) -> Answer:
     return Answer(
         rows,
         tuple(vectors.photo_id(int(row)) for row in rows),
         distances,
         distances_to(vectors.vectors, query, rows),
-        spent,
     )

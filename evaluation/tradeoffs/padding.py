@@ -6,7 +6,7 @@ memory but that of the index that is built over them. Distractors are, in the wo
 
 ``simulated``         drawn from a model of the collection's own vectors (``simulate``)
 ``collection:NAME``   the vectors of another collection by the same extractor
-``shards:PATH``       feature files, such as those of the R1M distractors (``data.distractors``)
+``shards:PATH``       feature files, such as those of the R1M (``data.sources.distractors``)
 
 Where there are fewer real ones than asked for, simulated ones follow, and are counted.
 """
@@ -25,9 +25,9 @@ import psutil
 
 from data import artefact, paths, store
 from data.descriptors import Matrix
-from data.distractors import open_shards
 from data.errors import PlaygroundError
 from data.progress import Progress
+from data.sources.distractors import open_shards
 from evaluation.tradeoffs import simulate
 from evaluation.tradeoffs.rows import SIMULATED, points_path
 from extractors import registry as extractor_registry

@@ -198,7 +198,7 @@ def _chart(
 def _tip(point: Point) -> str:
     return (
         f"{point.setting}: recall@10 {point.value('recall@10'):.3f}, {point.latency_ms:.3g} ms, "
-        f"{point.bytes_per_vector:,.0f} bytes per vector, built in {point.build_s:.3g} s"
+        f"{point.bytes_per_photo:,.0f} bytes per photo, built in {point.build_s:.3g} s"
     )
 
 

@@ -24,7 +24,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from data.artefact import digest
 from data.errors import PlaygroundError
-from extractors.delf import PCA_COMPONENTS, PCA_MEAN, TAPS, Attention, Delf, DelfConfig
+from extractors.delf import PCA_COMPONENTS, PCA_MEAN, TAPS, Delf, DelfConfig
+from extractors.modules import Attention
 from extractors.pooling import l2n
 from extractors.training.checkpoint import Progress, Run, pack, to_device, unpack
 from extractors.training.machine import Machine

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from data.errors import PlaygroundError
+from extractors.modules import Normalised
 from extractors.pooling import gem, l2n
 from extractors.training import photos as pictures
 from extractors.training.checkpoint import Progress, Run, pack, to_device, unpack
@@ -35,7 +36,7 @@ from extractors.training.scenes import VERSION
 from extractors.training.session import Limits, Say, Session, cosine
 from extractors.training.tiles import Tiles
 from extractors.training.views import ViewConfig, random_views
-from extractors.trunks import LITE0, Normalised, normalised
+from extractors.trunks import LITE0, normalised
 from extractors.weights import seeded
 
 LOG_STEPS = 20

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from data.artefact import explain_os_errors, file_sha256, write_atomically
 from data.errors import PlaygroundError
+from extractors.trunks import trunk
 from extractors.weights import (
     CARD,
     INT8,
@@ -109,12 +110,17 @@ def save_weights(
         card: JSON-able; see ``card_of``.
         shared: tensors equal to this file's are left out; it must lie in the same folder when
             the result is read.
-        kept: weights of the trunk, where training left it as it was: ``trunk.*`` is left out, and
-            the header names them.
+        kept: weights of the trunk, where training left all or most of it as it was: of ``trunk.*``
+            what equals them is left out, and the header names them.
         int8: a quarter of fp32's size instead of half of it (``quantised``).
     """
     if kept is not None:
-        state = {k: v for k, v in state.items() if not k.startswith("trunk.")}
+        same = trunk(kept.network, kept).state_dict()
+        state = {
+            k: v
+            for k, v in state.items()
+            if (own := same.get(k.removeprefix("trunk."))) is None or not torch.equal(v.cpu(), own)
+        }
     stored = halved(state)
     header = {"format": "pt", CARD: json.dumps(card, ensure_ascii=False)}
     if kept is not None:

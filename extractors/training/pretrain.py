@@ -25,6 +25,7 @@ from pytorch_metric_learning.utils.distributed import DistributedLossWrapper
 from torch import Tensor, nn
 
 from data.errors import PlaygroundError
+from extractors.modules import Normalised
 from extractors.pooling import gem, l2n
 from extractors.training import photos as pictures
 from extractors.training.checkpoint import Progress, Run, pack, to_device, unpack
@@ -35,7 +36,7 @@ from extractors.training.photos import TrainingPhotos
 from extractors.training.scenes import VERSION
 from extractors.training.session import Limits, Say, Session, cosine
 from extractors.training.views import GENTLE, STRONG, ViewConfig, between, random_views
-from extractors.trunks import TRUNKS, Normalised
+from extractors.trunks import TRUNKS
 from extractors.weights import seeded
 
 LOG_STEPS = 20

@@ -10,6 +10,7 @@ that tuples of photos of different shapes make one batch.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,8 @@ from torch.utils.data import DataLoader, Dataset
 from data.artefact import digest
 from data.errors import PlaygroundError
 from extractors.base import RGB
-from extractors.gem_siamese import SiameseNetwork
+from extractors.gem_siamese import NETWORKS
+from extractors.modules import SiameseNetwork
 from extractors.pooling import l2n
 from extractors.training.checkpoint import Progress, Run, pack, to_device, unpack
 from extractors.training.describing import Floats, Score, describe
@@ -37,8 +39,8 @@ from extractors.training.photos import Split, TrainingPhotos, positions, split_l
 from extractors.training.session import Limits, Say, Session
 from extractors.training.views import GENTLE, ViewConfig, random_views
 from extractors.training.whitening import pca_whitening, within_whitening
-from extractors.trunks import TRUNKS, normalised
-from extractors.weights import seeded
+from extractors.trunks import LITE0, TRUNKS, normalised
+from extractors.weights import Weights, read_state, resolve, seeded
 
 LOG_STEPS = 10
 BEST = "best.safetensors"
@@ -71,6 +73,11 @@ class SiameseConfig:
     weight_decay: float = 1e-6
     p_factor: float = 10.0  # of the learning rate, for GeM's exponent
     tune: str = "all"  # parts of the trunk that are trained, such as "layer3,layer4"; "none"
+    # Weight of ``kept_loss``, which holds the trunk to what it saw before; None = off.
+    keep: float | None = None
+    # Weights whose exponent and last layer training starts from, such as bundled or file:PATH,
+    # instead of from a whitening of the training photos.
+    head: str | None = None
     batchnorm: str = "eval"  # or "train": estimate its statistics again
     patience: int = 5  # epochs without a better validation mAP until it stops; 0 = never
     hold_out: float = 0.2  # share of the landmarks for validation
@@ -93,8 +100,11 @@ class Trained(nn.Module):
             out: Tensor = self.network.trunk(x)
         return out.float()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, others: Tensor | None = None) -> Tensor:
+        """With ``others``, maps of another trunk, their descriptors follow: (2 B, dim)."""
         features = self.features(x)
+        if others is not None:
+            features = torch.cat([features, others])
         with torch.autocast(x.device.type, enabled=False):
             return self.network.head(features)
 
@@ -108,6 +118,16 @@ class Pooled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return l2n(self.trained.network.pool(self.trained.features(x)))
+
+
+def kept_loss(vectors: Tensor, before: Tensor) -> Tensor:
+    """How far descriptors have left those that the untouched trunk gives: mean of 1 - cosine.
+
+    Both (B, D) of unit length, of the same crops through the same head: what the photographs
+    taught a trunk shall not be forgotten over renders (Li, Hoiem: Learning without forgetting,
+    ECCV 2016, with cosines instead of a classifier's outputs).
+    """
+    return (1 - (vectors * before).sum(dim=1)).mean()
 
 
 class Tuples(Dataset[tuple[int, NDArray[np.uint8]]]):
@@ -172,6 +192,11 @@ def train_siamese(
     if config.batch * config.negatives < 2:
         # pytorch-metric-learning takes a single pair for none and gives a loss of 0.
         raise PlaygroundError("--batch 1 --negatives 1 is not possible. Raise one of them.")
+    if config.keep is not None and (config.keep <= 0 or config.tune == "none"):
+        raise PlaygroundError(
+            f"--keep {config.keep:g} --tune {config.tune} is not possible. Legal: a weight "
+            f"above 0, and a part of the trunk to tune."
+        )
     trunk, found = trained_trunk(config.network, config.weights)
     run = Run(folder, recipe(config, photos, found.sha256))
     network = seeded(lambda: SiameseNetwork(trunk, TRUNKS[config.network].channels, config.dim))
@@ -186,6 +211,8 @@ def recipe(config: SiameseConfig, photos: TrainingPhotos, trunk_sha256: str) -> 
     """What a checkpoint must agree on to be continued. How long it trains is not part of it."""
     settings = dataclasses.asdict(config)
     del settings["weights"]
+    if config.head is not None:  # which, wherever it lies
+        settings["head"] = _head_weights(config).sha256
     return {
         "kind": "siamese",
         **settings,
@@ -217,6 +244,10 @@ class _Training:
         self.split: Split = split_landmarks(photos.labels, hold_out, config.seed)
         self.tuples: NDArray[np.int64] | None = None  # of the current epoch
         self.model = Trained(network, machine, config.network)
+        self.untouched: Trained | None = None
+        if config.keep is not None:
+            self.untouched = copy.deepcopy(self.model).eval().requires_grad_(False)
+            self.untouched.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         _choose_trained(network, config.tune)
         self.optimiser = _optimiser(network, config)
         self.scaler = machine.scaler()
@@ -241,7 +272,10 @@ class _Training:
             return progress
         progress.ended = ""
         if self.fresh:
-            self.whiten()
+            if self.config.head is None:
+                self.whiten()
+            else:
+                self.start_from(_head_weights(self.config))
             self.validate()
             self.save()
         trained = self.machine.distributed(self.model)
@@ -295,11 +329,24 @@ class _Training:
             layer.weight.copy_(p / scale * len(p) ** 0.5)
             layer.bias.copy_(-(p @ m) / scale * len(p) ** 0.5)
 
+    def start_from(self, found: Weights) -> None:
+        """Exponent and last layer of a network that was trained before."""
+        assert found.path is not None
+        names = ("pool.p", "whiten.weight", "whiten.bias")
+        state, own = read_state(found.path), self.model.network.state_dict()
+        if any(name not in state or state[name].shape != own[name].shape for name in names):
+            raise PlaygroundError(
+                f"--head {self.config.head}: {found.path.name} has no head of {self.config.dim} "
+                f"dimensions for the trunk {self.config.network}."
+            )
+        self.model.network.load_state_dict({name: state[name] for name in names}, strict=False)
+
     def mine(self) -> None:
         """The epoch's tuples: positions of pictures, (Q, M)."""
         config, epoch = self.config, self.progress.epoch
         rng = np.random.default_rng((config.seed, 4, epoch))
-        drawn = draw(self.photos.labels, self.split.train, config.queries, config.pool, rng)
+        labels, where, matches = self.photos.labels, self.split.train, self.photos.matches
+        drawn = draw(labels, where, config.queries, config.pool, rng, matches)
         places = np.unique(np.concatenate([drawn.queries, drawn.positives, drawn.pool]))
         vectors = self.describe(self.model, places.tolist())
         row = {int(place): i for i, place in enumerate(places)}
@@ -348,18 +395,19 @@ class _Training:
             group["lr"] = group["base"] * math.exp(-config.decay * progress.epoch)
         at = int(progress.extra.get("tuple", 0))
         width = config.batch * self.machine.world
-        total, since = 0.0, 0
+        total, moved, since = 0.0, 0.0, 0
         for views in self._batches(at):
-            loss = self._step(trained, views)
+            loss, left = self._step(trained, views)
             at += width
             progress.step += 1
             progress.extra["tuple"] = at
-            total, since = total + loss, since + 1
+            total, moved, since = total + loss, moved + left, since + 1
             ended = at >= len(self.tuples)
             if since == LOG_STEPS or ended:
                 p = float(self.model.network.pool.p.detach())
-                session.record(loss=total / since, p=p, done=session.fraction)
-                total, since = 0.0, 0
+                said = {"left": moved / since} if self.untouched is not None else {}
+                session.record(loss=total / since, **said, p=p, done=session.fraction)
+                total, moved, since = 0.0, 0.0, 0
             if ended:
                 break
             if session.over or session.paused:
@@ -393,14 +441,24 @@ class _Training:
             views = random_views(flat, config.pixels, rng, config.views)
             yield views.unflatten(0, tuple(pictures.shape[:2]))
 
-    def _step(self, trained: nn.Module, views: Tensor) -> float:
-        vectors = trained(views.flatten(0, 1)).unflatten(0, tuple(views.shape[:2]))
-        loss = self.loss(vectors)
+    def _step(self, trained: nn.Module, views: Tensor) -> tuple[float, float]:
+        """One step of the optimiser; the tuples' loss and ``kept_loss``."""
+        flat = views.flatten(0, 1)
+        left = flat.new_zeros(())
+        if self.untouched is None:
+            vectors = trained(flat)
+        else:
+            with torch.no_grad():
+                maps = self.untouched.features(flat)
+            vectors, before = trained(flat, maps).chunk(2)
+            left = kept_loss(vectors, before)
+        loss = self.loss(vectors.unflatten(0, tuple(views.shape[:2])))
+        whole = loss + (self.config.keep or 0.0) * left
         self.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        self.scaler.scale(whole).backward()
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        return float(loss.detach())
+        return float(loss.detach()), float(left.detach())
 
     def validate(self) -> None:
         """Score the held-out landmarks; keep the network if it is the best so far."""
@@ -443,6 +501,17 @@ def evened(rows: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
     """
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / lengths ** (1 - 2 * exponent))
+
+
+def _head_weights(config: SiameseConfig) -> Weights:
+    """The weights that ``head`` names."""
+    assert config.head is not None
+    own = NETWORKS.get(config.loss, NETWORKS["contrastive"])
+    name = own if config.network == LITE0 else f"{own}-{config.network}"
+    found = resolve(name, config.head, fallback=False)
+    if found.path is None:
+        raise PlaygroundError(f"--head {config.head}: untrained weights are no head to start from.")
+    return found
 
 
 def _choose_trained(network: SiameseNetwork, tune: str) -> None:

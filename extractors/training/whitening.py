@@ -36,7 +36,7 @@ class Whitening:
 
 
 def pca_whitening(vectors: NDArray[np.float32], floor: float = 0.0) -> Whitening:
-    """P = Lambda^(-1/2) V^T of the covariance Xc Xc^T / 2N.
+    """P = Lambda^(-1/2) V^T of the covariance Xc Xc^T / N (cirtorch ``pcawhitenlearn``).
 
     Args:
         vectors: (N, D).
@@ -50,7 +50,7 @@ def pca_whitening(vectors: NDArray[np.float32], floor: float = 0.0) -> Whitening
     x = _checked(vectors)
     m = x.mean(axis=0)
     centred = x - m
-    values, axes = _sorted_eigen(centred.T @ centred / (2 * len(x)))
+    values, axes = _sorted_eigen(centred.T @ centred / len(x))
     if values[0] <= 0:
         raise PlaygroundError("All descriptors are equal: there is nothing to whiten.")
     if floor:

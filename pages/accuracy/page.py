@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.accuracy import charts, pairs, run, table, words
+from pages.accuracy import causes, charts, pairs, run, table, words
 from pages.parts import backend, choices, evaluated, looks
 from pages.parts.text import plain
 
@@ -105,6 +105,10 @@ def _pictures(collection: Collection, rows: Sequence[Row], setting: str) -> None
     st.header("Query by query", anchor=False)
     with backend.guard("compare two methods"):
         pairs.compare(collection, rows, setting)
+    if causes.has_records(collection):
+        st.header("Failures by condition", anchor=False)
+        with backend.guard("count the failures"):
+            causes.table(collection, rows, setting)
     st.header("The worst failures first", anchor=False)
     with backend.guard("show the failures"):
         pairs.failures(collection, rows, setting)

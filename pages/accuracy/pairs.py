@@ -11,7 +11,7 @@ import streamlit as st
 
 from data.base import Photo
 from data.errors import PlaygroundError
-from pages.accuracy import charts, table, words
+from pages.accuracy import causes, charts, table, words
 from pages.parts import backend, details, evaluated, results, state
 from pages.parts.text import plain
 
@@ -168,9 +168,13 @@ def failures(collection: Collection, rows: Sequence[Row], setting: str) -> None:
     count = int(st.session_state.get("a_worst_count", FAILURES))
     queries = queries_of(collection, row)
     labels = words.names_of(collection, queries.values())
-    strips = []
+    strips, listed_links = [], []
     for answer in found[:count]:
         query = queries[answer.query_id]
+        why = causes.reason(collection, query, answer, row, setting)
+        if not query.absent:
+            opened_in = causes.links(collection, query, row)
+            listed_links.append(f"- {plain(labels[query.id])}: {opened_in}")
         strips.append(
             words.strip(
                 query.id,
@@ -182,9 +186,12 @@ def failures(collection: Collection, rows: Sequence[Row], setting: str) -> None:
                 row.judged_by.truths(collection, query)[setting],
                 SHORT,
                 crop_url(collection, query, 200),
+                [why] if why else [],
             )
         )
     opened = _grid(collection, strips, "a_failures")
+    with st.expander("Open these queries in Search or on the map"):
+        st.markdown("\n".join(listed_links))
     if count < len(found):
         st.button(
             f"Show more ({len(found) - count:,} left)",

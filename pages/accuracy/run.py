@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from data import permission
 from pages.accuracy import words
 from pages.parts import backend
 from pages.parts.compare import seconds
@@ -64,7 +65,7 @@ def _strip(name: str) -> None:
             return
         with st.container(border=True, key="evaluation_strip", gap="xsmall"):
             st.progress(min(1.0, max(0.0, job.fraction)), text=_headline(job))
-            if st.button("Cancel the evaluation", key="cancel_evaluation"):
+            if permission.allowed() and st.button("Cancel the evaluation", key="cancel_evaluation"):
                 backend.cancel(job.id)
                 st.toast("The evaluation is being stopped. What is finished stays.")
 

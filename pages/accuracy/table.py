@@ -113,6 +113,9 @@ def show(collection: Collection, rows: Sequence[Row], setting: str) -> None:
 
 
 def _notes(rows: Sequence[Row], setting: str) -> None:
+    measured = words.times(rows)
+    if measured:
+        st.caption(f"Times were measured {plain(measured)}, when the rows were evaluated.")
     if any(row.partial for row in rows):
         st.warning(
             "Partial data set: photos of it were missing when it was imported. These numbers "
@@ -153,12 +156,21 @@ def _columns(rows: Sequence[Row], shown: pd.DataFrame) -> dict[str, Any]:
             "p", format="%.4f", width=70, help="Paired permutation test against the best row"
         ),
         "recall": number(
-            f"Recall@{k}", format="%.3f", width=88, help="Neighbours of exact search that are found"
+            "Agrees with exact",
+            format="%.3f",
+            width=128,
+            help=f"Share of the {k} nearest that exact search (Flat) finds too: recall@{k}",
         ),
         "extract_ms": number("Extract ms", format="%.1f", width=84, help="Median, warm"),
         "search_ms": number("Search ms", format="%.2f", width=84, help="Median, the index alone"),
         "rerank_ms": number("Re-rank ms", format="%.1f", width=92, help="Median"),
-        "bytes_per_vector": number("Bytes / vector", format="%.0f", width=100),
+        "bytes_per_photo": number(
+            "Bytes / photo",
+            format="%.0f",
+            width=100,
+            help="What each photo adds to the index; what all share (centroids, codebooks, a "
+            "rotation) is apart",
+        ),
         "build_s": number("Build s", format="%.2f", width=76, help="Building the index"),
         "queries": number("Queries", format="%d", width=70),
         "state": text("State", width=120),

@@ -128,7 +128,7 @@ def record(
     line["search_ms"] = _known(row.search_ms)
     if row.rerank != "none":
         line["rerank_ms"] = _known(row.rerank_ms)
-    line["bytes_per_vector"] = row.bytes_per_vector
+    line["bytes_per_photo"] = _known(row.bytes_per_photo)
     line["build_s"] = row.build_s
     line["queries"] = len(row.queries)
     line["state"] = state(row)
@@ -160,6 +160,18 @@ def as_json(rows: Sequence[Row]) -> str:
 
 
 # Words
+
+
+def times(rows: Sequence[Row]) -> str:
+    """Where and when the rows' times were measured, for they are not of this moment."""
+    dates: dict[str, list[str]] = {}
+    for row in rows:
+        if row.machine:
+            dates.setdefault(row.machine, []).append(row.date[:10])
+    return "; ".join(
+        f"on {machine}, {' to '.join(dict.fromkeys((min(found), max(found))))}"
+        for machine, found in dates.items()
+    )
 
 
 def sentence(
@@ -223,8 +235,9 @@ def glossary(protocol: Protocol, k: int) -> list[tuple[str, str]]:
             "usually called significant; of twenty comparisons, one gets there by chance.",
         ),
         (
-            f"Recall@{k}",
-            f"Share of the {k} nearest descriptors that the index finds; exact search has 1. It "
+            "Agrees with exact",
+            f"Share of the {k} nearest descriptors that the index finds, as exact search (Flat) "
+            f"does: recall@{k}, by distance. It "
             "judges the index alone. mAP judges descriptor and index together: an index that "
             "loses neighbours can even gain mAP by luck.",
         ),
@@ -239,9 +252,10 @@ def glossary(protocol: Protocol, k: int) -> list[tuple[str, str]]:
             "for the same number of results. The query's own photo has no part in it.",
         ),
         (
-            "Bytes / vector, build",
-            "What the index takes in memory for each photo, or for each local feature, and how "
-            "long it took to build.",
+            "Bytes / photo, build",
+            "What each photo adds to the index (of local features a photo has many), without what "
+            "all photos share, such as centroids, codebooks or a rotation; and how long the index "
+            "took to build.",
         ),
     ]
 
@@ -291,6 +305,7 @@ def strip(
     truth: Truth,
     shown: int,
     picture: str = "",
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """One kept ranking as a row of the results grid, right and wrong framed, junk greyed."""
     measure = row.judged_by.headline
@@ -310,7 +325,7 @@ def strip(
         "title": title,
         "index": below,
         "badges": badges,
-        "notes": [],
+        "notes": list(notes),
         "hits": hits,
         "picture": picture,
     }

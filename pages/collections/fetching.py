@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from data import mirrors, permission
 from data.errors import PlaygroundError
 from data.gldv2.estimate import Question, forget_question, kept_question
 from data.gldv2.lists import BASE_URL, SHARDS
@@ -73,6 +74,7 @@ def form() -> None:
         if not name.strip():
             raise PlaygroundError("The collection needs a name, such as castles.")
         name = check_name(name.strip(), "collection")
+        mirrors.check(mirror.strip(), [mirrors.host_of(BASE_URL)])
         arguments = ["--name", name, "--split", str(split), "--landmarks", str(int(landmarks))]
         arguments += ["--min-photos", str(int(least)), "--max-photos", str(int(most))]
         arguments += ["--longer-side", str(int(side)), "--seed", str(int(seed))]
@@ -110,7 +112,7 @@ def progress_strip() -> None:
         return
     last = found[0]
     name = last.collection.removeprefix(PREFIX)
-    question = kept_question(name) if last.state == "done" else None
+    question = kept_question(name) if last.state == "done" and permission.allowed() else None
     if question is not None:
         _ask(question)
         return
@@ -183,7 +185,7 @@ def _strip(job_id: str) -> None:
             st.rerun(scope="app")
         with st.container(border=True, key="download_strip", gap="xsmall"):
             st.progress(min(1.0, max(0.0, job.fraction)), text=_headline(job))
-            if st.button("Cancel the download", key="cancel_download"):
+            if permission.allowed() and st.button("Cancel the download", key="cancel_download"):
                 backend.cancel(job.id)
                 st.toast("The download is being stopped. What was fetched stays.")
 

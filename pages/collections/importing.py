@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from data import importing
+from data import importing, permission
 from data.errors import PlaygroundError
 from indexing import registry as index_registry
 from pages.collections import fetching
-from pages.parts import backend, state
+from pages.parts import backend, classroom, state
 from pages.parts.text import linked, plain
 from pages.parts.text import photos as count_of
 
@@ -36,6 +36,9 @@ def choose(names: Sequence[str]) -> None:
     Args:
         names: the collections that there are.
     """
+    if not permission.allowed():
+        st.caption(classroom.VISITORS)
+        return
     kind = st.segmented_control(
         "From",
         [_ZIP, _FOLDER, _GLR, _FETCH, _BENCHMARK, _DESCRIPTORS, _DEMO],
@@ -188,7 +191,7 @@ def _run_import(name: str, source: Any, title: str | None, add: bool) -> None:
 
 def _benchmark() -> None:
     """One of the published data sets of the registry, with what must be done by hand."""
-    from data.registry import BENCHMARKS
+    from data.sources.registry import BENCHMARKS
 
     kind = st.selectbox(
         "Data set",

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from data import changing
+from data import changing, permission
 from data.gldv2 import download
 from extractors import registry as extractor_registry
 from indexing import registry as index_registry
 from indexing.artefacts import drop_held
 from pages.collections import fetching, importing
-from pages.parts import backend, building, choices, details, state
+from pages.parts import backend, building, choices, classroom, details, state
 from pages.parts.compare import size
 from pages.parts.gallery import gallery
 from pages.parts.text import photos as count_of
@@ -38,6 +38,7 @@ _STATES = {
 
 def show(beside: DeltaGenerator) -> None:
     """The whole page; the choice of the collection goes ``beside`` its title."""
+    classroom.door()
     fetching.progress_strip()
     names = backend.collection_names()
     _told()
@@ -52,11 +53,15 @@ def show(beside: DeltaGenerator) -> None:
     collection = backend.collection(name)
     seen = building.look(name)
     building.progress_strip(seen, detailed=True)
-    photos, built, more, change = st.tabs(["Photos", "Built", "Import", "Change"])
+    mine = permission.allowed()
+    photos, built, *rest = st.tabs(["Photos", "Built", *(["Import", "Change"] if mine else [])])
     with photos, backend.guard("show the photos"):
         _photos(collection)
     with built, backend.guard("show what is built"):
         _built(seen)
+    if not rest:
+        return
+    more, change = rest
     with more, backend.guard("import"):
         importing.choose(names)
     with change, backend.guard("change the collection"):
@@ -87,6 +92,8 @@ def _told() -> None:
 
 def _leftovers() -> None:
     """What imports that were killed have left, each with the button that deletes it."""
+    if not permission.allowed():
+        return
     with backend.guard("look for what killed imports left"):
         for name in changing.leftovers():
             with st.container(horizontal=True, vertical_alignment="center", key=f"left-{name}"):
@@ -196,7 +203,7 @@ def _built(seen: building.Look) -> None:
                 "What": "descriptors",
                 "State": _STATES.get(one.state, one.state),
                 "Size": size(one.bytes) if one.bytes else "–",
-                "Bytes / vector": None,
+                "Bytes / photo": None,
                 "Seconds": one.extract_s,
                 "Vectors": one.n or None,
                 "Weights": source_words(one.weights),
@@ -210,7 +217,7 @@ def _built(seen: building.Look) -> None:
                     "What": backend.title(index.index),
                     "State": _STATES.get(index.state, index.state),
                     "Size": size(index.bytes) if index.bytes else "–",
-                    "Bytes / vector": index.bytes_per_vector,
+                    "Bytes / photo": index.bytes_per_photo,
                     "Seconds": index.build_s,
                     "Vectors": None,
                     "Weights": "",
@@ -228,9 +235,11 @@ def _built(seen: building.Look) -> None:
             "Seconds": st.column_config.NumberColumn(
                 format="%.2f", help="Extracting all photos, or building the index"
             ),
-            "Bytes / vector": st.column_config.NumberColumn(format="%.0f"),
+            "Bytes / photo": st.column_config.NumberColumn(format="%.0f"),
         },
     )
+    if not permission.allowed():
+        return
     _mend(seen)
     st.subheader("Build", anchor=False)
     _build_form(seen.name, found, seen.job is not None)

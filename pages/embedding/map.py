@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from plotly import colors
 
+from data import permission
 from pages.parts import backend, plots
 from pages.parts.inside_data import Case, names, percent
 from pages.parts.text import plain
@@ -22,9 +25,16 @@ if TYPE_CHECKING:
 
 HEIGHT = 560  # px
 MOST_COLOURS = len(plots.COLOURS)
+# For more groups than the charts' own colours; each is legible on its background.
+_MANY = {"light": colors.qualitative.Dark24, "dark": colors.qualitative.Light24}
+_SYMBOLS = ("circle", "diamond", "square")  # a palette that begins again has another shape
+_NAMED = 3  # photos that a group needs for a name on the map
+_APART = (0.11, 0.045)  # shares of the map's width and height between two names
+_NUMBERED = re.compile(r"([^\d(]+?) \d+ \(")
+LANDMARK, KIND = "landmark", "kind"
 _LEGEND = 24  # characters of a landmark's name
 EVERY = 1.5  # s between two looks at a running job
-REST = "other landmarks"
+REST = "the others"
 UNLABELLED = "photo"
 
 WORDS = {
@@ -104,7 +114,7 @@ def _follow(case: Case, job_id: str) -> None:
             if job.waiting:
                 st.caption(plain(job.waiting))
             st.caption("Most of the time it compiles its own code; the page can be used meanwhile.")
-            if st.button("Cancel", key="em_cancel"):
+            if permission.allowed() and st.button("Cancel", key="em_cancel"):
                 backend.cancel(job_id)
 
 
@@ -117,36 +127,78 @@ def relevant(case: Case, neighbours: Ints) -> list[str]:
     return list(dict.fromkeys(listed))[:MOST_COLOURS]
 
 
+def group_of(case: Case, row: int, by: str) -> str | None:
+    """What a photo is coloured by."""
+    photo = case.collection.photos[row]
+    return photo.kind if by == KIND else photo.label
+
+
+def kinds(case: Case) -> list[str]:
+    """The kinds of landmark in the collection, the most frequent first."""
+    counted = Counter(photo.kind for photo in case.collection.photos if photo.kind)
+    return [kind for kind, _ in counted.most_common()]
+
+
+def title_of(case: Case, group: str, by: str) -> str:
+    """How a group is called."""
+    if by == KIND:
+        of_kind = (one.title or "" for one in case.collection.photos if one.kind == group)
+        numbered = _NUMBERED.match(next(of_kind, ""))  # the demo's: "Castle keep 2 (…"
+        words = numbered[1] if numbered else group
+        return words[:1].upper() + words[1:]
+    return case.collection.titles.get(group, group)
+
+
 def draw(
-    case: Case, fitted: Embedding, coloured: Sequence[str], neighbours: Ints, key: str
+    case: Case, fitted: Embedding, coloured: Sequence[str], neighbours: Ints, key: str, by: str
 ) -> list[int]:
-    """The map; the positions of the photos that someone selected on it."""
+    """The map; the positions of the photos that someone selected on it.
+
+    Args:
+        coloured: groups with a colour and a name; all else is grey.
+        by: what groups are, LANDMARK or KIND.
+    """
     place = _place(case, fitted)
-    labels = [case.collection.photos[int(row)].label for row in fitted.rows]
-    made = plots.figure(*_axes(fitted), height=HEIGHT)
+    groups = [group_of(case, int(row), by) for row in fitted.rows]
+    made = plots.figure(*_axes(fitted), height=HEIGHT, legend=len(coloured) <= MOST_COLOURS)
     made.update_layout(dragmode="lasso")
     hover = np.array(names(case, fitted.rows), dtype=object)
-    known = np.array([label if label in coloured else None for label in labels], dtype=object)
-    rest = np.array([label is None for label in known])
+    known = np.array([one if one in coloured else None for one in groups], dtype=object)
+    rest = np.array([one is None for one in known])
     made.add_trace(_dots(fitted, rest, hover, REST if coloured else UNLABELLED, plots.GREY, 6))
-    for number, label in enumerate(coloured):
-        mask = known == label
-        title = plots.safe(_short(case.collection.titles.get(label, label)))
-        colour = plots.COLOURS[number % MOST_COLOURS]
-        made.add_trace(_dots(fitted, mask, hover, title, colour, 9))
+    many = len(coloured) > MOST_COLOURS
+    palette = tuple(_MANY[plots.theme()]) if many else plots.COLOURS
+    for number, group in enumerate(coloured):
+        mask = known == group
+        title = plots.safe(_short(title_of(case, group, by)))
+        colour = palette[number % len(palette)]
+        symbol = _SYMBOLS[number // len(palette) % len(_SYMBOLS)]
+        made.add_trace(_dots(fitted, mask, hover, title, colour, 7 if many else 9, symbol))
     near = np.isin(fitted.rows, neighbours)
     made.add_trace(_rings(fitted.points[near], f"its {int(near.sum())} nearest photos"))
     made.add_trace(_star(place))
+    for group, (x, y) in named_places(fitted.points, known, coloured).items():
+        made.add_annotation(
+            x=x,
+            y=y,
+            text=plots.safe(_short(title_of(case, group, by))),
+            showarrow=False,
+            yshift=13,  # above its dots
+            font={"size": 12, "color": plots.ink()},
+            bgcolor="rgba(255,255,255,0.72)" if plots.theme() == "light" else "rgba(14,17,23,0.72)",
+            borderpad=2,
+        )
     frame = pd.DataFrame(
         {
             "photo": [case.collection.photos[int(row)].id for row in fitted.rows],
-            "landmark": labels,
+            "landmark": [case.collection.photos[int(row)].label for row in fitted.rows],
+            "kind": [case.collection.photos[int(row)].kind for row in fitted.rows],
             "x": fitted.points[:, 0],
             "y": fitted.points[:, 1],
             "nearest_to_query": near,
         }
     )
-    frame.loc[len(frame)] = ["the query", case.asked.query.label, *place, False]
+    frame.loc[len(frame)] = ["the query", case.asked.query.label, None, *place, False]
     picked = plots.figure_with_downloads(
         made,
         frame,
@@ -154,9 +206,39 @@ def draw(
         key=key,
         select=("points", "box", "lasso"),
         alt="The collection's photos on a map",
-        note="Draw around photos, or click one, to see them below.",
+        note="Draw around photos, or click one: they are shown beside the map.",
     )
     return [int(one) for one in picked.custom()]
+
+
+def named_places(
+    points: Floats, groups: Any, wanted: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """Where the names of groups stand: at their densest photo, the closest groups first.
+
+    A name that would lie on another is left out; its group keeps its colour and its legend.
+
+    Args:
+        points: (n, 2).
+        groups: (n,) the group of each point; None without one.
+    """
+    size = np.maximum(np.ptp(points, axis=0), 1e-9)
+    centres = []
+    for group in wanted:
+        own = points[groups == group] / size
+        if len(own) < _NAMED:
+            continue
+        middle = np.median(own, axis=0)
+        apart = np.linalg.norm(own - middle, axis=1)
+        centres.append((float(np.median(apart)), group, own[int(np.argmin(apart))]))
+    placed: dict[str, tuple[float, float]] = {}
+    taken: list[Any] = []
+    for _, group, centre in sorted(centres, key=lambda one: one[:2]):
+        if any((np.abs(centre - other) < _APART).all() for other in taken):
+            continue
+        taken.append(centre)
+        placed[group] = (float(centre[0] * size[0]), float(centre[1] * size[1]))
+    return placed
 
 
 def _short(text: str) -> str:
@@ -178,14 +260,25 @@ def _place(case: Case, fitted: Embedding) -> Floats:
 
 
 def _dots(
-    fitted: Embedding, mask: Any, hover: Any, name: str, colour: str, size: int
+    fitted: Embedding,
+    mask: Any,
+    hover: Any,
+    name: str,
+    colour: str,
+    size: int,
+    symbol: str = "circle",
 ) -> go.Scatter:
     return go.Scatter(
         x=fitted.points[mask, 0],
         y=fitted.points[mask, 1],
         mode="markers",
         name=name,
-        marker={"color": colour, "size": size, "opacity": 0.9 if size > 6 else 0.55},
+        marker={
+            "color": colour,
+            "size": size,
+            "symbol": symbol,
+            "opacity": 0.9 if size > 6 else 0.55,
+        },
         text=hover[mask],
         customdata=fitted.rows[mask].reshape(-1, 1),
         hovertemplate="%{text}<extra></extra>",

@@ -6,30 +6,29 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pages.embedding import beside, pictures
 from pages.embedding import map as embedding_map
-from pages.parts import backend, choices, details, inside_query, looks
-from pages.parts.gallery import gallery
+from pages.parts import backend, choices, inside_query, looks
 from pages.parts.inside_case import case_of, choose_extractor
 from pages.parts.inside_data import Case, exact_neighbours, explain
-from pages.parts.text import photos as count_photos
 
 if TYPE_CHECKING:
     from data.store import Collection
+    from indexing.embedding import Embedding
 
-_SHOWN = 60  # selected photos that are drawn
 _NEAREST = 10  # neighbours that are marked
 _METHODS = {"pca": "PCA", "umap": "UMAP"}
 
 
 def main() -> None:
-    beside = looks.heading(
+    place = looks.heading(
         "Embedding map", "Where the query lies among the photos, as the extractor sees them."
     )
     names = backend.collection_names()
     if not names:
         st.info("There is no collection yet. Import one on the Collections page.")
         return
-    with beside:
+    with place:
         name = choices.collection_of(names, key="em_collection")
     collection = backend.collection(name)
     left, right = st.columns([4, 7], gap="large", vertical_alignment="center")
@@ -67,9 +66,19 @@ def _map(collection: Collection, case: Case, method: str) -> None:
         return
     explain(embedding_map.words(fitted), embedding_map.FORMULAS[method])
     neighbours = exact_neighbours(case)
-    coloured = _coloured(collection, case, embedding_map.relevant(case, neighbours))
-    key = f"em_chart-{case.extractor}-{method}-{collection.fingerprint[:12]}"
-    picked = embedding_map.draw(case, fitted, coloured, neighbours, key)
+    by, coloured, filtered = _groups(collection, case, embedding_map.relevant(case, neighbours))
+    left, right = st.columns([8, 5], gap="medium")
+    with left:
+        # Another choice of colours begins with nothing selected.
+        key = f"em_chart-{case.extractor}-{method}-{by}-{collection.fingerprint[:12]}"
+        picked = embedding_map.draw(case, fitted, coloured, neighbours, key, by)
+        pictures.on_hover(collection, fitted.rows, key)
+        _notes(case, fitted, method)
+    with right:
+        beside.show(collection, case, picked, neighbours, by, coloured if filtered else [])
+
+
+def _notes(case: Case, fitted: Embedding, method: str) -> None:
     if len(fitted.rows) < len(case.vectors.vectors):
         st.caption(
             f"{len(fitted.rows):,} of {len(case.vectors.vectors):,} photos are on the map, drawn "
@@ -80,44 +89,51 @@ def _map(collection: Collection, case: Case, method: str) -> None:
             "The query was not there when the map was made: it is placed at the mean of its "
             "nearest photos, weighted by how near they are, where UMAP's own transform begins."
         )
-    _selected(collection, picked)
 
 
-def _coloured(collection: Collection, case: Case, first: list[str]) -> list[str]:
-    """The landmarks with a colour of their own; the rest stays grey."""
-    if not collection.labels:
-        return []
-    return st.multiselect(
-        "Coloured landmarks",
-        collection.labels,
-        default=first,
-        format_func=lambda one: collection.titles.get(one, one),
-        max_selections=embedding_map.MOST_COLOURS,
-        # Another query begins with its own landmarks.
-        key=f"em_labels-{case.extractor}-{case.asked.key}",
-        help="At first the query's own and those of its nearest photos. Type to search.",
-    )
-
-
-def _selected(collection: Collection, picked: list[int]) -> None:
-    if not picked:
-        return
-    shown = [
-        collection.photos[position] for position in picked if position < len(collection.photos)
-    ]
-    st.markdown(
-        f"**{count_photos(len(shown))} selected**; click one to see it, or to search with it"
-    )
-    items = [
-        (one.id, backend.thumbnail_url(collection, one), backend.caption(collection, one))
-        for one in shown[:_SHOWN]
-    ]
-    clicked = gallery(items, "em_selected", "Selected photos")
-    if len(shown) > _SHOWN:
-        st.caption(f"The first {_SHOWN} are shown.")
-    by_id = {one.id: one for one in shown}
-    if clicked in by_id:
-        details.show_photo(collection, by_id[clicked])
+def _groups(collection: Collection, case: Case, first: list[str]) -> tuple[str, list[str], bool]:
+    """What the dots are coloured by, the coloured groups, and whether they are a filter."""
+    kinds = embedding_map.kinds(case)
+    options = [*([embedding_map.KIND] if len(kinds) > 1 else [])]
+    options += [embedding_map.LANDMARK] if collection.labels else []
+    if not options:
+        return embedding_map.LANDMARK, [], False
+    left, right = st.columns([3, 9], gap="medium", vertical_alignment="bottom")
+    by = options[0]
+    if len(options) > 1:
+        with left:
+            chosen = st.segmented_control(
+                "Colour by",
+                options,
+                default=options[0],
+                format_func=str.capitalize,
+                key="em_by",
+                bind="query-params",
+                required=True,
+            )
+            by = chosen or options[0]
+    with right:
+        if by == embedding_map.KIND:
+            only = st.multiselect(
+                "Only these kinds",
+                kinds,
+                format_func=lambda one: embedding_map.title_of(case, one, by),
+                key=f"em_kinds-{collection.fingerprint[:12]}",
+                placeholder="All kinds",
+                help="On the map and beside it. Type to search.",
+            )
+            return by, [one for one in kinds if one in only] or kinds, bool(only)
+        coloured = st.multiselect(
+            "Coloured landmarks",
+            collection.labels,
+            default=first,
+            format_func=lambda one: collection.titles.get(one, one),
+            max_selections=embedding_map.MOST_COLOURS,
+            # Another query begins with its own landmarks.
+            key=f"em_labels-{case.extractor}-{case.asked.key}",
+            help="At first the query's own and those of its nearest photos. Type to search.",
+        )
+    return by, coloured, coloured != first
 
 
 main()

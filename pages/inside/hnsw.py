@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,14 +10,27 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages.parts import plots
-from pages.parts.inside_data import Case, explain, names, pca, percent, spread, strip
+from pages.parts import inside_play, plots
+from pages.parts.inside_data import (
+    Case,
+    appearing,
+    explain,
+    names,
+    pca,
+    percent,
+    spread,
+    strip,
+)
+from pages.parts.state import seed
 
 if TYPE_CHECKING:
     from indexing.base import Floats, Ints
     from indexing.inside.hnsw import Graph, Path
 
 _LINKS = (4, 8, 16, 32)
+_EF = 16  # efSearch at first
+_EFS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+_PLAYED = {"ef": "efSearch, small to large", "walk": "one search, step by step"}
 _DOTS = 3_000  # nodes drawn on a layer
 _LEAN, _FLAT, _RISE = 0.30, 0.55, 0.85  # how a layer lies in the picture, and their distance
 
@@ -38,13 +52,30 @@ def draw(case: Case) -> None:
             )
         )
     with right:
-        ef = int(st.slider("efSearch: candidates kept", *hnsw.EF, 16, key="in_hnsw_ef"))
+        played = st.segmented_control(
+            "Play",
+            list(_PLAYED),
+            default="ef",
+            format_func=_PLAYED.__getitem__,
+            key="in_hnsw_played",
+            required=True,
+        )
     graph = _graph(case.vectors.version, m, case)
-    path = hnsw.replay(graph, case.vector, case.k, ef)
     truth = _exact(graph, case)
+    with right:
+        seed("in_hnsw_ef", _EF)
+        if played == "ef":
+            inside_play.controls("in_hnsw_ef", _EFS, _EF, "efSearch")
+        ef = int(st.slider("efSearch: candidates kept", *hnsw.EF, key="in_hnsw_ef"))
+    whole = path = hnsw.replay(graph, case.vector, case.k, ef)
+    playing = "in_hnsw_ef"
+    if played == "walk":
+        playing = f"in_hnsw_step-{case.key}-{m}-{ef}"
+        with left:
+            path = _walked(case, graph, whole, playing)
     share = float(np.isin(truth, path.found).mean())
     figures = st.container(horizontal=True, gap="medium")
-    figures.metric(f"Recall@{len(truth)} of this query", f"{share:.2f}")
+    figures.metric("Agrees with exact", f"{share:.2f}", help=f"Recall@{len(truth)} of this query")
     figures.metric(
         "Distances computed",
         f"{path.computed:,} of {len(graph.rows):,}",
@@ -54,7 +85,12 @@ def draw(case: Case) -> None:
     )
     figures.metric("Photos walked over", len(path.steps))
     figures.metric("Layers", graph.layers)
+    there = np.isin(truth, path.found)
+    words = [f"rank {rank}: {'found' if one else 'not yet'}" for rank, one in enumerate(there, 1)]
+    appearing(case, graph.rows[truth], there, words, "in_hnsw_found")
     _layers(case, graph, path, truth)
+    if inside_play.is_playing(playing) or path is not whole:
+        return
     missed = truth[~np.isin(truth, path.found)]
     if len(missed):
         st.markdown("**True neighbours that this search missed**")
@@ -69,6 +105,37 @@ def draw(case: Case) -> None:
         f"{hnsw.EF_CONSTRUCTION}) over {len(graph.rows):,} vectors; its search is replayed step by "
         f"step on FAISS's own links, and ends where FAISS ends. To search with such an index, "
         f"build factory:HNSW{m}."
+    )
+
+
+def _walked(case: Case, graph: Graph, path: Path, key: str) -> Path:
+    """The search as far as the slider says; what it knows then are the nearest photos it met."""
+    count = len(path.steps)
+    if count < 2:
+        return path
+    inside_play.controls(key, range(1, count + 1), count, "the walk")
+    done = int(st.slider("Steps of the walk", 1, count, key=key))
+    step = path.steps[done - 1]
+    where = f"layer {step.layer}" if step.layer else "the bottom layer"
+    st.caption(
+        f"Step {done} of {count}, on {where}: stands at a photo at the squared distance "
+        f"{step.distance:.3f}, and asks {len(step.compared)} linked photos for theirs."
+    )
+    return path if done == count else so_far(graph, path, case.vector, done, case.k)
+
+
+def so_far(graph: Graph, path: Path, query: Floats, done: int, k: int) -> Path:
+    """The first steps of a search, with the k nearest of the photos met until then."""
+    from indexing.inside.common import nearest, squared_distances
+
+    steps = path.steps[:done]
+    met = [np.array([step.node for step in steps], np.int64), *(step.compared for step in steps)]
+    known = np.unique(np.concatenate(met))
+    distances = squared_distances(query, graph.vectors[known])
+    best = nearest(distances, k)
+    computed = 1 + sum(len(step.compared) for step in steps)
+    return dataclasses.replace(
+        path, steps=steps, found=known[best], distances=distances[best], computed=computed
     )
 
 

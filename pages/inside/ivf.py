@@ -10,8 +10,19 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.parts import plots
-from pages.parts.inside_data import Case, Opened, explain, names, pca, percent, ranked, strip
+from pages.parts import inside_play, plots
+from pages.parts.inside_data import (
+    Case,
+    Opened,
+    appearing,
+    explain,
+    names,
+    pca,
+    percent,
+    ranked,
+    strip,
+)
+from pages.parts.text import photos
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,21 +46,29 @@ def draw(case: Case, opened: Opened) -> None:
     nlist = len(view.order)
     default = int(opened.built.plan.search["nprobe"])
     slider, figures = st.columns([5, 6], gap="medium", vertical_alignment="center")
-    nprobe = 1
+    nprobe, key = 1, f"in_nprobe-{opened.version[:12]}"
     with slider:
         if nlist > 1:
-            key = f"in_nprobe-{opened.version[:12]}"
-            nprobe = int(st.slider("nprobe: cells visited", 1, nlist, min(default, nlist), key=key))
+            inside_play.controls(key, [p.nprobe for p in points], min(default, nlist), "nprobe")
+            nprobe = int(st.slider("nprobe: cells visited", 1, nlist, key=key))
         else:
             st.caption("This index has one cell only, so every search visits everything.")
     needed = view.probes_needed
     found = needed <= nprobe
     _figures(figures, view, nprobe, found)
+    _newest(view, nprobe)
+    words = [
+        f"rank {rank}: {'found' if there else f'nprobe {need}'}"
+        for rank, (need, there) in enumerate(zip(needed, found, strict=True), 1)
+    ]
+    appearing(case, opened.photos(view.neighbours), found, words, "in_ivf_found")
     left, right = st.columns([7, 5], gap="large")
     with left:
         _map(case, opened, view, nprobe)
     with right:
         _curve(case, view, points, nprobe)
+    if inside_play.is_playing(key):
+        return
     if (~found).any():
         missed = view.neighbours[~found]
         st.markdown(f"**Missed at nprobe {nprobe}**: what each would need")
@@ -75,9 +94,22 @@ def _look(
 def _figures(place: DeltaGenerator, view: IvfView, nprobe: int, found: NDArray[np.bool_]) -> None:
     scanned, total = view.scanned(nprobe), len(view.cells)
     row = place.container(horizontal=True, gap="medium")
-    row.metric(f"Recall@{len(found)} of this query", f"{found.mean():.2f}")
+    row.metric(
+        "Agrees with exact", f"{found.mean():.2f}", help=f"Recall@{len(found)} of this query"
+    )
     row.metric("Photos compared", f"{scanned:,} of {total:,}")
     row.metric("That is", percent(scanned / total))
+
+
+def _newest(view: IvfView, nprobe: int) -> None:
+    """What the last visited cell brought."""
+    cell = view.order[nprobe - 1]
+    brought = int((view.probes_needed == nprobe).sum())
+    st.caption(
+        f"Cell {nprobe} of {len(view.order)} on the way: {photos(int(view.sizes[cell]))}, "
+        f"{brought or 'none'} of them among the {len(view.neighbours)} true neighbours. All cells "
+        f"so far hold {int((view.probes_needed <= nprobe).sum())} of them."
+    )
 
 
 def _map(case: Case, opened: Opened, view: IvfView, nprobe: int) -> None:
@@ -263,7 +295,7 @@ def _curve(case: Case, view: IvfView, points: list[Probe], nprobe: int) -> None:
     )
     made = plots.figure("nprobe: cells visited", "Share", height=470)
     for column, name, colour in (
-        ("recall", f"recall@{len(view.neighbours)}", plots.GOOD),
+        ("recall", f"agrees with exact (recall@{len(view.neighbours)})", plots.GOOD),
         ("share_compared", "compared", plots.SECOND),
     ):
         made.add_trace(
@@ -279,6 +311,10 @@ def _curve(case: Case, view: IvfView, points: list[Probe], nprobe: int) -> None:
     made.add_vline(nprobe, line={"color": plots.ACCENT, "width": 2, "dash": "dot"})
     made.update_yaxes(range=[-0.03, 1.05])
     plots.figure_with_downloads(
-        made, frame, f"{case.name}-ivf-nprobe", key="in_ivf_curve", alt="Recall over nprobe"
+        made,
+        frame,
+        f"{case.name}-ivf-nprobe",
+        key="in_ivf_curve",
+        alt="Agreement with exact search over nprobe",
     )
     st.caption("Every point is a search of the real index with that nprobe.")

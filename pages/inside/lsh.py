@@ -216,15 +216,15 @@ def _more_bits(case: Case, opened: Opened, nbits: int) -> None:
             "angle_error_degrees": [point.spread for point in points],
         }
     )
-    made = plots.figure("Bits per photo", "Recall of this query", height=400, log_x=True)
+    made = plots.figure("Bits per photo", "Agrees with exact", height=400, log_x=True)
     made.add_trace(
         go.Scatter(
             x=frame["nbits"],
             y=frame["recall"],
-            name=f"recall@{case.k}",
+            name=f"agrees with exact (recall@{case.k})",
             mode="lines+markers",
             line={"color": plots.GOOD, "width": 2.5},
-            hovertemplate="%{x} bits: recall %{y:.2f}<extra></extra>",
+            hovertemplate="%{x} bits: agrees with exact %{y:.2f}<extra></extra>",
         )
     )
     made.add_trace(
@@ -254,7 +254,11 @@ def _more_bits(case: Case, opened: Opened, nbits: int) -> None:
         },
     )
     plots.figure_with_downloads(
-        made, frame, f"{case.name}-lsh-bits-recall", key="in_lsh_more", alt="Recall over bits"
+        made,
+        frame,
+        f"{case.name}-lsh-bits-recall",
+        key="in_lsh_more",
+        alt="Agreement with exact search over bits",
     )
     of = "all" if len(other.rows) == len(opened.matrix) else f"{len(other.rows):,} drawn"
     st.caption(

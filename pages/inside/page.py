@@ -9,7 +9,7 @@ import streamlit as st
 
 from data.errors import PlaygroundError
 from indexing import registry
-from pages.parts import backend, choices, inside_query, looks, state
+from pages.parts import backend, choices, inside_play, inside_query, looks, state
 from pages.parts.inside_case import case_of, choose_extractor
 from pages.parts.inside_data import Case, open_index
 from pages.parts.settings import MAX_K
@@ -84,7 +84,7 @@ def _k() -> int:
 
 def _view(case: Case, kind: str, specs: Sequence[str], damaged: Sequence[str]) -> None:
     if kind == _HNSW:
-        st.fragment(_guarded)(case, "")
+        st.fragment(_guarded, run_every=inside_play.every())(case, "")
         return
     title = backend.title(kind)
     if not registry.TYPES[kind].view:
@@ -111,7 +111,7 @@ def _view(case: Case, kind: str, specs: Sequence[str], damaged: Sequence[str]) -
     if len(built) > 1:
         key = f"in_spec-{case.extractor}-{kind}-{len(built)}"
         spec = st.selectbox("Built with", built, key=key, width=420) or spec
-    st.fragment(_guarded)(case, spec)
+    st.fragment(_guarded, run_every=inside_play.every())(case, spec)
 
 
 def _guarded(case: Case, spec: str) -> None:

@@ -76,13 +76,15 @@ def _extractor_cost(one: ExtractorStatus) -> None:
     right.metric("Per photo", f"{per_photo:.1f} ms" if per_photo else "–")
     left.metric("All photos", seconds(one.extract_s))
     right.metric("Descriptors", size(one.bytes))
+    if one.packed:
+        st.caption(f"Described {plain(one.packed)}: the times are of that machine.")
     if one.weights:
         if one.weights == "untrained":
             st.warning(f"Weights: none on this machine, so {UNTRAINED}.")
         else:
             st.caption(f"Weights: {plain(source_words(one.weights))}.")
     if one.message:
-        st.caption(one.message)
+        st.caption(plain(one.message))
 
 
 def _index(collection: str | None) -> None:
@@ -104,14 +106,15 @@ def _index(collection: str | None) -> None:
                             "Extractor": backend.title(one.extractor),
                             "Index": backend.title(index.index),
                             "Build": seconds(index.build_s),
-                            "Bytes / vector": index.bytes_per_vector,
+                            "Bytes / photo": index.bytes_per_photo,
+                            "Shared by all": size(index.shared_bytes),
                             "File": size(index.bytes),
                         }
                     )
         if not lines:
             st.caption("Not built for this collection yet, so nothing was measured.")
             return
-        columns: dict[str, Any] = {"Bytes / vector": st.column_config.NumberColumn(format="%.0f")}
+        columns: dict[str, Any] = {"Bytes / photo": st.column_config.NumberColumn(format="%.0f")}
         st.dataframe(lines, hide_index=True, column_config=columns, width="stretch")
 
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from data import permission
 from data.errors import PlaygroundError
+from pages.parts import classroom
 from pages.parts.weights import EVERY, fetches, show_ended, show_running
 
 if TYPE_CHECKING:
@@ -42,11 +44,14 @@ def panel() -> None:
         show_ended(last)
     absent = [row for row in rows if row.url and not here[row.file]]
     missing = {f"{row.network} ({row.file})": row for row in absent}
-    if missing:
+    if missing and permission.allowed():
         chosen = st.selectbox("File to download", list(missing), key="w_file")
         if st.button("Download", key="w_download") and chosen is not None:
             fetches().start(missing[chosen])
             st.rerun()
+    if not permission.allowed():
+        st.caption(classroom.VISITORS)
+        return
     st.caption(
         "A file that you have already: `python -m scripts.weights import NAME FILE`. After a "
         "download, build the extractor again. Any other network of timm: "

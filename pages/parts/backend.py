@@ -16,9 +16,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from streamlit import runtime
 from streamlit.errors import StreamlitDuplicateElementKey
 
-from data import artefact, store
+from data import artefact, decoding, permission, store
 from data import photos as photo_files
 from data.base import Photo
 from data.errors import PlaygroundError
@@ -28,6 +29,7 @@ from extractors.base import RGB
 from indexing import jobs as background
 from indexing import registry as index_registry
 from pages.parts.text import plain
+from retrieval.cache import Cache
 from retrieval.rerank import registry as rerank_registry
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ def guard(what: str = "show this") -> Iterator[None]:
 def offer_build(error: PlaygroundError) -> None:
     """A button that does what the error's command does, where that is a build."""
     wanted = build_of(error.command or "")
-    if wanted is None:
+    if wanted is None or not permission.allowed():
         return
     key = f"build-{hashlib.sha256((error.command or '').encode()).hexdigest()[:12]}"
     clicked = False
@@ -213,9 +215,11 @@ def start_map(name: str, arguments: Sequence[str]) -> background.Job:
     return background.start(f"map:{name}", "map", ["scripts.embedding", *arguments])
 
 
-def start_tradeoffs(what: str, arguments: Sequence[str]) -> background.Job:
-    """Start ``python -m scripts.benchmark index`` in a process of its own."""
-    return background.start(what, "measurement", ["scripts.benchmark", "index", *arguments])
+def start_tradeoffs(
+    what: str, arguments: Sequence[str], benchmark: str = "index"
+) -> background.Job:
+    """Start ``python -m scripts.benchmark index`` (or ``lab``) in a process of its own."""
+    return background.start(what, "measurement", ["scripts.benchmark", benchmark, *arguments])
 
 
 def evaluations(name: str) -> list[Row]:
@@ -252,15 +256,17 @@ def cancel(job_id: str) -> None:
 def thumbnail_url(members: Collection, photo: Photo) -> str:
     """A small thumbnail as a data URL; one that cannot be made is an empty URL, not an error."""
     try:
-        return _thumbnail_url(photo.sha256, members, photo)
+        # Streamlit's own cache takes ten times as long, for some hundred look-ups per page.
+        return _thumbnails.get(photo.sha256, lambda: _thumbnail_url(members, photo))
     except PlaygroundError:
         return ""
 
 
-@st.cache_data(max_entries=20_000, show_spinner=False)
-def _thumbnail_url(sha256: str, _members: Collection, _photo: Photo) -> str:
-    del sha256  # the content is the cache's key
-    small = photo_files.decode(_members.thumbnail(_photo), longer_side=GRID_SIDE)
+_thumbnails: Cache[str] = Cache(20_000)
+
+
+def _thumbnail_url(members: Collection, photo: Photo) -> str:
+    small = photo_files.decode(members.thumbnail(photo), longer_side=GRID_SIDE)
     jpeg = photo_files.encode_jpeg(small, quality=72)
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
@@ -286,7 +292,7 @@ def decode_upload(digest: str, _data: bytes) -> tuple[RGB, float]:
     del digest  # only part of the cache's key
     start = time.perf_counter()
     most = photo_files.UPLOAD_PIXELS
-    pixels = photo_files.decode(_data, max_pixels=most, longer_side=UPLOAD_SIDE)
+    pixels = decoding.decode(_data, max_pixels=most, longer_side=UPLOAD_SIDE)
     spent = (time.perf_counter() - start) * 1000
     pixels.setflags(write=False)
     return pixels, spent
@@ -297,6 +303,32 @@ def picture_url(pixels: RGB, longer_side: int) -> str:
     small = photo_files.make_thumbnail(pixels, longer_side)
     jpeg = photo_files.encode_jpeg(small, quality=88)
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+
+
+def photo_url(key: str, pixels: RGB, longer_side: int) -> str:
+    """The address of a photo's JPEG, which is made once and then served to every session.
+
+    Like any media file of Streamlit it lives as long as a session draws it, so that every run of
+    the page has to ask for it again; the address stays the same.
+
+    Args:
+        key: the same photo has the same key.
+        pixels: (H, W, 3).
+    """
+    jpeg = _jpegs.get((key, longer_side), lambda: _jpeg(pixels, longer_side))
+    if not runtime.exists():
+        return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+    path = runtime.get_instance().media_file_mgr.add(jpeg, "image/jpeg", f"photo {key}")
+    prefix = str(st.get_option("server.baseUrlPath") or "").strip("/")
+    return f"/{prefix}{path}" if prefix else path
+
+
+_jpegs: Cache[bytes] = Cache(200)
+
+
+def _jpeg(pixels: RGB, longer_side: int) -> bytes:
+    small = photo_files.make_thumbnail(pixels, longer_side)
+    return photo_files.encode_jpeg(small, quality=88)
 
 
 def digest(data: bytes) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from data import permission
+from extractors import registry
 from pages.parts import backend, startup
 from pages.parts.compare import seconds
 from pages.parts.text import plain
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 EVERY = 2.5  # s between two looks at the progress file
 _SEEN = "ready_seen"
+_FROM = 0.05  # share of the work from which on the rest is estimated
+_INDEX = 300.0  # an index among the extractors' costs (ms per photo): about 0.3 s
+_PHOTOS = 1_000  # where no stage says yet how many there are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +83,8 @@ def _strip(name: str, detailed: bool) -> None:
         if job is None:
             return
         with st.container(border=True, key="strip", gap="xsmall"):
-            st.progress(min(1.0, max(0.0, job.fraction)), text=_headline(job))
+            share, rest = ahead(job)
+            st.progress(share, text=_headline(job, rest))
             ready = list(now.ready)
             waiting = list(dict.fromkeys(s.extractor for s in job.stages))
             waiting = [one for one in waiting if one not in ready]
@@ -92,11 +98,35 @@ def _strip(name: str, detailed: bool) -> None:
                 _details(job)
 
 
-def _headline(job: Job) -> str:
+def ahead(job: Job) -> tuple[float, float | None]:
+    """How much of the whole build is done, 0 to 1, and the seconds left.
+
+    Steps are weighed by what their extractors cost, and the pace is that of the steps that did
+    something: what was there already took no time. None below 5 %.
+    """
+    photos = max([one.total for one in job.stages if one.stage != "index"], default=0)
+    photos = photos if photos > 1 else _PHOTOS
+    learning = {one.extractor for one in job.stages if one.stage == "fit"}
+    work = done = spent = 0.0
+    for one in job.stages:
+        if one.state == "failed" or (one.state == "done" and one.seconds == 0):
+            continue
+        weight = _INDEX
+        if one.stage != "index":
+            weight = photos * registry.cost(one.extractor)
+            weight /= 2 if one.extractor in learning else 1  # a sample is described for both
+        share = 1.0 if one.state == "done" else min(1.0, one.done / max(1, one.total))
+        work, done, spent = work + weight, done + weight * share, spent + one.seconds
+    if work == 0:
+        return min(1.0, max(0.0, job.fraction)), None
+    share = done / work
+    return share, spent / done * (work - done) if share >= _FROM and spent > 0 else None
+
+
+def _headline(job: Job, rest: float | None) -> str:
     if job.waiting:
         return plain(job.waiting)
     stages = [stage for stage in job.stages if stage.state == "running"]
-    left = [stage.eta_s for stage in stages if stage.eta_s is not None]
     if not stages:
         coming = next((stage for stage in job.stages if stage.state == "waiting"), None)
         name = f" **{backend.label(coming.extractor)}**" if coming else ""
@@ -107,9 +137,9 @@ def _headline(job: Job) -> str:
         "extract": "describing photos",
         "index": f"building {backend.label(stage.index or 'the index')}",
     }.get(stage.stage, stage.stage)
-    count = f" {stage.done} of {stage.total}" if stage.total else ""
-    eta = f", about {seconds(max(left))} left for this step" if left else ""
-    return f"Building **{backend.label(stage.extractor)}**: {doing}{count}{eta}"
+    count = f" {stage.done} of {stage.total}" if stage.total > 1 else ""
+    left = f", about {seconds(rest)} left in all" if rest is not None else ""
+    return f"Building **{backend.label(stage.extractor)}**: {doing}{count}{left}"
 
 
 def _details(job: Job) -> None:
@@ -127,7 +157,7 @@ def _details(job: Job) -> None:
         for name, steps in by_extractor.items()
     ]
     st.markdown("\n".join(lines))
-    if st.button("Cancel the build", key="cancel_build"):
+    if permission.allowed() and st.button("Cancel the build", key="cancel_build"):
         backend.cancel(job.id)
         st.toast("The build is being stopped. What is finished stays.")
 

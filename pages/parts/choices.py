@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 _AT_FIRST = 3  # extractors that are chosen until someone chooses
 # Those that see most, and words beside networks; HOG, which sees least, never by itself.
 _PREFERRED = ("gem-siamese", "delf", "bovw")
-_INDEXES_AT_FIRST = ("flat", "ivf")
+_INDEXES_AT_FIRST = ("flat",)
 
 
-def collection_of(names: Sequence[str], key: str = "w_collection") -> str:
-    """The chosen collection; drawn only where there is a choice."""
+def collection_of(names: Sequence[str], key: str = "w_collection", labelled: bool = True) -> str:
+    """The chosen collection; drawn only where there is a choice.
+
+    Args:
+        labelled: whether its label is drawn, or only read out.
+    """
     wanted = state.current().collection
     if wanted is not None and wanted not in names:
         state.mend(
@@ -41,7 +45,9 @@ def collection_of(names: Sequence[str], key: str = "w_collection") -> str:
         if st.session_state.get(key, wanted) not in names:
             del st.session_state[key]
         state.seed(key, wanted)
-        chosen = st.selectbox("Collection", names, key=key)
+        chosen = st.selectbox(
+            "Collection", names, key=key, label_visibility="visible" if labelled else "collapsed"
+        )
     else:
         chosen = wanted
     if chosen != state.current().collection:
@@ -74,7 +80,8 @@ def methods(
         [one for one in _INDEXES_AT_FIRST if one in order],
         "w_indexes",
     )
-    chains = _chains(settings.rerank)
+    with st.expander("Re-rank", expanded=bool(settings.rerank)):
+        chains = _chains(settings.rerank)
     state.seed("w_k", settings.k)
     k = int(st.slider("Results per row (K)", 1, MAX_K, key="w_k"))
     if k != settings.k:
@@ -95,7 +102,7 @@ def _chains(wanted: tuple[str, ...] | None) -> list[str]:
 
     typed = [one for one in wanted or () if one not in (registry.NONE, *registry.names())]
     options = [*registry.names(), registry.NONE, *typed]
-    chains = _pills("Re-rank", options, wanted, [], "w_rerank")
+    chains = _pills("Rows with these re-rankers", options, wanted, [], "w_rerank")
     with st.popover("Chain …", help="Several re-rankers after each other, or other parameters"):
         text = st.text_input("Chain", placeholder="aqe:k=5+sift", key="w_chain")
         st.caption("Names between +, parameters behind a colon. The Methods page lists them.")
@@ -162,9 +169,9 @@ def _notes(
         row
         for one in found
         for row in (
-            *([backend.title(one.extractor)] if one.state == "damaged" else []),
+            *([backend.label(one.extractor)] if one.state == "damaged" else []),
             *(
-                backend.row_title(one.extractor, index.index)
+                plain(backend.row_title(one.extractor, index.index))
                 for index in one.indexes
                 if index.state == "damaged"
             ),

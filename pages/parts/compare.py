@@ -186,6 +186,13 @@ def missing_from_flat(row: Row) -> Collection[str]:
     return frozenset(hit.id for hit in row.hits) - frozenset(row.flat_ids)
 
 
+def is_weak(hit: Hit) -> bool:
+    """Whether so few of its matches agree that unrelated photos reach as many."""
+    from retrieval.explain.base import FEW
+
+    return hit.inliers is not None and hit.inliers < FEW
+
+
 def milliseconds(value: float | None) -> str:
     """A time of two significant digits: "0.08 ms", "12 ms", "340 ms", "1.4 s"."""
     if value is None:
@@ -222,10 +229,12 @@ def size(value: float | None) -> str:
     return f"{value:.1f} GB"
 
 
-def _mark(verdict: bool | None, junk: bool) -> int:
-    """The grid's number for a verdict."""
+def mark(verdict: bool | None, junk: bool, kin: bool) -> int:
+    """The grid's number for a verdict; ``kin``: the photo shows the query's kind of landmark."""
     if junk:
         return -2
+    if verdict is False and kin:
+        return 2
     return -1 if verdict is None else int(verdict)
 
 
@@ -234,11 +243,16 @@ def payload(
     thumbnails: Mapping[str, str],
     labels: Mapping[str, str],
     titles: Mapping[str, str],
+    kin: Collection[str] = (),
 ) -> dict[str, Any]:
     """What the results grid draws; see ``results.py`` for the other end.
 
-    A hit is ``[id, score, verdict, odd, inliers, moved]`` with verdict 1 right, 0 wrong, -1
-    unknown, -2 junk, odd 1 where Flat does not return the photo, and moved as in ``Row.moves``.
+    A hit is ``[id, score, verdict, odd, inliers, moved, weak]`` with verdict 1 right, 0 wrong, 2
+    wrong but among ``kin``, -1 unknown, -2 junk, odd 1 where Flat does not return the photo, moved
+    as in ``Row.moves``, and weak 1 where too few matches agree to mean anything.
+
+    Args:
+        kin: ids of photos that show the query's kind of landmark.
     """
     from extractors.weights import source_words
 
@@ -246,18 +260,19 @@ def payload(
     for row in rows:
         odd = missing_from_flat(row)
         times = row.times()
-        badges = []
+        badges = [[f"found {row.found()}", "green"]] if row.truth is not None else []
         if "extract" in times:
             badges.append([f"extract {milliseconds(times['extract'])}", "blue"])
-        badges.append([f"search {milliseconds(times.get('search'))}", "green"])
+        badges.append([f"search {milliseconds(times.get('search'))}", "blue"])
         for spec in row.result.recipe.rerank:
             badges.append([f"{spec} {milliseconds(times.get(spec))}", "violet"])
         busy = row.measured is not None and not row.measured.alone
         badges.append([row.clock(), "orange" if row.result.cold or busy else "grey"])
+        about = [row.change(), *map(str, row.result.notes)]
         if row.result.weights == "untrained":
             badges.append(["random weights", "red"])
         elif row.result.weights:
-            badges.append([source_words(row.result.weights), "grey"])
+            about.append(f"Weights: {source_words(row.result.weights)}.")
         drawn.append(
             {
                 "id": row.id,
@@ -266,15 +281,16 @@ def payload(
                     titles.get(one, one) for one in (row.index, *row.result.recipe.rerank)
                 ),
                 "badges": badges,
-                "notes": [*filter(None, [row.change()]), *map(str, row.result.notes)],
+                "notes": [one for one in about if one],
                 "hits": [
                     [
                         hit.id,
                         round(float(hit.score), 4),
-                        _mark(verdict, row.is_junk(hit)),
+                        mark(verdict, row.is_junk(hit), hit.id in kin),
                         int(hit.id in odd),
                         hit.inliers,
                         moved,
+                        int(is_weak(hit)),
                     ]
                     for hit, verdict, moved in zip(
                         row.hits, row.verdicts(), row.moves(), strict=True

@@ -2,19 +2,98 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from data.base import Photo
 from pages.parts import backend, feedback, state, why
+from pages.parts.compare import is_weak
 from pages.parts.text import address, plain
 
 if TYPE_CHECKING:
     from data.store import Collection
     from retrieval.ranking import Hit
+
+_AT = "dialog_at"  # in the session: which hit of its row the dialog shows
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A hit as the dialog shows it.
+
+    Attributes:
+        verdict: whether it shows the query's landmark.
+        kin: whether it shows another landmark of the same kind.
+    """
+
+    hit: Hit
+    verdict: bool | None
+    kin: bool = False
+
+
+def begin() -> None:
+    """Somebody clicked a hit: the next ``show_row`` begins with that one."""
+    st.session_state.pop(_AT, None)
+
+
+def show_row(
+    members: Collection,
+    places: Sequence[Place],
+    photo_id: str,
+    where: str,
+    reason: why.Why,
+    after: Callable[[], None],
+) -> None:
+    """Open the dialog on a hit of a row; buttons and arrow keys lead to its neighbours.
+
+    Args:
+        members: the photos' collection.
+        places: the row.
+        photo_id: the hit to begin with; nothing opens where the row does not have it.
+        where: which row, such as "HOG · Flat".
+        reason: what explains the hits.
+        after: called when the dialog is closed, and once a photo was made the query.
+    """
+    ids = [place.hit.id for place in places]
+    if photo_id not in ids:
+        return
+    st.session_state.setdefault(_AT, ids.index(photo_id))
+    opened = st.dialog(plain(where), width="large", on_dismiss=after)(_row)
+    opened(members, places, where, reason, after)
+
+
+def _row(
+    members: Collection,
+    places: Sequence[Place],
+    where: str,
+    reason: why.Why,
+    after: Callable[[], None],
+) -> None:
+    at = min(st.session_state.get(_AT, 0), len(places) - 1)
+    # In this view the arrow keys belong to its slider.
+    keys = st.session_state.get("why_before") != why.OVERLAY
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        for words, step, key in (("Previous", -1, "left"), ("Next", 1, "right")):
+            st.button(
+                words,
+                key=f"step_{key}",
+                disabled=not 0 <= at + step < len(places),
+                shortcut=key if keys else None,
+                on_click=_step,
+                args=(at + step,),
+            )
+        place = places[at]
+        photo = members.photo(place.hit.id)
+        st.markdown(f"**{plain(backend.caption(members, photo))}**")
+    _body(members, photo, place.hit, where, place.verdict, after, reason, place.kin)
+
+
+def _step(at: int) -> None:
+    st.session_state[_AT] = at
 
 
 def show_photo(
@@ -24,10 +103,8 @@ def show_photo(
     where: str = "",
     verdict: bool | None = None,
     after: Callable[[], None] | None = None,
-    reason: why.Why | None = None,
-    on_dismiss: Callable[[], None] | None = None,
 ) -> None:
-    """Open the dialog; see ``_body`` for what is in it.
+    """Open the dialog on one photo.
 
     Args:
         members: the photo's collection.
@@ -36,13 +113,9 @@ def show_photo(
         where: which result, such as "HOG · Flat".
         verdict: whether it shows the query's landmark.
         after: what to do once the photo was made the query; None: draw this page again.
-        reason: what explains the hit; None: the photo alone.
-        on_dismiss: called when the dialog is closed.
     """
-    opened = st.dialog(
-        plain(backend.caption(members, photo)), width="large", on_dismiss=on_dismiss or "ignore"
-    )(_body)
-    opened(members, photo, hit, where, verdict, after, reason)
+    opened = st.dialog(plain(backend.caption(members, photo)), width="large")(_body)
+    opened(members, photo, hit, where, verdict, after, None)
 
 
 def _body(
@@ -53,6 +126,7 @@ def _body(
     verdict: bool | None,
     after: Callable[[], None] | None,
     reason: why.Why | None,
+    kin: bool = False,
 ) -> None:
     with backend.guard("show this photo"):
         explained = reason is not None and hit is not None
@@ -64,7 +138,7 @@ def _body(
         marked = False
         with right:
             if hit is not None:
-                _place(hit, where, verdict)
+                _place(hit, where, verdict, kin)
             _facts(members, photo)
             clicked = _use_button(members, photo)
             # Votes are of local features, which have no one query that could be moved.
@@ -76,8 +150,8 @@ def _body(
         if clicked or marked:
             st.rerun()  # before the explanation, which takes longer than anything else here
         with left:
-            view = why.choose(reason, photo) if reason is not None and explained else why.PHOTO
-            if reason is not None and hit is not None and view != why.PHOTO:
+            if reason is not None and hit is not None:
+                view = why.choose(reason, photo)
                 with backend.guard("explain this hit"):
                     why.show(reason, view, photo, pixels, hit, below)
             else:
@@ -108,7 +182,7 @@ def _use_button(members: Collection, photo: Photo) -> bool:
     )
 
 
-def _place(hit: Hit, where: str, verdict: bool | None) -> None:
+def _place(hit: Hit, where: str, verdict: bool | None, kin: bool = False) -> None:
     with st.container(horizontal=True, gap="small"):
         st.badge(f"rank {hit.rank} in {plain(where)}", color="blue")
         st.badge(f"score {_number(hit.score)}", color="gray")
@@ -117,12 +191,18 @@ def _place(hit: Hit, where: str, verdict: bool | None) -> None:
         if hit.votes is not None:
             st.badge(f"{hit.votes:g} votes", color="violet")
         if hit.inliers is not None:
-            st.badge(f"{hit.inliers} verified matches", color="violet")
-        if verdict is not None:
+            weak = is_weak(hit)
             st.badge(
-                "right landmark" if verdict else "another landmark",
-                color="green" if verdict else "red",
+                f"{hit.inliers} verified matches{': weak' if weak else ''}",
+                color="orange" if weak else "violet",
             )
+        if verdict is not None:
+            if verdict:
+                st.badge("✓ right landmark", color="green")
+            elif kin:
+                st.badge("≈ same kind, another landmark", color="orange")
+            else:
+                st.badge("✗ another landmark", color="red")
 
 
 def _number(value: float) -> str:

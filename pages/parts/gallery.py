@@ -44,6 +44,21 @@ export default function ({ parentElement, data, setTriggerValue }) {
     const item = event.target.closest('.item');
     if (item) setTriggerValue('pick', item.dataset.id);
   };
+  // One stop for the Tab key, arrow keys inside.
+  const stop = (item) => {
+    for (const one of root.children) one.tabIndex = one === item ? 0 : -1;
+  };
+  root.onkeydown = (event) => {
+    const all = [...root.children], at = all.indexOf(event.target.closest('.item'));
+    if (at < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
+    const columns = all.filter((one) => one.offsetTop === all[0].offsetTop).length;
+    const next = { ArrowRight: all[at + 1], ArrowLeft: all[at - 1], Home: all[0],
+      End: all[all.length - 1], ArrowDown: data.mode !== 'strip' && all[at + columns],
+      ArrowUp: data.mode !== 'strip' && all[at - columns] }[event.key];
+    if (!next) return;
+    event.preventDefault();
+    stop(next); next.focus();
+  };
   if (root.dataset.key !== data.key) {
     root.dataset.key = data.key;
     root.replaceChildren(...data.items.map(([id, src, caption]) => {
@@ -57,12 +72,14 @@ export default function ({ parentElement, data, setTriggerValue }) {
       return item;
     }));
     root.dataset.shown = '';
+    stop(root.querySelector('.item'));
   }
   for (const item of root.children) {
     const chosen = item.dataset.id === data.chosen;
     if (data.mode === 'strip') item.setAttribute('aria-pressed', chosen);
     if (chosen && root.dataset.shown !== data.chosen && data.mode === 'strip') {
       root.dataset.shown = data.chosen;
+      stop(item);
       const inside = item.offsetLeft - root.offsetLeft;
       if (inside < root.scrollLeft || inside + 92 > root.scrollLeft + root.clientWidth)
         root.scrollLeft = inside - root.clientWidth / 2 + 46;

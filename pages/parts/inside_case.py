@@ -29,7 +29,7 @@ def choose_extractor(found: Sequence[ExtractorStatus], key: str) -> str | None:
     if st.session_state.get(key) not in options:
         st.session_state[key] = default
     chosen = st.segmented_control(
-        "Extractor", options, format_func=backend.label, key=key, required=True
+        "Extractor", options, format_func=backend.label, key=key, required=True, wrap=True
     )
     extractor = str(chosen or default)
     st.session_state["one_extractor"] = extractor  # kept over page switches, unlike a widget's key

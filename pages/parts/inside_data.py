@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from indexing.embedding import Embedding
 
 RIGHT, OTHER, UNKNOWN = "the query's landmark", "another landmark", "photo"
+# One transparent pixel: a place that is still empty.
+_EMPTY = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 COLOURS = {RIGHT: plots.GOOD, OTHER: plots.GREY, UNKNOWN: plots.ACCENT}
 
 
@@ -152,6 +154,21 @@ def strip(case: Case, positions: Sequence[int] | Ints, words: Sequence[str], key
         for one, text in zip(shown, words, strict=True)
     ]
     picked = gallery(items, key, "Photos of this picture", strip=True)
+    by_id = {one.id: one for one in shown}
+    if picked in by_id:
+        details.show_photo(case.collection, by_id[picked])
+
+
+def appearing(
+    case: Case, positions: Sequence[int] | Ints, found: Any, words: Sequence[str], key: str
+) -> None:
+    """The true neighbours in their order: found ones with their photo, the others still empty."""
+    shown = [photo(case, position) for position in positions]
+    items = [
+        (one.id, backend.thumbnail_url(case.collection, one) if there else _EMPTY, text)
+        for one, there, text in zip(shown, found, words, strict=True)
+    ]
+    picked = gallery(items, key, "True neighbours, found and not yet found", strip=True)
     by_id = {one.id: one for one in shown}
     if picked in by_id:
         details.show_photo(case.collection, by_id[picked])

@@ -71,8 +71,7 @@ def change(collection: Collection) -> None:
         if chosen is None:
             return
         with right:
-            width = cropper.column_width("crop_width")
-            box = cropper.pick_region(chosen.pixels, chosen.image_id, chosen.default_box, width)
+            box = cropper.pick_region(chosen.pixels, chosen.image_id, chosen.default_box)
         state.update(box=box or "whole")
         if seen != (chosen.image_id, box):
             st.rerun()  # the crop above was drawn from what was chosen before

@@ -9,13 +9,32 @@ _CSS = """
 <style>
 .stMainBlockContainer { padding: 4.2rem 2.2rem 4rem; max-width: 1500px; }
 h1 a, h2 a, h3 a { display: none !important; }
+.katex-display > .katex { white-space: normal; }
+.katex-display .base { margin: .15em 0; }
 .stMainBlockContainer h1 { padding: 0 0 .1rem; }
 .stMainBlockContainer h2 { padding: .4rem 0 .2rem; }
 .stMainBlockContainer h3 { padding: .2rem 0; }
-.st-key-crop_width { height: 0; margin-bottom: -1rem; overflow: hidden; }
-iframe { border-radius: .4rem; }
 .st-key-why_pictures img { width: auto !important; max-width: 100%; max-height: 25rem;
   object-fit: contain; align-self: center; margin: 0 auto; }
+/* Search on one screen: the query and the methods in a narrow column, the results beside it. */
+.stMainBlockContainer:has(.st-key-search) { padding-top: 3.7rem; padding-bottom: 2rem; }
+.st-key-search { display: grid; align-items: start; grid-template-columns: 340px minmax(0, 1fr);
+  grid-template-rows: auto 1fr; column-gap: 1.6rem; row-gap: .6rem;
+  grid-template-areas: "query results" "methods results"; }
+.st-key-search > * { min-width: 0; width: 100%; }
+.st-key-search > :has(> .st-key-search_query) { grid-area: query; }
+.st-key-search > :has(> .st-key-search_methods) { grid-area: methods; }
+.st-key-search > :has(> .st-key-search_results) { grid-area: results; }
+.st-key-search h1 { font-size: 1.35rem; padding: 0; }
+.st-key-search_query .stButtonGroup button, .st-key-search_methods .stButtonGroup button {
+  min-height: 1.8rem; padding: .1rem .6rem; font-size: .85rem; }
+.st-key-search_box button { min-height: 2rem; padding: .1rem .7rem; font-size: .85rem; }
+.st-key-search_box p { font-size: .85rem; }
+.st-key-search_view { justify-content: flex-end; }
+@media (max-width: 900px) {
+  .st-key-search { grid-template-columns: minmax(0, 1fr); grid-template-rows: auto;
+    grid-template-areas: "query" "results" "methods"; }
+}
 @media (max-width: 640px) {
   .stMainBlockContainer { padding: 4rem .9rem 3rem; }
   .stMainBlockContainer h1 { font-size: 1.5rem; }
@@ -25,10 +44,25 @@ iframe { border-radius: .4rem; }
 </style>
 """
 
+# Streamlit's own colours for these have a contrast below 4.5:1.
+_CONTRAST = """
+<style>
+[data-testid=stCaptionContainer], [data-testid=stCaptionContainer] * {{
+  color: {quiet}; opacity: 1; }}
+.stCode .token {{ color: {code}; }}
+{dark}
+</style>
+"""
+_ON_PRIMARY = """
+[data-testid^=stBaseButton-primary]:not(:disabled) *, [data-baseweb=tag] * { color: #0f1420; }
+"""
+
 
 def apply() -> None:
     """Once per run, before anything is drawn."""
-    st.html(_CSS)
+    dark = st.context.theme.type == "dark"
+    quiet, code = ("#a7b0c3", "#c3cee4") if dark else ("#596172", "#2b4a94")
+    st.html(_CSS + _CONTRAST.format(quiet=quiet, code=code, dark=_ON_PRIMARY if dark else ""))
 
 
 def heading(text: str, below: str) -> DeltaGenerator:

@@ -14,6 +14,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from pages.parts import saving
+
 HEIGHT = 360  # px
 COLOURS = ("#3b6fe0", "#e07a1f", "#1a936f", "#8a4fd3", "#c2314b", "#0f9fb8", "#9a7b13", "#5b6b84")
 """For series, in this order. Each is legible on white and on the dark theme's background."""
@@ -22,7 +24,7 @@ SECOND = COLOURS[1]  # what it is compared with
 GOOD, BAD = COLOURS[2], COLOURS[4]
 GREY = "#8b94a3"  # everything else: context, reference lines
 BLUES = ((0.0, "#e8eefc"), (1.0, "#1c3f9e"))  # a colour scale, low to high
-_BACKGROUND = {"light": "#ffffff", "dark": "#0e1117"}
+_BACKGROUND = {"light": "#ffffff", "dark": "#0f1420"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,11 +102,8 @@ def ink() -> str:
 
 
 def theme() -> str:
-    """light or dark: the one of the configuration, which pages follow.
-
-    Not ``st.context.theme``: it says what the viewer's system prefers, whatever is shown.
-    """
-    return "dark" if st.get_option("theme.base") == "dark" else "light"
+    """light or dark: what the viewer's browser asks for, which the pages follow."""
+    return "dark" if st.context.theme.type == "dark" else "light"
 
 
 def safe(text: str) -> str:
@@ -160,14 +159,12 @@ def figure_with_downloads(
     else:
         st.plotly_chart(made, key=key, config=config, alt=alt or None)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.download_button(
+        saving.button(
             "CSV",
             data.to_csv(index=False),
             f"{name}.csv",
-            "text/csv",
-            on_click="ignore",
+            "The values of this chart. The camera in the chart's corner saves it as PNG.",
             key=f"{key}-csv",
-            help="The values of this chart. The camera in the chart's corner saves it as PNG.",
         )
         if note:
             st.caption(note)

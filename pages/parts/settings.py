@@ -21,6 +21,7 @@ class Settings:
     ``right`` and ``wrong`` are photos that were marked for relevance feedback.
     ``extractors`` and ``indexes`` are None until someone chooses: the page then picks for itself.
     ``box`` is None for the query's own region and ``"whole"`` for all of the photo.
+    ``pair`` has ids as ``compare.Row`` makes them.
     """
 
     collection: str | None = None
@@ -33,6 +34,8 @@ class Settings:
     k: int = DEFAULT_K
     right: tuple[str, ...] = ()
     wrong: tuple[str, ...] = ()
+    differences: bool = False  # hits that every row has are dimmed
+    pair: tuple[str, str] | None = None  # ids of two rows that are shown side by side
 
     def replace(self, **changes: object) -> Settings:
         """A copy with some fields changed; marks belong to one query and go with it."""
@@ -84,6 +87,8 @@ def from_params(params: Mapping[str, Sequence[str]]) -> Settings:
         rerank=several("rerank"),
         right=several("right") or (),
         wrong=several("wrong") or (),
+        differences=one("differences") == "1",
+        pair=(pair[0], pair[1]) if len(pair := several("pair") or ()) == 2 else None,
         k=min(MAX_K, max(1, k)),
     )
 
@@ -109,5 +114,9 @@ def to_params(settings: Settings) -> dict[str, str | list[str]]:
     for name, marked in (("right", settings.right), ("wrong", settings.wrong)):
         if marked:
             params[name] = list(marked)
+    if settings.differences:
+        params["differences"] = "1"
+    if settings.pair:
+        params["pair"] = list(settings.pair)
     params["k"] = str(settings.k)
     return params

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from data import decoding, permission
 from data.errors import PlaygroundError
 from data.paths import vectors_root
 from extractors import registry as extractor_registry
 from indexing import registry as index_registry
 from pages.parts import backend
+
+if TYPE_CHECKING:
+    from data.store import Collection
 
 DEMO = "demo"
 SWITCH = "PLAYGROUND_DEMO"
@@ -35,10 +40,11 @@ def _once() -> str:
         return ""
     _checked.clear()
     try:
-        demo.ensure_demo()
-        if not vectors_root(DEMO).is_dir():  # a fresh start: nothing to look into
-            _build_what_lacks()
-            _checked.set()
+        with permission.as_owner():
+            _restore(demo.ensure_demo())
+            if not vectors_root(DEMO).is_dir():  # nothing to look into
+                _build_what_lacks()
+                _checked.set()
     except PlaygroundError as error:
         _checked.set()
         return str(error)
@@ -50,6 +56,23 @@ def _once() -> str:
     # the page should be there already.
     threading.Thread(target=_warm_up, daemon=True, name="warm-up").start()
     return ""
+
+
+def _restore(collection: Collection) -> None:
+    """Take what the demo comes with; the log says what did not fit and is built instead."""
+    from data import demo
+    from indexing import prebuilt
+
+    try:
+        content = demo.DemoSource().describe()["content"]
+        done = prebuilt.restore(collection, content, demo.PREBUILT)
+    except PlaygroundError as error:
+        backend.log.warning("%s What the demo comes with is built instead.", error)
+        return
+    if done.parts:
+        backend.log.info("The demo: %d prebuilt artefacts restored.", len(done.parts))
+    for said in done.refused.values():
+        backend.log.warning("Not restored but built: %s", said)
 
 
 def checked() -> bool:
@@ -79,8 +102,10 @@ def _lacks_something() -> bool:
 
 def _warm_up() -> None:
     try:
+        decoding.warm()
         if not _checked.is_set():
-            _build_what_lacks()
+            with permission.as_owner():
+                _build_what_lacks()
         backend.engine()
     except Exception:
         backend.log.exception("the start could not be finished")

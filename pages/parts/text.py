@@ -7,11 +7,19 @@ from urllib.parse import quote
 
 _ADDRESS = re.compile(r"https?://[^\s,;()<>]*[^\s,;()<>.:]")
 _MARKS = frozenset(r"\`*_{}[]()<>#+|~$:!")
+# Streamlit makes links of addresses after the escapes are gone. A character without width keeps
+# it from seeing one; what is copied holds it.
+_JOINER = "\u2060"
+_IN_LINKS = re.compile(r"(?<=:)(?=//)|(?<=[wW]{3})(?=\.)|(?=@[\w\\-]+\.)")
 
 
 def plain(text: str) -> str:
-    """The text with every Markdown mark escaped: names and messages are shown as they are."""
-    return "".join(f"\\{char}" if char in _MARKS else char for char in text)
+    """The text with every Markdown mark escaped: names and messages are shown as they are.
+
+    Addresses stay text, too: a foreign one must not become a link.
+    """
+    marked = "".join(f"\\{char}" if char in _MARKS else char for char in text)
+    return _IN_LINKS.sub(_JOINER, marked)
 
 
 def linked(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from data import permission
 from data.errors import PlaygroundError
 from pages.parts import backend
 from pages.parts.text import plain
@@ -33,7 +34,9 @@ class Fetch:
         self.done, self.total = 0, 0  # bytes; 0 of 0 before the first answer
         self.error = ""
         self._cancel = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="weights", daemon=True)
+        permission.require("download weights")
+        run = permission.carried(self._run)
+        self._thread = threading.Thread(target=run, name="weights", daemon=True)
         self._thread.start()
 
     @property
@@ -45,6 +48,7 @@ class Fetch:
         return min(1.0, self.done / self.total) if self.total else 0.0
 
     def cancel(self) -> None:
+        permission.require("stop a download")
         self._cancel.set()
 
     def wait(self, seconds: float) -> None:
@@ -109,7 +113,7 @@ def show_running() -> None:
         amount = f"{last.done / 1e6:,.0f} of {last.total / 1e6:,.0f} MB" if last.total else "…"
         doing = plain(last.note) or f"Downloading {plain(last.row.file)}: {amount}"
         st.progress(last.fraction, text=doing)
-        if st.button("Stop", key="w_stop"):
+        if permission.allowed() and st.button("Stop", key="w_stop"):
             last.cancel()
             st.toast("The download is being stopped. What has arrived is kept.")
 
@@ -172,7 +176,7 @@ def _offer(collection: str, network: str, last: Fetch | None) -> None:
         button = "" if building else f"Build {title} again"
     with st.container(horizontal=True, vertical_alignment="center", key=f"offer-{network}"):
         st.caption(text, width="content")
-        if button and not (mine and running):
+        if button and permission.allowed() and not (mine and running):
             pressed = st.button(button, key=f"get-{network}", type="tertiary", disabled=running)
             if pressed:
                 fetches().start(row, lambda fetch: _build_again(fetch, collection, network))

@@ -70,12 +70,17 @@ def choose(why: Why, photo: Photo) -> str:
 
 
 def show(why: Why, view: str, photo: Photo, pixels: RGB, hit: Hit, beside: DeltaGenerator) -> None:
-    """Draw a view other than ``PHOTO``; what score and distance are goes ``beside``."""
+    """Draw a view; what score and distance are goes ``beside``."""
     from retrieval.explain import registry
     from retrieval.explain.base import Alignment, Heat, UnexplainedError, Words
 
-    if view == ATTENTION:
-        _attention(why, photo, pixels)
+    if view in (ATTENTION, PHOTO):
+        if view == ATTENTION:
+            _attention(why, photo, pixels)
+        else:
+            _beside(_region(why), pixels)
+        with beside:
+            _sentences(why, hit, None)
         return
     with st.spinner("Taking the score apart …"):
         pair = _pair(why, photo)

@@ -13,7 +13,7 @@ import streamlit as st
 from data.base import Box
 from data.errors import PlaygroundError
 from pages.parts import backend, state
-from pages.parts.compare import Row
+from pages.parts.compare import Row, is_weak
 from pages.parts.query import Query
 from pages.parts.text import plain
 from pages.search.table import Judged
@@ -104,6 +104,44 @@ def search_all(
             rows += done.values()
     search.note.empty()
     return _measured(search, rows, stamps), failures
+
+
+def unlike(collection: Collection, rows: Sequence[Row]) -> str:
+    """That nothing looks like the query, in words; empty unless most rows say so.
+
+    A row of global descriptors says it where its best cosine is below what random pairs of the
+    collection reach (``retrieval.chance``), one of local features where no hit has enough matches
+    that agree. Rows whose score is a re-ranker's say nothing, and nothing is said of a query whose
+    landmark is known to be here.
+    """
+    from retrieval import chance
+
+    if any(row.truth is not None and row.truth.positives for row in rows):
+        return ""
+    judged: dict[str, str] = {}
+    for row in rows:
+        title = backend.title(row.extractor)
+        counts = [hit.inliers for hit in row.hits if hit.inliers is not None]
+        if counts:
+            weak = all(is_weak(hit) for hit in row.hits)
+            judged[title] = f"{title} verifies {max(counts)} matches at most" if weak else ""
+        elif row.hits and not row.result.recipe.rerank:
+            try:
+                level = chance.level(backend.engine(), collection, row.extractor)
+            except PlaygroundError:
+                continue
+            if level is not None:
+                best = row.hits[0].score
+                words = f"{title}'s best score {best:.3f} is below {level:.3f}"
+                judged.setdefault(title, words if best < level else "")
+    said = [words for words in judged.values() if words]
+    if 2 * len(said) <= len(judged):
+        return ""
+    reasons = ", ".join(said)
+    if "below" in reasons:
+        share = round(1 / chance.SHARE)
+        reasons += f", which one in {share} random pairs of different landmarks reaches"
+    return f"Nothing looks like the query: its landmark is probably not here. {reasons}."
 
 
 def _measured(search: _Searcher, rows: list[Row], stamps: Mapping[str, Any]) -> list[Row]:

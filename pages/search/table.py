@@ -93,9 +93,17 @@ def show(
         key="comparison",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        saving.button("CSV", csv(rows, k, judged), "comparison.csv", "The table, with all stages")
         saving.button(
-            "JSON", as_json(rows, k, settings), "comparison.json", "The table and every hit"
+            "CSV",
+            functools.partial(csv, rows, k, judged),
+            "comparison.csv",
+            "The table, with all stages",
+        )
+        saving.button(
+            "JSON",
+            functools.partial(as_json, rows, k, settings),
+            "comparison.json",
+            "The table and every hit",
         )
         saving.button(
             "Report HTML",
@@ -106,7 +114,7 @@ def show(
         for row in rows:
             if row.result.matches:
                 saving.button(
-                    f"{backend.title(row.extractor)} matches NPZ",
+                    f"{backend.label(row.extractor)} matches NPZ",
                     functools.partial(_matches, row),
                     "matches.npz",
                     "Places that match, x and y in the query's photo and in the found ones",

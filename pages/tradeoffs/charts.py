@@ -147,7 +147,7 @@ def growth(points: Sequence[Point], measure: str, least: float, key: str) -> Non
 
     steps = fastest(points, measure, least)
     if not steps:
-        st.caption(f"No measured setting has {measure} of at least {least:g}.")
+        st.caption(f"No measured setting agrees with exact search to {least:g} ({measure}).")
         return
     made = plots.figure(
         "Vectors in the index", "Latency, median, 1 thread (ms)", log_x=True, log_y=True, height=460
@@ -194,7 +194,7 @@ def _crossed(points: Sequence[Point], measure: str, least: float) -> str:
     if len(sizes) < 2 or not found:
         return (
             f"No kind of index is faster than exact search at the largest measured size with "
-            f"{measure} of at least {least:g}."
+            f"an agreement ({measure}) of at least {least:g}."
         )
     words = [
         f"{registry.family_title(one.family)} {_from(one.size or 0, min(one.speedup))}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from indexing import registry
+from pages.parts.compare import milliseconds
 
 if TYPE_CHECKING:
     from evaluation.tradeoffs.rows import Point
@@ -88,6 +89,28 @@ def short(count: int) -> str:
     return f"{count:,}"
 
 
+def briefly(ms: float | None) -> str:
+    """A time of two digits, also where an index answers in microseconds: ``0.0063 ms``."""
+    return f"{ms:.2g} ms" if ms is not None and 0 < ms < 0.0995 else milliseconds(ms)
+
+
+def machines(points: Sequence[Point]) -> str:
+    """Where and when points were measured, and that it was elsewhere where it was."""
+    from evaluation.tradeoffs.measure import machine
+
+    now = machine()
+    found: dict[tuple[str, str], list[str]] = {}
+    for point in points:
+        place = (str(point.machine.get("cpu", "")), str(point.machine.get("cores", "")))
+        found.setdefault(place, []).append(point.date[:10])
+    said = []
+    for (cpu, cores), dates in found.items():
+        when = " to ".join(dict.fromkeys((min(dates), max(dates))))
+        here = (cpu, cores) == (str(now["cpu"]), str(now["cores"]))
+        said.append(f"{cpu}, {cores} cores, {when}{'' if here else ' (not this machine)'}")
+    return "; ".join(said)
+
+
 def families(points: Iterable[Point]) -> list[str]:
     """The kinds of index there are, those with a row of their own first."""
     order = registry.names()
@@ -127,7 +150,7 @@ def tip(point: Point) -> str:
         f"<b>{html.escape(point.setting)}</b>",
         f"recall@1 {_share(point, 1)}, @10 {_share(point, 10)}, @100 {_share(point, 100)}",
         f"{spread.median:.3g} ms ({spread.low:.3g}–{spread.high:.3g}), 1 thread",
-        f"{point.bytes_per_vector:,.0f} bytes per vector, built in {point.build_s:,.3g} s",
+        f"{point.bytes_per_photo:,.0f} bytes per photo, built in {point.build_s:,.3g} s",
         f"{point.n:,} vectors" + (f", {point.simulated:,} simulated" if point.simulated else ""),
     ]
     return "<br>".join(lines)

@@ -18,22 +18,27 @@ from pages.parts.inside_case import case_of, choose_extractor
 from pages.parts.settings import DEFAULT_K
 from pages.parts.text import plain
 from pages.tradeoffs import answer as answers
-from pages.tradeoffs import charts, data, live, recipes, report, run, tune
+from pages.tradeoffs import charts, data, lab, live, recipes, report, run, wizard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from data.store import Collection
     from evaluation.tradeoffs.rows import Point
     from pages.parts.inside_data import Case
 
 _RECALLS = ("recall@1", "recall@10", "recall@100")
-_CHARTS = {"latency": "Recall and latency", "bytes": "Recall and memory", "build": "Build time"}
+_CHARTS = {
+    "latency": "Agreement and latency",
+    "bytes": "Agreement and memory",
+    "build": "Agreement and build time",
+}
 _POINT = "t_point"  # the setting that is shown
 
 
 def main() -> None:
     beside = looks.heading(
-        "Trade-offs", "Recall against latency against memory: measured here, tried on your query."
+        "Trade-offs", "Agreement with exact search against time and memory: find a setting, try it."
     )
     names = backend.collection_names()
     if not names:
@@ -43,31 +48,43 @@ def main() -> None:
         name = choices.collection_of(names, key="t_collection")
     collection = backend.collection(name)
     run.progress_strip(name)
-    left, right = st.columns([4, 7], gap="large", vertical_alignment="center")
-    with left:
-        asked = inside_query.picture(collection)
-    with right:
-        extractor = choose_extractor(backend.statuses(name), key="t_extractor")
-    inside_query.change(collection)
-    if asked is None or extractor is None:
-        return
-    case = case_of(collection, extractor, asked, state.current().k or DEFAULT_K)
-    if case is None:
+    extractor = choose_extractor(backend.statuses(name), key="t_extractor")
+    if extractor is None:
         return
     points = _points(name, extractor)
-    photos = len(case.vectors.ids)
-    if not points:
-        run.offer(name, extractor, photos, nothing_yet=True)
-        scale = data.Scale(photos, 0, photos)
+    if points:
+        st.header("Find a setting", anchor=False)
+        with st.container(border=True, key="t_wizard"), backend.guard("find a setting"):
+            _show_found(wizard.show(points, len(collection.photos)), points)
     else:
-        scale = _measured(case, points)
+        run.offer(name, extractor, len(collection.photos), nothing_yet=True)
+    st.header("Move a parameter", anchor=False)
+    asked = inside_query.picture(collection)
+    inside_query.change(collection)
+    case: Case | None = None
+    if asked is not None:
+        case = case_of(collection, extractor, asked, state.current().k or DEFAULT_K)
+    if case is not None:
+        photos = len(case.vectors.ids)
+        scale = _scale(points) if points else data.Scale(photos, 0, photos)
+        st.fragment(live.show)(case, scale)
+    if points:
+        _measured(case, collection, points)
     with backend.guard("draw the recipes"):
         recipes.show(collection, extractor)
-    st.header("Move a parameter", anchor=False)
-    st.fragment(live.show)(case, scale)
+    lab.show(name, extractor)
     if points:
         st.header("Measure more", anchor=False)
-        run.offer(name, extractor, photos, nothing_yet=False)
+        run.offer(name, extractor, len(collection.photos), nothing_yet=False)
+
+
+def _show_found(key: str | None, points: Sequence[Point]) -> None:
+    """Show the setting that the wizard found, at its size."""
+    found = next((point for point in points if point.key == key), None)
+    if found is not None:
+        labels = {scale: label for label, scale in _labelled(data.scales(points)).items()}
+        st.session_state["t_scale"] = labels[data.scale_of(found)]
+        _choose(found.key)
 
 
 def _points(name: str, extractor: str) -> list[Point]:
@@ -81,18 +98,17 @@ def _points(name: str, extractor: str) -> list[Point]:
     return [point for point in found if not point.stale]
 
 
-def _measured(case: Case, everything: Sequence[Point]) -> data.Scale:
-    """Charts, the automatic choice, and the chosen setting on the query; the scale that is on."""
+def _measured(case: Case | None, collection: Collection, everything: Sequence[Point]) -> None:
+    """Charts, and the chosen setting on the query."""
+    st.header("What was measured", anchor=False)
     scale, measure = _controls(everything)
     points = [point for point in everything if data.scale_of(point) == scale]
-    st.caption(plain(scale.sentence))
+    st.caption(plain(f"{scale.sentence} Measured on {data.machines(points)}."))
     _plausible(points)
     chosen = _chosen(points)
     _charts(points, everything, scale, measure, chosen)
-    with st.container(border=True, key="t_tune"):
-        found = tune.box(points, measure)
-    if found is not None:
-        _choose(found)
+    if case is None:
+        return
     st.header("A setting on your query", anchor=False)
     chosen = _setting(points, chosen)
     asked, payload = _on_query(case, chosen, scale)
@@ -102,11 +118,16 @@ def _measured(case: Case, everything: Sequence[Point]) -> data.Scale:
         lambda: report.of_tradeoffs(
             case, points, everything, scale, measure, least, asked, payload
         ),
-        f"{case.collection.name}-tradeoffs.html",
+        f"{collection.name}-tradeoffs.html",
         "Settings, query, results side by side and charts in one file that opens offline",
         key="t_report",
     )
-    return scale
+
+
+def _scale(everything: Sequence[Point]) -> data.Scale:
+    """The size that is on: what the slider below says, else the smallest."""
+    labels = _labelled(data.scales(everything))
+    return labels.get(str(st.session_state.get("t_scale")), next(iter(labels.values())))
 
 
 def _controls(everything: Sequence[Point]) -> tuple[data.Scale, str]:
@@ -123,7 +144,12 @@ def _controls(everything: Sequence[Point]) -> tuple[data.Scale, str]:
         scale = labels[label]
     with right:
         measure = st.segmented_control(
-            "Recall", list(_RECALLS), default="recall@10", key="t_recall", required=True
+            "Agrees with exact, among the first",
+            list(_RECALLS),
+            default="recall@10",
+            format_func=lambda one: one.partition("@")[2],
+            key="t_recall",
+            required=True,
         )
     return scale, str(measure or "recall@10")
 
@@ -164,7 +190,9 @@ def _charts(
             )
     with fourth, backend.guard("draw this chart"):
         st.subheader("How cost grows", anchor=False)
-        least = st.slider(f"With {measure} of at least", 0.5, 1.0, 0.9, 0.01, key="t_least")
+        least = st.slider(
+            f"Agrees with exact ({measure}), at least", 0.5, 1.0, 0.9, 0.01, key="t_least"
+        )
         charts.growth(everything, measure, least, f"t_growth-{measure}")
     # A selection stays in the chart; only a new one is a click.
     seen: dict[str, str | None] = st.session_state.setdefault("t_clicked", {})

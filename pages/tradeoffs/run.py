@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.parts import backend
+from data import permission
+from pages.parts import backend, classroom
 from pages.parts.compare import seconds
 from pages.parts.text import plain
 from pages.tradeoffs.answer import command
@@ -60,7 +61,9 @@ def _strip(name: str, job_id: str) -> None:
         with st.container(border=True, key="tradeoffs_strip", gap="xsmall"):
             st.progress(min(1.0, max(0.0, job.fraction)), text=_headline(job))
             with st.container(horizontal=True):
-                if st.button("Cancel the measurement", key="cancel_tradeoffs"):
+                if permission.allowed() and st.button(
+                    "Cancel the measurement", key="cancel_tradeoffs"
+                ):
                     backend.cancel(job.id)
                     st.toast("The measurement is being stopped. Measured points stay.")
                 if st.button("Show what is there", key="show_tradeoffs"):
@@ -81,6 +84,9 @@ def _headline(job: Job) -> str:
 def offer(name: str, extractor: str, photos: int, nothing_yet: bool) -> None:
     """What can be measured, with the command and a button for the quick grid."""
     if running(name):
+        return
+    if not permission.allowed():
+        st.caption(f"{classroom.VISITORS} A measurement builds indexes of its own.")
         return
     if nothing_yet:
         st.info(

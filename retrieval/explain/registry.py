@@ -23,6 +23,7 @@ KINDS: dict[str, str] = {
     "blocks": "retrieval.explain.blocks",
     "words": "retrieval.explain.words",
     "matches": "retrieval.explain.matches",
+    "aggregated": "retrieval.explain.aggregated",
 }
 GEOMETRY = "matches"  # also of whatever a re-ranker matched
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import numpy as np
 
@@ -48,16 +49,25 @@ class Ransac(Reranker):
         count = min(self.depth, len(ranking))
         inliers = np.zeros(count, np.int64)
         matches: dict[int, Floats] = {}
+        memo = {} if query.verified is None else query.verified
+        spared = 0.0
         for place, row in enumerate(ranking.rows[:count]):
             first, last = vectors.offsets[row], vectors.offsets[row + 1]
             geometry = np.asarray(vectors.geometry[first:last])
-            found = verify(
-                asked.geometry[:, :2],
-                asked.vectors,
-                geometry[:, :2],
-                np.asarray(vectors.vectors[first:last]),
-                residual_px=_residual(view.photos[row], view.image_size),
-            )
+            key = (view.name, vectors.version, int(row))
+            if key in memo:
+                found, ms = memo[key]
+                spared += ms
+            else:
+                start = time.perf_counter()
+                found = verify(
+                    asked.geometry[:, :2],
+                    asked.vectors,
+                    geometry[:, :2],
+                    np.asarray(vectors.vectors[first:last]),
+                    residual_px=_residual(view.photos[row], view.image_size),
+                )
+                memo[key] = found, 1e3 * (time.perf_counter() - start)
             inliers[place] = found.inliers
             if found.inliers:
                 pair = (
@@ -72,7 +82,9 @@ class Ransac(Reranker):
         checked = np.full(len(ranking), np.nan)
         checked[:count] = inliers
         new = ranking.reordered(total, inliers=checked)
-        return dataclasses.replace(new, matches={**ranking.matches, **matches})
+        return dataclasses.replace(
+            new, matches={**ranking.matches, **matches}, spared_ms=ranking.spared_ms + spared
+        )
 
 
 def _residual(photo: Photo, image_size: int | None) -> float:

@@ -30,7 +30,7 @@ class SiftConfig:
     max_keypoints: int = 1000  # the strongest per photo
     ratio: float = 0.8  # of the distances to the nearest and the second nearest; 1: no test
     residual: float = 6.0  # px at image_size
-    min_inliers: int = 6  # fewer count as none: wrong pairs have 5 or fewer in 99 of 100
+    min_inliers: int = 6  # fewer count as none: four fit any homography
 
 
 class SiftDetector(Detector):

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from data import names
-from data.benchmark import Benchmark, Entry, FloatBox, Listing, as_text
+from data.benchmark import Benchmark, Entry, FloatBox, Listing, as_text, photos_below
 from data.errors import PlaygroundError
 
 PREFIX = "oxc1_"
+FLICKR = "oxc1_100k"  # the folder of the 100,071 distractors
 _QUERY = "_query.txt"
 _JUDGED = ("good", "ok", "junk")
 _MAX_BYTES = 1 << 20  # the real files have a few kB
@@ -88,7 +89,11 @@ class _Classic(Benchmark):
             return [name for name in self._lines(listing) if name not in self.left_out]
         if not self.photos:
             raise self.missing("imlist.txt, the database's photo names in order,")
-        present = {name for name in self.files().by_name() if names.legal_id(name)}
+        present = {
+            name
+            for name, file in self.files().by_name().items()
+            if names.legal_id(name) and FLICKR not in file.split("/")
+        }
         return sorted((present | named) - self.left_out)
 
     def _query(self, path: Path) -> Entry:
@@ -167,3 +172,45 @@ class Paris6k(_Classic):
         "text files into FOLDER/paris_120310/. The 20 corrupt photos that the page lists are left "
         "out. No form has to be filled in."
     )
+
+
+_FLICKR_HOW = (
+    " The distractors: https://www.robots.ox.ac.uk/~vgg/data/oxbuildings/flickr100k.html, "
+    "oxc1_100k.part01.rar and the others of the same name (unrar unpacks them all). Put them as "
+    f"FOLDER/{FLICKR}/TAG/PHOTO.jpg."
+)
+FLICKR_PHOTOS = 100_071
+
+
+class _WithFlickr(_Classic):
+    """A classic benchmark among the Flickr100k distractors, every one of them a wrong answer."""
+
+    def read(self) -> Listing:
+        listing = super().read()
+        place = self.path / FLICKR
+        files = [f"{FLICKR}/{file}" for file in photos_below(place)] if place.is_dir() else []
+        if self.photos and not files:
+            raise self.missing(f"Not one distractor {FLICKR}/TAG/PHOTO.jpg")
+        ids = names.Ids()
+        distractors = [Entry(f"flickr-{ids.of(file)}", file) for file in files]
+        return Listing([*listing.photos, *distractors], listing.queries, self.official_photos)
+
+
+class Oxford105k(_WithFlickr, Oxford5k):
+    """Oxford5k and the 100,071 photos of Flickr100k."""
+
+    kind = "oxford105k"
+    title = "Oxford105k (with Flickr100k)"
+    summary = "Oxford5k among 100,071 photos of Flickr that show none of its landmarks."
+    official_photos = 5062 + FLICKR_PHOTOS
+    how = Oxford5k.how + _FLICKR_HOW
+
+
+class Paris106k(_WithFlickr, Paris6k):
+    """Paris6k and the 100,071 photos of Flickr100k."""
+
+    kind = "paris106k"
+    title = "Paris106k (with Flickr100k)"
+    summary = "Paris6k among 100,071 photos of Flickr that show none of its landmarks."
+    official_photos = 6392 + FLICKR_PHOTOS
+    how = Paris6k.how + _FLICKR_HOW

@@ -1,0 +1,1 @@
+"""The lessons, as data: one file each, listed in ``registry.py``."""
