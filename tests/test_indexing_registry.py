@@ -43,7 +43,7 @@ def test_every_registered_index_keeps_the_contract() -> None:
         card = registry.card(name)
         assert isinstance(kind, IndexType)
         assert kind.name == name
-        assert kind.distance in ("l2", "hamming")
+        assert kind.distance in ("l2", "l1", "hamming")
         assert all((card.title, card.idea, card.formula, card.paper, card.cost, card.when_to_use))
         assert card.url.startswith("https://")
         assert set(kind.search_names) <= set(card.parameters)
