@@ -66,7 +66,7 @@ logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 MOST = 16_384  # neighbours: Milvus's own limit
 BATCH = 1_000  # rows sent at a time; a killed build loses at most so many
 _QUERIES = 64  # sent at a time
-_SECONDS = 20.0  # until an answer; building an index has no limit
+_SECONDS = 60.0  # until an answer; building an index has no limit
 _MOST_DIMS = 32_768
 _PROBES = 8  # rows that are compared with what was sent
 _HANDLE = "handle.json"

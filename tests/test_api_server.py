@@ -103,14 +103,17 @@ def test_the_docs_show_every_language() -> None:
     assert {language for language, _ in EXAMPLES} == {"bash", "python", "javascript"}
 
 
-def tried(server: str, *arguments: str) -> None:
-    """Schemathesis against the API's own description of itself."""
+def tried(server: str, folder: Path, *arguments: str) -> None:
+    """Schemathesis against the API's own description of itself; its notes go to the folder."""
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{server}/openapi.json"]
     # A name that is legal as a text may still be no extractor's.
     options = ["--exclude-checks", "positive_data_acceptance", "--warnings", "off", "--no-color"]
     options += ["--request-timeout", "120"]  # the first use of a method loads its packages
     done = subprocess.run(
-        [*command, *options, "--seed", "1", *arguments], capture_output=True, text=True
+        [*command, *options, "--seed", "1", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "16 selected" in done.stdout
@@ -121,14 +124,14 @@ def guarded(home: Path) -> Iterator[str]:
     yield from served(home, "--writable", PLAYGROUND_API_TOKEN=TOKEN)
 
 
-def test_it_does_what_its_description_says(guarded: str) -> None:
+def test_it_does_what_its_description_says(guarded: str, tmp_path: Path) -> None:
     pytest.importorskip("schemathesis")
     assert requests.get(f"{guarded}/v1/collections", timeout=30).status_code == 401
     header = f"Authorization: Bearer {TOKEN}"
-    tried(guarded, "-H", header, "--phases", "fuzzing", "--max-examples", "3")
+    tried(guarded, tmp_path, "-H", header, "--phases", "fuzzing", "--max-examples", "3")
 
 
 @pytest.mark.slow
-def test_it_does_what_its_description_says_at_length(guarded: str) -> None:
+def test_it_does_what_its_description_says_at_length(guarded: str, tmp_path: Path) -> None:
     pytest.importorskip("schemathesis")
-    tried(guarded, "-H", f"Authorization: Bearer {TOKEN}", "--max-examples", "40")
+    tried(guarded, tmp_path, "-H", f"Authorization: Bearer {TOKEN}", "--max-examples", "40")

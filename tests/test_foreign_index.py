@@ -269,7 +269,7 @@ def test_trade_offs_draw_it_and_move_its_parameter(measured: run.Outcome) -> Non
 def test_inside_the_index_says_that_it_cannot_be_looked_into() -> None:
     test = page("inside")
     control = test.segmented_control(key="in_index")
-    assert control.options == ["Flat", "IVF", "LSH", "PQ", "Factory", "Prefix", "HNSW"]
+    assert control.options == ["Flat", "IVF", "LSH", "PQ", "Flat L1", "Factory", "Prefix", "HNSW"]
     for kind, title in ((PREFIX, "Prefix"), ("factory", "Factory")):
         control.set_value(kind)
         fine(test.run())
