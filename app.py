@@ -30,6 +30,7 @@ def main() -> None:
         ],
         position="top",
     )
+    st.logo("pages/parts/logo.svg", size="large")
     looks.apply()
     with backend.guard("draw this page"):
         classroom.begin()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from data import artefact, commands, layout, paths, permission
 from data.errors import Conflict, NotFound, PlaygroundError
@@ -56,10 +56,13 @@ def remove(name: str, ids: Iterable[str]) -> int:
     return len(unwanted)
 
 
-def delete(name: str) -> None:
+def delete(name: str, before: Callable[[str], None] | None = None) -> None:
     """Delete a collection with its thumbnails, copies, vectors, indexes and evaluations.
 
     Referenced photos are not touched. What a killed first import left is deleted likewise.
+
+    Args:
+        before: lets go of what lies elsewhere, given the name; if it raises, nothing is deleted.
 
     Raises:
         PlaygroundError: there is none, another process is changing it, or building from it.
@@ -74,6 +77,8 @@ def delete(name: str) -> None:
         # Builds hold the lock of their extractor's folder.
         for lock in sorted(vectors.glob("*/.lock")):
             locks.enter_context(artefact.exclusive(lock.parent, f"Building from {name}"))
+        if before is not None:
+            before(name)
         # Without its manifest it is no collection any more, whatever happens next.
         (folder / artefact.MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(vectors, ignore_errors=True)

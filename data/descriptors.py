@@ -105,6 +105,9 @@ def open_matrix(
     if path.suffix == ".npy":
         return _from_array(path, _open_npy(path), count, dim, layout)
     if path.suffix == ".mat":
+        # Judged before it is read: a small file may name a huge array.
+        shape, kind = _variable(path, key or "X")
+        _judge(path, shape, kind, kind in matfile.REAL, count, dim, layout)
         return _from_array(path, _open_mat(path, key or "X"), count, dim, layout)
     if path.suffix == ".parquet":
         return _open_parquet(path, key)
@@ -117,7 +120,7 @@ def open_matrix(
 def shape_of(path: Path, key: str | None = None) -> tuple[int, ...]:
     """The shape of the array in a .npy or .mat file, from its header alone."""
     if path.suffix == ".mat":
-        return _variable(path, key or "X")
+        return _variable(path, key or "X")[0]
     return _open_npy(path).shape
 
 
@@ -340,29 +343,30 @@ def _open_npy(path: Path) -> NDArray[Any]:
     return array
 
 
-def _mat_variables(path: Path) -> dict[str, tuple[int, ...]]:
-    import scipy.io  # half of the time that a search imports, for files that it never reads
-
+def _mat_variables(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Name to shape and kind of number."""
+    name = names.printable(path.name)
     try:
-        return {name: tuple(shape) for name, shape, _ in scipy.io.whosmat(path)}
-    except NotImplementedError:
-        raise PlaygroundError(
-            f"{names.printable(path.name)} is a MATLAB v7.3 file (HDF5), which is not read here. "
-            f"In MATLAB: save('FILE.mat', 'X', 'Q', '-v7'); or convert it to .npy."
-        ) from None
+        with open(path, "rb"):
+            pass
+        return matfile.variables(path)
     except OSError as error:
         raise PlaygroundError(f"{path} cannot be read ({error.strerror}).") from error
-    except Exception as error:
-        # scipy raises anything for broken files.
+    except matfile.V73Error:
         raise PlaygroundError(
-            f"{names.printable(path.name)} is no MATLAB file ({type(error).__name__})."
+            f"{name} is a MATLAB v7.3 file (HDF5), which is not read here. In MATLAB: "
+            f"save('FILE.mat', 'X', 'Q', '-v7'); or convert it to .npy."
+        ) from None
+    except (matfile.MatError, MemoryError) as error:
+        raise PlaygroundError(
+            f"{name} is no MATLAB file ({str(error) or 'its list takes too much memory'})."
         ) from error
 
 
-def _variable(path: Path, key: str) -> tuple[int, ...]:
+def _variable(path: Path, key: str) -> tuple[tuple[int, ...], str]:
     variables = _mat_variables(path)
     if key not in variables:
-        listed = ", ".join(f"{name} {shape}" for name, shape in variables.items()) or "(none)"
+        listed = ", ".join(f"{one} {shape}" for one, (shape, _) in variables.items()) or "(none)"
         raise PlaygroundError(
             f"{names.printable(path.name)} has no variable {key}. It has: "
             f"{names.printable(listed)}. Name one with --key."
@@ -371,7 +375,6 @@ def _variable(path: Path, key: str) -> tuple[int, ...]:
 
 
 def _open_mat(path: Path, key: str) -> NDArray[Any]:
-    _variable(path, key)
     try:
         return matfile.read(path, key)
     except MemoryError:
@@ -388,23 +391,8 @@ def _open_mat(path: Path, key: str) -> NDArray[Any]:
 def _from_array(
     path: Path, array: NDArray[Any], count: int | None, dim: int | None, layout: Layout
 ) -> Matrix:
-    name = names.printable(path.name)
-    if array.ndim != 2 or array.dtype.kind not in "fiu" or 0 in array.shape:
-        raise PlaygroundError(
-            f"{name} holds {array.dtype} of shape {array.shape}. Needed: a matrix of real numbers, "
-            f"N x D or D x N."
-        )
-    columns = layout == "columns" or (
-        layout == "auto" and _photos_are_columns(name, array.shape, count, dim)
-    )
-    rows, depth = array.shape[::-1] if columns else array.shape
-    if dim is not None and depth != dim:
-        raise PlaygroundError(f"The descriptors of {name} have {depth} numbers, needed are {dim}.")
-    if depth > MAX_DIM:
-        raise PlaygroundError(
-            f"{name} would have {rows:,} descriptors of {depth:,} numbers; the limit is "
-            f"{MAX_DIM:,}. Say which axis counts the photos: --layout rows or --layout columns."
-        )
+    real = array.dtype.kind in "fiu"
+    columns, rows, depth = _judge(path, array.shape, str(array.dtype), real, count, dim, layout)
 
     def blocks() -> Iterator[NDArray[Any]]:
         for start in range(0, rows, BLOCK):
@@ -412,6 +400,41 @@ def _from_array(
             yield np.ascontiguousarray(part, _kept_as(array.dtype))
 
     return Matrix(path, rows, depth, blocks)
+
+
+def _judge(
+    path: Path,
+    shape: tuple[int, ...],
+    kind: str,
+    real: bool,
+    count: int | None,
+    dim: int | None,
+    layout: Layout,
+) -> tuple[bool, int, int]:
+    """Whether photos are columns, how many there are, and D; refuses what is no such matrix.
+
+    Args:
+        kind: of its numbers, as NumPy or MATLAB calls it.
+        real: whether those are real numbers.
+    """
+    name = names.printable(path.name)
+    if len(shape) != 2 or not real or 0 in shape:
+        raise PlaygroundError(
+            f"{name} holds {kind} of shape {shape}. Needed: a matrix of real numbers, N x "
+            f"D or D x N."
+        )
+    columns = layout == "columns" or (
+        layout == "auto" and _photos_are_columns(name, shape, count, dim)
+    )
+    rows, depth = shape[::-1] if columns else shape
+    if dim is not None and depth != dim:
+        raise PlaygroundError(f"The descriptors of {name} have {depth} numbers, needed are {dim}.")
+    if depth > MAX_DIM:
+        raise PlaygroundError(
+            f"{name} would have {rows:,} descriptors of {depth:,} numbers; the limit is "
+            f"{MAX_DIM:,}. Say which axis counts the photos: --layout rows or --layout columns."
+        )
+    return columns, rows, depth
 
 
 def _kept_as(dtype: Any) -> type[np.floating[Any]]:

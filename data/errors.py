@@ -18,14 +18,14 @@ class PlaygroundError(Exception):
 
     def __init__(self, message: str = "", *, command: str | None = None, then: str = "") -> None:
         super().__init__(message)
-        self.command, self._then = command, then
+        self.command, self.then = command, then
 
     def __str__(self) -> str:
         message = super().__str__()
         if self.command is None:
             return message
         lead = "" if message.endswith(":") else " Run:"
-        return f"{message}{lead} {self.command}{self._then}"
+        return f"{message}{lead} {self.command}{self.then}"
 
 
 class NotFound(PlaygroundError):  # noqa: N818 (read as a word, like BadPhoto)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-import contextlib
 import dataclasses
 import hashlib
 import os
 import shutil
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from data import artefact, layout, names, permission, photos
+from data import artefact, decoding, layout, names, permission, photos
 from data.base import Candidate, PackedSource, Photo, Skipped, Source
 from data.commands import in_words, without_content
 from data.errors import Conflict, Invalid, PlaygroundError
@@ -25,7 +23,6 @@ from data.store import Collection, exists, load, summary
 
 OnExists = Literal["refuse", "add", "refresh", "replace"]
 MAX_FILE_BYTES = 256 << 20  # a photo's file; the whole of it is read at once
-_BIG = 30_000_000  # pixels; photos above it are decoded one at a time, to bound memory
 _SUFFIX = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}  # others: the format in lower case
 
 
@@ -152,7 +149,6 @@ class _Draft:
         self._skipped: list[Skipped] = []
         self._notes: list[Skipped] = []
         self._added = self._unchanged = self._replaced = 0
-        self._one_big = threading.Lock()
 
     def take_all(self, progress: Progress | None) -> None:
         """Measure every candidate in a few threads, and take the results in order."""
@@ -215,15 +211,14 @@ class _Draft:
             return no("does not have the SHA-256 that its collection lists; it was changed.")
         thumb = layout.thumb_path(self._folder, sha256)
         try:
-            header = photos.read_header(content)
             # A thumbnail of these very bytes says that they decode, and so may their source;
             # the thumbnail is then made when it is first shown.
             known = candidate.decoded and candidate.sha256 == sha256
-            if not known and not layout.has_bytes(thumb):
-                big = header.width * header.height > _BIG
-                with self._one_big if big else contextlib.nullcontext():
-                    small = photos.decode(content, longer_side=photos.THUMBNAIL_SIDE)
-                layout.write_once(thumb, photos.encode_jpeg(small, quality=85))
+            if known or layout.has_bytes(thumb):
+                header = photos.read_header(content)
+            else:
+                header, small = decoding.thumbnail(content)
+                layout.write_once(thumb, small)
         except BadPhoto as error:
             return no(str(error))
         return _Measured(header, sha256, len(content))

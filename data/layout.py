@@ -18,7 +18,7 @@ from collections.abc import Collection as Container
 from pathlib import Path
 from typing import Any
 
-from data import artefact, commands, paths
+from data import artefact, commands, names, paths
 from data.base import Photo
 
 HEADER, PHOTOS, QUERIES = "collection.json", "photos.jsonl", "queries.jsonl"
@@ -129,6 +129,10 @@ def from_line(line: str) -> Photo:
         fields["box"] = tuple(box)
     if relevant is not None:
         fields["relevant"] = tuple(relevant)
+    label = fields.get("label")
+    if label is not None and not label.isascii():
+        # Kept before labels were: "é" as one character and as two were two landmarks.
+        fields["label"] = names.label(label)
     return Photo(**fields)
 
 

@@ -1,63 +1,118 @@
-"""A variable of a MATLAB file, read in a process of its own.
+"""Variables of MATLAB files, read in a process of its own (see ``data.child``).
 
-    python -m data.matfile FILE KEY OUT.npy   (started by ``read``)
-
-scipy's reader ends the process on some damaged files; so only the child dies.
+scipy's reader ends the process on some damaged files, and a small file may name a huge array: so
+its shape is known before it is read, and what reading it takes is limited.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
-from data.paths import PROJECT_ROOT
+from data import child
+from data.errors import PlaygroundError
 
-_REFUSED = 3  # exit status: the last line on stderr names the kind of exception
+SECONDS = 600.0  # of reading one variable
+_BASE = 400 << 20  # bytes that the reader takes for itself
+_BYTES = {"double": 8, "single": 4, "int64": 8, "uint64": 8, "int32": 4, "uint32": 4}
+REAL = frozenset([*_BYTES, "int16", "uint16", "int8", "uint8", "logical"])
+"""Classes of arrays of real numbers; complex ones call themselves the same."""
+_LARGEST = 8  # bytes of a number of any other kind
 
 
 class MatError(Exception):
     """Why the file cannot be read, in a word."""
 
 
+class V73Error(MatError):
+    """It is a MATLAB v7.3 file, which is HDF5."""
+
+
+class _Refusal(PlaygroundError):  # noqa: N818 (crosses from the child)
+    """The name of what scipy raised."""
+
+
+def variables(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Name to shape and MATLAB class, from the headers alone; raises like ``read``."""
+    answer, _ = _ask("list_variables", {"path": str(path.resolve())}, _BASE)
+    return {name: (tuple(shape), kind) for name, shape, kind in answer["variables"]}
+
+
+def bytes_of(shape: tuple[int, ...], kind: str) -> int:
+    """What an array takes in memory."""
+    return math.prod(shape) * _BYTES.get(kind, _LARGEST)
+
+
 def read(path: Path, key: str) -> NDArray[Any]:
     """The variable as an array of numbers.
 
     Raises:
+        V73Error: it is no MATLAB file of the versions that are read.
         MatError: damaged, or not an array of numbers.
         MemoryError: it does not fit into memory.
     """
+    found = variables(path)
+    if key not in found:
+        raise MatError("KeyError")
+    wanted = bytes_of(*found[key])
+    if wanted > psutil.virtual_memory().available // 2:
+        raise MemoryError
     with tempfile.TemporaryDirectory(prefix="mat-") as folder:
         out = Path(folder) / "variable.npy"
-        command = [sys.executable, "-m", "data.matfile", str(path.resolve()), key, str(out)]
-        done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True)
-        if done.returncode == 0:
-            array: NDArray[Any] = np.load(out, allow_pickle=False)
-            return array
-        if done.returncode != _REFUSED:
-            raise MatError("its reader died")
-        kind = (done.stderr.strip().splitlines() or ["unknown"])[-1]
-        if kind == MemoryError.__name__:
-            raise MemoryError
-        raise MatError(kind)
+        request = {"path": str(path.resolve()), "key": key, "out": str(out)}
+        _ask("save_variable", request, _BASE + 3 * wanted)
+        array: NDArray[Any] = np.load(out, allow_pickle=False)
+        return array
 
 
-def main(path: str, key: str, out: str) -> int:
+def _ask(function: str, request: dict[str, Any], memory: int) -> child.Frame:
+    try:
+        return child.once(
+            f"data.matfile:{function}",
+            request,
+            child.THRIFTY,
+            memory=memory,
+            seconds=SECONDS,
+            errors={"_Refusal": _Refusal},
+        )
+    except _Refusal as error:
+        kind = str(error)
+        raise (V73Error if kind == "NotImplementedError" else MatError)(kind) from error
+    except child.OutOfMemory as error:
+        raise MemoryError from error
+    except child.Died as error:
+        raise MatError("its reader died") from error
+
+
+# In the process of its own
+
+
+def list_variables(request: dict[str, Any], payload: bytes) -> child.Frame:
     import scipy.io
 
     try:
-        array = np.asarray(scipy.io.loadmat(path, variable_names=[key])[key])
-        np.save(out, array, allow_pickle=False)
+        return {"variables": scipy.io.whosmat(request["path"])}, b""
+    except MemoryError:
+        raise
     except Exception as error:  # scipy raises anything for broken files
-        print(type(error).__name__, file=sys.stderr)
-        return _REFUSED
-    return 0
+        raise _Refusal(type(error).__name__) from error
 
 
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+def save_variable(request: dict[str, Any], payload: bytes) -> child.Frame:
+    import scipy.io
+
+    key = request["key"]
+    try:
+        array = np.asarray(scipy.io.loadmat(request["path"], variable_names=[key])[key])
+        np.save(request["out"], array, allow_pickle=False)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _Refusal(type(error).__name__) from error
+    return {}, b""

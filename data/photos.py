@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,6 +36,7 @@ THUMBNAIL_SIDE = 240  # px, longer side
 # Our own limit is checked right after the header was read; Pillow's would only warn besides.
 Image.MAX_IMAGE_PIXELS = None
 
+_BAND = 4_000_000  # pixels that are converted at a time
 _ORIENTATION = 0x0112  # the EXIF tag
 _HEADERS = 1 << 20  # bytes of a file that no decoder takes, to say what it is
 _DEEP = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")
@@ -140,16 +141,27 @@ def _decoded(data: bytes | Path, max_pixels: int, longer_side: int | None) -> tu
         image.load()
         orientation = _orientation(image)
         grey, profile = image.mode in _GREY, image.info.get("icc_profile")
-        if packing == "RGB;16B" and "transparency" in image.info:
-            frame: Image.Image = _clear_16_bits(image, data, max_pixels)
-        else:
-            frame = _to_rgb(image, packing, profile)
+        size = None
         if shrink and longer_side is not None:
             # The size is of the full photo, so that a draft does not round the ratio.
             size = _fit((header.width, header.height), longer_side)
             if orientation >= 5:
                 size = size[::-1]
-            frame = frame.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+        box = None
+        if packing == "RGB;16B" and "transparency" in image.info:
+            frame: Image.Image = _clear_16_bits(image, data, max_pixels)
+        else:
+            span = _span(image) if image.mode in _DEEP else (0.0, 0.0)
+
+            def to_rgb(part: Image.Image) -> Image.Image:
+                return _to_rgb(part, packing, profile, span)
+
+            if size is None:
+                frame = to_rgb(image)
+            else:
+                frame, box = _reduced(image, size, to_rgb)
+        if size is not None:
+            frame = frame.resize(size, Image.Resampling.BICUBIC, box, reducing_gap=2.0)
         if colour.mode_of(profile) == ("L" if grey else "RGB"):
             frame = colour.to_srgb(frame.getchannel(0) if grey else frame, profile)
             frame = frame.convert("RGB")
@@ -157,6 +169,33 @@ def _decoded(data: bytes | Path, max_pixels: int, longer_side: int | None) -> tu
             frame = frame.transpose(_UPRIGHT[orientation])
         pixels = np.array(frame, dtype=np.uint8)
     return pixels, header
+
+
+def _reduced(
+    image: Image.Image, size: tuple[int, int], to_rgb: Callable[[Image.Image], Image.Image]
+) -> tuple[Image.Image, tuple[float, float, float, float]]:
+    """The image in RGB, shrunk by whole numbers to at least twice a size, a band at a time.
+
+    So it is never there in both forms at its full size. The averages are those that ``resize``
+    takes first with ``reducing_gap=2.0``.
+
+    Returns:
+        The image, and the box of it that the whole photo fills.
+    """
+    width, height = image.size
+    fx, fy = max(1, int(width / size[0] / 2)), max(1, int(height / size[1] / 2))
+    out = Image.new("RGB", (-(-width // fx), -(-height // fy)))
+    for top, band in _bands(image, fy):
+        out.paste(to_rgb(band).reduce((fx, fy)), (0, top // fy))
+    return out, (0, 0, width / fx, height / fy)
+
+
+def _bands(image: Image.Image, multiple: int = 1) -> Iterator[tuple[int, Image.Image]]:
+    """(first row, part) for parts of some ``_BAND`` pixels and a multiple of so many rows."""
+    width, height = image.size
+    rows = max(1, _BAND // (width * multiple)) * multiple
+    for top in range(0, height, rows):
+        yield top, image.crop((0, top, width, min(top + rows, height)))
 
 
 def encode_jpeg(photo: RGB, quality: int = 90) -> bytes:
@@ -315,16 +354,19 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _to_rgb(image: Image.Image, packing: str, profile: bytes | None) -> Image.Image:
+def _to_rgb(
+    image: Image.Image, packing: str, profile: bytes | None, span: tuple[float, float]
+) -> Image.Image:
     """RGB, transparency over white; colours still in the photo's profile, but for CMYK.
 
     Args:
         packing: how the file packs its pixels, as Pillow calls it.
+        span: of deep greys, the values that become black and white.
     """
     clear = image.info.get("transparency")
     if image.mode in _DEEP:
         values = np.asarray(image)
-        grey = _to_8_bits(values, image.mode)
+        grey = _to_8_bits(values, *span)
         if isinstance(clear, int):
             grey = np.where(values == clear, np.uint8(255), grey)
         return Image.fromarray(grey).convert("RGB")
@@ -356,15 +398,24 @@ def _clear_16_bits(image: Image.Image, data: bytes | Path, max_pixels: int) -> I
     return Image.fromarray(np.where(is_clear[..., None], np.uint8(255), upper))
 
 
-def _to_8_bits(values: NDArray[np.generic], mode: str) -> NDArray[np.uint8]:
-    grey = values.astype(np.float32)
-    finite = np.isfinite(grey)
-    if not finite.any():
+def _span(image: Image.Image) -> tuple[float, float]:
+    """The values of a deep grey that become black and white."""
+    low, high = np.inf, -np.inf
+    for _, band in _bands(image):
+        values = np.asarray(band)
+        finite = values[np.isfinite(values)]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    if low > high:
         raise BadPhoto("the photo holds no finite values.")
-    low, high = float(grey[finite].min()), float(grey[finite].max())
     # 32-bit integers are how 16-bit greys are often stored.
-    if mode.startswith("I") and low >= 0 and high <= 65535:
-        low, high = 0.0, 65535.0
-    grey = np.where(finite, grey, np.float32(low))
+    if image.mode.startswith("I") and low >= 0 and high <= 65535:
+        return 0.0, 65535.0
+    return low, high
+
+
+def _to_8_bits(values: NDArray[np.generic], low: float, high: float) -> NDArray[np.uint8]:
+    grey = values.astype(np.float32)
+    grey = np.where(np.isfinite(grey), grey, np.float32(low))
     scaled = (grey - low) * (255.0 / (high - low)) if high > low else np.zeros_like(grey)
     return np.rint(scaled).astype(np.uint8)

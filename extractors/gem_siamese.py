@@ -40,6 +40,11 @@ _MARKS = {
     LITE0: "trunk.conv_stem.weight",
     "resnet50": "trunk.conv1.weight",
     "vgg16": "trunk.0.weight",
+    # A deeper one has the others' tensors, too: the last that fits counts.
+    "resnet101": "trunk.layer3.22.conv1.weight",
+    "resnet152": "trunk.layer3.35.conv1.weight",
+    "resnet50-soa": "trunk.soa4.v.weight",
+    "resnet101-soa": "trunk.stem.layer3.22.conv1.weight",
 }
 
 
@@ -148,10 +153,10 @@ class GemSiamese(GlobalNetwork):
         """Refuse a file of another trunk."""
         said = header(path).get(TRUNK_OF)
         found = [name for name, mark in _MARKS.items() if mark in state or name == said]
-        if found and found != [self.config.trunk]:
+        if found and found[-1] != self.config.trunk:
             raise PlaygroundError(
-                f"{path} was trained with the trunk {found[0]}, and the extractor asks for "
-                f"{self.config.trunk}. Use gem-siamese:trunk={found[0]}."
+                f"{path} was trained with the trunk {found[-1]}, and the extractor asks for "
+                f"{self.config.trunk}. Use gem-siamese:trunk={found[-1]}."
             )
 
     def build_network(self) -> nn.Module:

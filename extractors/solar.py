@@ -62,6 +62,22 @@ class SoaBlock(nn.Module):
         return torch.softmax(query.transpose(1, 2) @ key / query.shape[1] ** 0.5, dim=2)
 
 
+class SoaResNet(nn.Module):
+    """A ResNet without its classifier, second-order attention after conv4_x and conv5_x.
+
+    Both blocks start as the identity: until they are trained it is the ResNet.
+    """
+
+    def __init__(self, resnet: nn.Sequential) -> None:
+        super().__init__()
+        self.stem, self.layer4 = resnet[:-1], resnet[-1]
+        self.soa4, self.soa5 = SoaBlock(1024, 4), SoaBlock(2048, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.soa5(self.layer4(self.soa4(self.stem(x))))
+        return result
+
+
 def _projection(channels: int, middle: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels, middle, 1), nn.BatchNorm2d(middle), nn.ReLU())
 

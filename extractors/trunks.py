@@ -7,6 +7,7 @@ one table of them: a trunk is one function and one row. torch is imported where 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -58,12 +59,29 @@ def vgg16_features() -> nn.Sequential:
     return features[:-1]  # without the last max-pool
 
 
-def _resnet50_features() -> nn.Sequential:
+def _resnet50_features(name: str = "resnet50") -> nn.Sequential:
     import torchvision
     from torch import nn
 
-    resnet = torchvision.models.resnet50(weights=None)
+    resnet = getattr(torchvision.models, name)(weights=None)
     return nn.Sequential(OrderedDict(list(resnet.named_children())[:-2]))
+
+
+def _soa_resnet(name: str) -> nn.Module:
+    """A ResNet with SOLAR's second-order attention; the blocks start as the identity."""
+    from extractors.solar import SoaResNet  # which stands on this module
+
+    return SoaResNet(_resnet50_features(name))
+
+
+def _soa_renamed(state: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """A plain ResNet's tensors; the blocks keep what they have where a file lacks them."""
+    own = {k: v for k, v in module.state_dict().items() if k.startswith("soa")}
+    named = {
+        k if k.startswith(("stem.", "soa", "layer4.", "fc.")) else f"stem.{k}": v
+        for k, v in state.items()
+    }
+    return own | named
 
 
 def _lite0_features() -> nn.Module:
@@ -97,6 +115,14 @@ TRUNKS: dict[str, Trunk] = {
     LITE0: Trunk(1280, 32, _lite0_features, (_LITE_MEAN,) * 3, (_LITE_STD,) * 3, _lite0_renamed),
     "resnet50": Trunk(2048, 32, _resnet50_features),
     "vgg16": Trunk(512, 16, vgg16_features, renamed=_vgg16_renamed),
+    "resnet101": Trunk(2048, 32, functools.partial(_resnet50_features, "resnet101")),
+    "resnet152": Trunk(2048, 32, functools.partial(_resnet50_features, "resnet152")),
+    "resnet50-soa": Trunk(
+        2048, 32, functools.partial(_soa_resnet, "resnet50"), renamed=_soa_renamed
+    ),
+    "resnet101-soa": Trunk(
+        2048, 32, functools.partial(_soa_resnet, "resnet101"), renamed=_soa_renamed
+    ),
 }
 
 

@@ -316,7 +316,8 @@ def known(network: str) -> list[WeightFile]:
     """
     if network.startswith(timm_names.PREFIX):
         return [_timm(network.removeprefix(timm_names.PREFIX))]
-    return [row for row in TABLE if row.network == network]
+    plain = network.removesuffix("-soa")  # attention is added to a plain trunk's weights
+    return [row for row in TABLE if row.network == plain]
 
 
 def _timm(name: str) -> WeightFile:

@@ -25,7 +25,7 @@ from data.store import Collection
 from extractors import registry as extractor_registry
 from extractors.base import Extractor
 from indexing import registry as index_registry
-from indexing.base import BuiltIndex, Plan
+from indexing.base import BuiltIndex, Plan, Unreachable
 
 
 def extractor_folder(collection: str, extractor: str) -> Path:
@@ -327,12 +327,32 @@ def load_index(collection: str, extractor: str, index: str, vectors: Vectors) ->
     path = artefact.file_path(folder, manifest, kind.file, mend)
     try:
         built = kind.load(path, manifest)
+    except Unreachable:
+        raise
     except PlaygroundError as error:
         raise Conflict(str(error), command=mend) from error
     rows = None
     if "rows.npy" in manifest["files"]:
         rows = np.load(artefact.file_path(folder, manifest, "rows.npy", mend), allow_pickle=False)
     return LoadedIndex(manifest, built, rows)
+
+
+def drop_held(collection: str) -> None:
+    """Remove what servers hold of a collection's indexes, before its files are deleted.
+
+    Raises:
+        PlaygroundError: a server does not let go now; nothing of ours is lost.
+    """
+    for extractor in built_extractors(collection):
+        for index in built_indexes(collection, extractor):
+            try:
+                folder = index_folder(collection, extractor, index)
+                manifest = index_manifest(collection, extractor, index)
+                kind, _ = index_registry.parse_index_spec(index)
+            except PlaygroundError:
+                continue  # damaged, or its package is not here: nobody can tell what it held
+            if manifest is not None:
+                kind.drop(folder / Path(manifest["files"][kind.file]["file"]).name)
 
 
 def built_indexes(collection: str, extractor: str) -> list[str]:

@@ -18,6 +18,11 @@ from numpy.typing import NDArray
 
 from data.errors import PlaygroundError
 
+
+class Unreachable(PlaygroundError):  # noqa: N818 (read as a word, like BadPhoto)
+    """What holds an index does not answer now; building it again would not help."""
+
+
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Value = int | float | str
@@ -113,7 +118,7 @@ class BuiltIndex(abc.ABC):
 
     name: str  # registry name of its type
     plan: Plan
-    distance: str  # "l2": squared L2; "hamming": number of differing bits
+    distance: str  # "l2": squared L2; "l1"; "hamming": number of differing bits
     n: int
     d: int
     code_size: int  # bytes per vector of the code alone: no centroids, ids, links or rotation
@@ -276,7 +281,18 @@ class IndexType(abc.ABC):
             manifest: with ``n``, ``d``, ``build`` and ``search`` (see ``manifest_of``).
 
         Raises:
+            Unreachable: what holds it does not answer.
             PlaygroundError: the file is damaged or is not the index of the manifest.
+        """
+
+    def drop(self, path: Path) -> None:  # noqa: B027 (the file is all there is)
+        """Remove what something else than the file holds, before the file goes.
+
+        Args:
+            path: of the saved file.
+
+        Raises:
+            PlaygroundError: it cannot be removed now.
         """
 
 

@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import datetime
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -49,6 +50,7 @@ from indexing.artefacts import (
     read_vectors_manifest,
 )
 from indexing.base import IndexType, Plan
+from indexing.executor import Executor, ShardTask
 from indexing.faiss_settings import building, parallel
 from indexing.progress import Clock, Progress, Silent, Stage
 
@@ -105,6 +107,7 @@ def build(
     weights: str = "auto",
     force: bool = False,
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> list[Outcome]:
     """Build what is missing, out of date or damaged; everything else is left as it is.
 
@@ -115,6 +118,7 @@ def build(
         indexes: specs, see ``indexing.registry``.
         force: build again what is up to date, learned state included.
         progress: is told of every step.
+        executor: makes the shards of new photos elsewhere; None: they are made here.
 
     Raises:
         Incomplete: a part could not be built.
@@ -148,7 +152,7 @@ def build(
         doing = f"Building {spec} for {collection.name}"
         try:
             with artefact.explain_os_errors(doing), artefact.exclusive(folder, doing), building():
-                task = _ExtractorBuild(collection, spec, weights, force, progress)
+                task = _ExtractorBuild(collection, spec, weights, force, progress, executor)
                 vectors, outcome = task.run()
                 outcomes.append(outcome)
                 for index in indexes:
@@ -222,6 +226,28 @@ def describe_photos(
     return list(_ahead(photos, lambda photo: extractor.describe(prepare(photo))))
 
 
+def encode_shard(task: ShardTask) -> None:
+    """Describe a shard's photos and write it, in a worker's process.
+
+    Raises:
+        PlaygroundError: the collection has changed, or a photo cannot be read.
+    """
+    extractor, collection = _opened(task.collection, task.spec, task.weights, task.state)
+    photos = [collection.photo(one) for one in task.ids]
+    raws = describe_photos(extractor, collection, photos)
+    _write_features(task.out, [extractor.encode(raw) for raw in raws], extractor)
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(
+    collection: str, spec: str, weights: str, state: Path | None
+) -> tuple[Extractor, Collection]:
+    extractor = extractor_registry.create(spec, weights=weights)
+    if state is not None:
+        extractor.load_state(_whole_shard(state))
+    return extractor, store.load(collection)
+
+
 class _ExtractorBuild:
     """The vectors of one extractor. ``run`` does it all; the rest are its steps."""
 
@@ -232,12 +258,14 @@ class _ExtractorBuild:
         weights: str,
         force: bool,
         progress: Progress,
+        executor: Executor | None = None,
     ) -> None:
         self.collection = collection
         self.spec = spec
         self.weights = weights
         self.force = force
         self.progress = progress
+        self.executor = executor
         self.folder = extractor_folder(collection.name, spec)
         self.extractor = extractor_registry.create(spec, weights=weights)
         self.described = 0
@@ -378,6 +406,10 @@ class _ExtractorBuild:
         stage = Stage(self.spec, "extract", total=len(photos), state="running")
         clock = Clock()
         self.progress.update(stage)
+        if self.executor is not None:
+            elsewhere = {*known, *((p.id, p.sha256) for p in photos if p.id in sampled)}
+            self._made_elsewhere(self.executor, shards, state, elsewhere, stage, clock)
+            stage.done = 0  # what is there is read again, and verified
         paths = []
         cached: tuple[str, dict[str, Raw]] = ("", {})
         for block in _blocks(photos):
@@ -408,6 +440,35 @@ class _ExtractorBuild:
         stage.state = "done"
         self.progress.update(stage)
         return paths
+
+    def _made_elsewhere(
+        self,
+        executor: Executor,
+        shards: _Shards,
+        state: dict[str, NDArray[Any]],
+        known: set[tuple[str, str]],
+        stage: Stage,
+        clock: Clock,
+    ) -> None:
+        """The shards of which every photo has to be described, by the executor's workers."""
+        learned: Path | None = None
+        if state:
+            learned = shards.folder / "state.safetensors"
+            _write_shard(learned, state)
+        tasks = []
+        for block in _blocks(self.collection.photos):
+            path = shards.path(_key(block))
+            new = all((photo.id, photo.sha256) not in known for photo in block)
+            if new and _read_shard(path) is None:
+                ids = tuple(photo.id for photo in block)
+                tasks.append(
+                    ShardTask(self.collection.name, self.spec, self.weights, ids, learned, path)
+                )
+        for task in executor.map(tasks):
+            self.described += len(task.ids)
+            stage.done += len(task.ids)
+            stage.seconds = clock.seconds
+            self.progress.update(stage)
 
     def _sampled_raws(self, raws: _Shards, sampled: dict[str, str], key: str) -> dict[str, Raw]:
         members = [photo for photo in self.collection.photos if sampled.get(photo.id) == key]

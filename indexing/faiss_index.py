@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -153,6 +153,7 @@ class FaissType(IndexType):
     """The steps that all FAISS types share."""
 
     file = "index.faiss"
+    metric_type: ClassVar[int] = faiss.METRIC_L2
 
     @abc.abstractmethod
     def _make_index(self, vectors: Floats, plan: Plan) -> Any:
@@ -205,7 +206,7 @@ class FaissType(IndexType):
             wrong = f"{index.ntotal} vectors of {index.d} numbers instead of {n} of {d}"
         elif not index.is_trained:
             wrong = "an untrained index"
-        elif index.metric_type != faiss.METRIC_L2:
+        elif index.metric_type != self.metric_type:
             wrong = "another metric"
         else:
             wrong = self._mismatch(index, d, plan)

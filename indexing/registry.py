@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
+from importlib.util import find_spec
 
 from data import specs
 from data.errors import PlaygroundError
@@ -24,7 +25,8 @@ class IndexRow(Row):
 
     colour: str = ""  # of its points in charts; empty: a free one
     view: str = ""  # pages/inside/<view>.py draws it; empty: it cannot be looked into
-    basic: bool = True  # "all" stands for it, too, and the build form offers it
+    basic: bool = True  # "all" stands for it, too
+    package: str = ""  # optional Python package that it needs
 
 
 TYPES: dict[str, IndexRow] = {
@@ -32,7 +34,17 @@ TYPES: dict[str, IndexRow] = {
     "ivf": IndexRow("indexing.ivf:Ivf", "IVF", "#e07a1f", view="ivf"),
     "lsh": IndexRow("indexing.lsh:Lsh", "LSH", "#1a936f", view="lsh"),
     "pq": IndexRow("indexing.pq:Pq", "PQ", "#8a4fd3", view="pq"),
+    "flat-l1": IndexRow("indexing.flat_l1:FlatL1", "Flat L1", basic=False),
     "factory": IndexRow("indexing.factory:Factory", "Factory", basic=False),
+    "milvus-flat": IndexRow(
+        "indexing.milvus:MilvusFlat", "Milvus Flat", "#0e7c86", basic=False, package="pymilvus"
+    ),
+    "milvus-ivf": IndexRow(
+        "indexing.milvus:MilvusIvf", "Milvus IVF", "#b8860b", basic=False, package="pymilvus"
+    ),
+    "milvus-hnsw": IndexRow(
+        "indexing.milvus:MilvusHnsw", "Milvus HNSW", "#a23b72", basic=False, package="pymilvus"
+    ),
 }
 FREE_TEXT = "factory"  # its spec holds a text with commas instead of overrides
 
@@ -54,6 +66,12 @@ def names() -> list[str]:
 def basic() -> list[str]:
     """The kinds that need nothing but their name: what ``all`` stands for."""
     return [name for name, row in TYPES.items() if row.basic]
+
+
+def offered() -> list[str]:
+    """The kinds that a build form offers: the basic ones, and those whose package is here."""
+    further = [name for name, row in TYPES.items() if row.package and find_spec(row.package)]
+    return [*basic(), *further]
 
 
 def card(name: str) -> IndexCard:

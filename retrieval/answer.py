@@ -13,7 +13,7 @@ from typing import Any
 # Pydantic reads no other TypedDict before Python 3.12.
 from typing_extensions import TypedDict
 
-from data import photos, store
+from data import decoding, photos, store
 from data.base import Box, Photo
 from data.errors import Invalid, NotFound, PlaygroundError
 from data.specs import Row
@@ -139,7 +139,10 @@ def query_of(
         more: of ``Query``: ``right`` and ``wrong``.
     """
     start = time.perf_counter()
-    pixels = photos.decode(data, max_pixels=max_pixels)
+    if isinstance(data, bytes):  # sent by somebody: it may be anything
+        pixels = decoding.decode(data, max_pixels=max_pixels)
+    else:
+        pixels = photos.decode(data, max_pixels=max_pixels)
     decode_ms = 1e3 * (time.perf_counter() - start)
     key = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else None
     return Query(pixels, box, key=key, decode_ms=decode_ms, **more)

@@ -324,7 +324,7 @@ class SearchResult:
 
     Attributes:
         weights: source of the network's weights; empty without one.
-        metric: of ``Hit.distance``: "l2" or "hamming".
+        metric: of ``Hit.distance``: "l2", "l1" or "hamming".
         timings_ms: one key per stage that ran, in order, then "total", their sum.
         cold: the network was loaded for this search (``load_ms``, not in the total).
         earlier: the query had been described before; its times are of then.

@@ -27,6 +27,7 @@ from extractors import registry as extractor_registry
 from indexing import checking
 from indexing import registry as index_registry
 from indexing.build import Failure, Incomplete, Outcome, build, planned_stages
+from indexing.executor import EXECUTORS, THREADS, open_executor
 from indexing.faiss_settings import PARALLEL
 from indexing.jobs import JobProgress
 from indexing.progress import Silent, Stage, Terminal
@@ -70,6 +71,16 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="every core for every step of an index; its bytes may then differ between builds",
     )
+    result.add_argument(
+        "--executor",
+        default=THREADS,
+        help=f"who describes the photos: {THREADS} (this process), {', '.join(EXECUTORS)}",
+    )
+    result.add_argument(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="of a Ray cluster whose machines share this disk; without it Ray runs here",
+    )
     result.add_argument("--json", action="store_true", help="print a machine-readable summary")
     result.add_argument("--quiet", action="store_true", help="no progress bars")
     result.add_argument("--job", help=argparse.SUPPRESS)  # used by the pages
@@ -89,6 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     recipes = [Recipe.of(spec, index, arguments.rerank) for spec in extractors for index in indexes]
     quiet = arguments.quiet or not sys.stderr.isatty()
     failures: list[Failure] = []
+    executor = open_executor(arguments.executor, arguments.ray_address)
     try:
         outcomes = build(
             arguments.collection,
@@ -97,9 +109,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             weights=arguments.weights,
             force=arguments.force,
             progress=Silent() if quiet else Terminal(),
+            executor=executor,
         )
     except Incomplete as error:
         outcomes, failures = error.outcomes, error.failures
+    finally:
+        if executor is not None:
+            executor.close()
     _tell(arguments, outcomes, failures)
     # What is made offline follows from the descriptors: one index that is there stands for all.
     built = {(outcome.extractor, outcome.index) for outcome in outcomes}

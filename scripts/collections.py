@@ -25,6 +25,7 @@ from data.errors import PlaygroundError
 from data.folder import FolderSource
 from data.sources import registry
 from data.sources.distractors import DistractorSource
+from indexing.artefacts import drop_held
 from scripts import console
 
 _KINDS = ("folder", "glr21", "zip", "demo", *registry.BENCHMARKS)
@@ -332,7 +333,7 @@ def _delete(args: argparse.Namespace) -> None:
             f"Nothing was deleted. To delete the collection {args.name} and its vectors: "
             f"python -m scripts.collections delete {args.name} --yes"
         )
-    changing.delete(args.name)
+    changing.delete(args.name, drop_held)
     if args.json:
         console.print_json({"collection": args.name, "deleted": True})
         return

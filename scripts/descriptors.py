@@ -18,7 +18,7 @@ from data import descriptors
 from data.names import printable
 from indexing import imported
 from retrieval.engine import SearchEngine
-from retrieval.export import export
+from retrieval.export import FORMS, export
 from scripts import console
 
 
@@ -26,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command; returns the exit code."""
     args = _parser().parse_args(argv)
     if args.command == "export":
-        files = export(SearchEngine(), args.collection, args.extractor, args.index, Path(args.out))
+        engine, out = SearchEngine(), Path(args.out)
+        files = export(engine, args.collection, args.extractor, args.index, out, args.format)
         if args.json:
             console.print_json({"files": [str(file) for file in files]})
         else:
@@ -102,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--collection", required=True, metavar="NAME")
     command.add_argument("--extractor", required=True, help="a spec that is built")
     command.add_argument("--index", help="an index that is built; without: descriptors alone")
+    command.add_argument("--format", choices=FORMS, default="npy", help="of the descriptors")
     command.add_argument("--out", required=True, metavar="DIR", help="an empty or new folder")
     console.json_flag(command)
     return parser

@@ -65,7 +65,12 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--html", metavar="OUT", help="write the report: one file, opens offline")
     result.add_argument(
-        "--pictures", metavar="DIR", help="draw every query's first ranks, a PNG each"
+        "--save-ranks",
+        "--pictures",
+        dest="ranks",
+        metavar="DIR",
+        help="write every query's first ranks: a PNG each (query with its box, hits in coloured "
+        "frames), and all of them in ranks.csv",
     )
     result.add_argument("--force", action="store_true", help="evaluate again what is up to date")
     result.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -109,9 +114,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.html:
         report.write(Path(arguments.html), rows, store.load(name))
         print(f"report: {arguments.html}", file=sys.stderr)
-    if arguments.pictures:
-        count = pictures.write(store.load(name), rows, Path(arguments.pictures))
-        print(f"{count:,} rankings: {arguments.pictures}", file=sys.stderr)
+    if arguments.ranks:
+        count = pictures.write(store.load(name), rows, Path(arguments.ranks))
+        print(f"{count:,} rankings: {arguments.ranks}", file=sys.stderr)
     return 0
 
 

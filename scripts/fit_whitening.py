@@ -3,7 +3,8 @@
     python -m scripts.fit_whitening --extractor resnet50 --collection holidays --name holidays-lw
     python -m scripts.build --collection mine --extractors whitened:by=holidays-lw,dim=512
 
-lw needs labels: photos of one landmark shall come close. pca-w does without. Descriptors that are
+lw needs labels: photos of one landmark shall come close. Of a data set that lists matching pairs
+(retrieval-SfM) these are taken. pca-w does without. Descriptors that are
 not there yet are built first. The collection itself cannot be searched with the result.
 """
 
@@ -20,6 +21,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from data import artefact
+from data.base import Photo
 from extractors import registry
 from extractors.training.photos import positions
 from extractors.training.whitening import Whitening, learned_whitening, pca_whitening
@@ -48,13 +50,31 @@ def matching_pairs(
     return np.array(first, np.int64)[chosen], np.array(second, np.int64)[chosen]
 
 
-def learn(
-    kind: str, vectors: NDArray[np.float32], labels: Sequence[str | None], seed: int
-) -> Whitening:
-    """A whitening of ``KINDS`` from (N, D) vectors; lw needs labels that repeat."""
+def listed_pairs(
+    photos: Sequence[Photo], count: int, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the pairs that the data set lists, at most ``count``; empty without a list."""
+    row = {photo.id: i for i, photo in enumerate(photos)}
+    pairs = [
+        (row[photo.id], row[other])
+        for photo in photos
+        for other in photo.extra.get("positives", ())
+        if other in row
+    ]
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(pairs))[:count])
+    found = np.array(pairs, np.int64).reshape(-1, 2)[chosen]
+    return found[:, 0], found[:, 1]
+
+
+def learn(kind: str, vectors: NDArray[np.float32], photos: Sequence[Photo], seed: int) -> Whitening:
+    """A whitening of ``KINDS`` from (N, D) vectors; lw needs pairs, or labels that repeat."""
     if kind == "pca-w":
         return pca_whitening(vectors)
-    return learned_whitening(vectors, *matching_pairs(labels, PAIRS, seed))
+    queries, positives = listed_pairs(photos, PAIRS, seed)
+    if not len(queries):
+        labels = [photo.label for photo in photos]
+        queries, positives = matching_pairs(labels, PAIRS, seed)
+    return learned_whitening(vectors, queries, positives)
 
 
 def save(path: Path, whitening: Whitening, about: dict[str, object]) -> None:
@@ -92,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     whitening = learn(
         arguments.kind,
         np.asarray(found.vectors),
-        [photo.label for photo in collection.photos],
+        collection.photos,
         arguments.seed,
     )
     about = {

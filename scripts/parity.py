@@ -128,7 +128,7 @@ def compare(
         worst = max(worst, float(np.abs(found - vector.numpy()).max()))
         cosine = min(cosine, float(found @ vector.numpy()))
         count += 1
-    return spec.partition(":")[0], count, worst, cosine
+    return spec.rstrip(":,"), count, worst, cosine
 
 
 def networks(folder: Path) -> Iterator[Row]:
@@ -196,14 +196,30 @@ def learned() -> Iterator[Row]:
 
 def tuple_losses(package: str, names: Sequence[str]) -> Iterator[Row]:
     layers = importlib.import_module(f"{package}.layers.functional")
-    label = torch.tensor([-1.0, 1, 0, 0, 0, 0, 0] * 5)
-    x = torch.nn.functional.normalize(torch.randn(35, 16, generator=torch.manual_seed(0)), dim=1)
+    label, x = tuples()
     for name in names:
         # Theirs are sums over the batch's five tuples, SOLAR's triplets excepted.
         share = 1 if package == "solar_global" else 5
         theirs = getattr(layers, f"{name}_loss")(x.T, label, margin=0.7) / share
         ours = losses.tuple_loss(name, 0.7)(x.reshape(5, 7, 16))
         yield difference(f"{name} loss ({package})", iter([(ours, theirs)]))
+
+
+def second_order() -> Row:
+    """SOLAR's sum of both terms, with the weight of its README."""
+    layers = importlib.import_module("solar_global.layers.functional")
+    label, x = tuples()
+    theirs = layers.triplet_loss(x.T, label, margin=1.25)
+    theirs = theirs + losses.SECOND_ORDER * layers.sos_loss(x.T, label)
+    ours = losses.tuple_loss("second-order")(x.reshape(5, 7, 16))
+    return difference("second-order loss (solar_global)", iter([(ours, theirs)]))
+
+
+def tuples() -> tuple[torch.Tensor, torch.Tensor]:
+    """Five tuples of seven unit vectors, and what each is: -1 query, 1 positive, 0 negative."""
+    label = torch.tensor([-1.0, 1, 0, 0, 0, 0, 0] * 5)
+    x = torch.randn(35, 16, generator=torch.manual_seed(0))
+    return label, torch.nn.functional.normalize(x, dim=1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -233,6 +249,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.solar is not None:
             rows.append(solar(Path(temporary)))
             rows += tuple_losses("solar_global", ("triplet",))
+            rows.append(second_order())
     if arguments.json:
         keys = ("what", "cases", "largest_difference", "least_cosine")
         console.print_json([dict(zip(keys, row, strict=True)) for row in rows])

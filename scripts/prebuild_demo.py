@@ -2,10 +2,10 @@
 
     python -m scripts.prebuild_demo
 
-Everything is made in a folder of its own (``--home``), from the weights that the project ships,
-and packed into ``data/demo/prebuilt``. Stopped and started again it goes on where it was. Run it
-after a change of the demo, of an extractor that is packed, or of its weights: until then the app
-builds that extractor itself. Times are kept with the rest, so let nothing else run meanwhile.
+Everything is made in a folder of its own (``--home``, 0.4 GB), from the weights that the project
+ships, and packed into ``data/demo/prebuilt``. Stopped and started again it goes on where it was.
+Run it after a change of the demo, of an extractor that is packed, or of its weights: until then the
+app builds that extractor itself. Times are kept with the rest, so let nothing else run meanwhile.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from data import paths
 from data.demo import PREBUILT, DemoSource, ensure_demo
+from data.store import Collection
 from evaluation.rows import folder_of
 from evaluation.run import evaluate
 from evaluation.tradeoffs import padding
@@ -59,10 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     home = arguments.home or paths.artifacts_root() / "prebuild"
     with _at(home):
         demo = ensure_demo()
-        parts = {}
-        for text in extractor_registry.expand(arguments.extractors):
-            spec = extractor_registry.canonical(text)
-            parts[spec] = _made(demo.name, spec, arguments)
+        specs = map(extractor_registry.canonical, extractor_registry.expand(arguments.extractors))
+        parts = {spec: _made(demo.name, spec, arguments) for spec in specs}
+        for spec, places in parts.items():  # last: UMAP's threads are in the way of other processes
+            places += _maps(demo, spec)
         manifest = prebuilt.make(demo, DemoSource().describe()["content"], parts, PREBUILT)
     packed = manifest["files"][prebuilt.FILE]["bytes"]
     print(f"{PREBUILT}: {packed:,} bytes, {manifest['unpacked']:,} unpacked")
@@ -89,12 +90,6 @@ def _made(name: str, spec: str, arguments: argparse.Namespace) -> list[Path]:
     prebuilt.to_half(name, spec)
     build(name, [spec], indexes, progress=steps)
     places = [extractor_folder(name, spec), *(index_folder(name, spec, one) for one in indexes)]
-    demo = ensure_demo()
-    vectors, _ = load_vectors(demo, spec)
-    for method in embedding.METHODS:
-        if embedding.load(name, spec, method, vectors) is None:
-            embedding.make(name, spec, method, vectors)
-        places.append(embedding.folder_of(name, spec, method))
     with Progress("search", quiet=arguments.quiet) as progress:
         evaluate(name, [spec], indexes, progress=progress)
     found = folder_of(name) / extractor_registry.slug(spec)
@@ -105,6 +100,14 @@ def _made(name: str, spec: str, arguments: argparse.Namespace) -> list[Path]:
             measure_grid(name, spec, sizes, quick=True, progress=progress)
         places.append(points_path(name, spec))
     return places
+
+
+def _maps(demo: Collection, spec: str) -> list[Path]:
+    vectors, _ = load_vectors(demo, spec)
+    for method in embedding.METHODS:
+        if embedding.load(demo.name, spec, method, vectors) is None:
+            embedding.make(demo.name, spec, method, vectors)
+    return [embedding.folder_of(demo.name, spec, method) for method in embedding.METHODS]
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ and wrong answers are faults, and name the case that shows them again. Exit code
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
@@ -34,13 +35,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from PIL import Image, features
 
-from data import artefact, changing, importing, paths, photos, store
+from data import artefact, changing, decoding, importing, paths, photos, store
 from data.archive import ZipSource
 from data.errors import PlaygroundError
 from data.folder import FolderSource
-from data.photos import RGB
+from data.names import printable
+from data.photos import RGB, BadPhoto
 from indexing import artefacts, status
 from indexing.build import build
 from indexing.imported import import_descriptors
@@ -52,10 +55,17 @@ SIDE = 96  # px of the photos that are made
 LANDMARKS, VIEWS = 3, 4
 NAME = "stress"
 INDEXES = ["flat", "ivf", "pq", "factory:HNSW8"]
+USERS, BOMBS = 30, 10  # that upload at once
+MOST_BYTES = 1_500_000_000  # that they may take together
+# 40 bytes that say 16383 x 7320 px.
+BOMB = bytes.fromhex(
+    "5249464620000000574542505650384c140000002ffeff2517075081540820000a9a26c48888fe07"
+)
 MOST_TOLD = 20  # faults of a kind that are described; all are counted
 # Cases of each kind: in a quick run, and by default.
 COUNTS = {
     "images": (300, 10_000),
+    "uploads": (0, 5),  # of 40 photos each: not for a quick run
     "archives": (20, 1_000),
     "descriptors": (60, 2_000),
     "artefacts": (25, 1_000),
@@ -78,6 +88,7 @@ class Tally:
     refused: int = 0  # a sentence
     faults: int = 0
     told: list[str] = dataclasses.field(default_factory=list)
+    note: str = ""  # what the last case measured
     seconds: float = 0.0
 
 
@@ -126,7 +137,7 @@ def mutated(rng: random.Random, content: bytes) -> bytes:
 
 # -- the kinds: each yields a function of a case's own random numbers --------------------------
 
-Case = Callable[[random.Random], None]
+Case = Callable[[random.Random], str | None]
 
 
 @contextlib.contextmanager
@@ -166,6 +177,75 @@ def images(home: Path) -> Iterator[Case]:
             raise Wrong(f"{found.shape} {found.dtype} is no photo")
 
     yield case
+
+
+@contextlib.contextmanager
+def uploads(home: Path) -> Iterator[Case]:
+    """A class uploads photos of 12 megapixels at the same moment, and bombs among them."""
+    del home
+    tile = Image.fromarray(picture(0, 0))
+    files = []
+    for form, side in (("JPEG", (4000, 3000)), ("PNG", (4000, 3000)), ("WEBP", (4000, 3000))):
+        buffer = io.BytesIO()
+        tile.resize(side, Image.Resampling.NEAREST).save(buffer, form, quality=90)
+        files.append(buffer.getvalue())
+    files = [files[0]] * 8 + files  # most photos are JPEG
+
+    def upload(content: bytes | None) -> tuple[float, str]:
+        began, fault = time.monotonic(), ""
+        try:
+            most = photos.UPLOAD_PIXELS
+            made = decoding.decode(content or BOMB, max_pixels=most, longer_side=2000)
+            if content is None or made.shape != (1500, 2000, 3):
+                fault = f"a photo of {made.shape}"
+        except BadPhoto as error:
+            fault = f"refused: {error}" if content is not None else ""
+        return time.monotonic() - began, fault
+
+    def case(rng: random.Random) -> str:
+        given = [rng.choice(files) for _ in range(USERS)] + [None] * BOMBS
+        rng.shuffle(given)
+        with memory_peak() as peak, concurrent.futures.ThreadPoolExecutor(len(given)) as pool:
+            done = list(pool.map(upload, given))
+        faults = [fault for _, fault in done if fault]
+        if peak[0] > MOST_BYTES:
+            faults.append(f"{peak[0] / 1e6:,.0f} MB")
+        if faults:
+            raise Wrong("; ".join(faults[:3]))
+        return (
+            f"{USERS} photos of 12 megapixels and {BOMBS} bombs at once: the longest wait "
+            f"{max(wait for wait, _ in done):.1f} s, at most {peak[0] / 1e6:,.0f} MB in all "
+            f"processes ({peak[1] / 1e6:,.0f} MB before)"
+        )
+
+    yield case
+
+
+@contextlib.contextmanager
+def memory_peak() -> Iterator[list[int]]:
+    """[the most bytes that this process and its children held meanwhile, those before]."""
+    own, ended = psutil.Process(), threading.Event()
+
+    def held() -> int:
+        total = 0
+        for one in [own, *own.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                total += one.memory_info().rss
+        return total
+
+    peak = [held()] * 2
+
+    def watch() -> None:
+        while not ended.wait(0.02):
+            peak[0] = max(peak[0], held())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextlib.contextmanager
@@ -379,6 +459,7 @@ def changes(home: Path) -> Iterator[Case]:
 
 KINDS: dict[str, Callable[[Path], contextlib.AbstractContextManager[Case]]] = {
     "images": images,
+    "uploads": uploads,
     "archives": archives,
     "descriptors": descriptors,
     "artefacts": damaged_artefacts,
@@ -404,7 +485,7 @@ def work(kind: str, seed: int, first: int, count: int | None, seconds: float | N
             (home / "case").write_text(str(number), encoding="ascii")
             tally.cases += 1
             try:
-                case(random.Random(f"{seed} {kind} {number}"))
+                tally.note = case(random.Random(f"{seed} {kind} {number}")) or tally.note
                 tally.right += 1
             except PlaygroundError:
                 tally.refused += 1
@@ -468,6 +549,7 @@ def _join(total: Tally, part: Tally) -> None:
     total.refused += part.refused
     total.faults += part.faults
     total.told += part.told
+    total.note = part.note or total.note
     total.seconds += part.seconds
 
 
@@ -519,8 +601,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             [[t.kind, t.cases, t.right, t.refused, t.faults, t.seconds] for t in tallies],
         )
         for one in tallies:
-            for text in one.told:
-                print(f"{one.kind} {text}")
+            for text in [*([one.note] if one.note else []), *one.told]:
+                print(f"{one.kind} {printable(text)}")
     return 1 if any(one.faults for one in tallies) else 0
 
 

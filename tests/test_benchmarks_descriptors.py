@@ -217,7 +217,7 @@ HDF5 = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM" + b"
         ("a.mat", write_bytes(b"words" * 100), "is no MATLAB file"),
         ("a.mat", write_bytes(HDF5 + bytes(600)), r"v7.3 file \(HDF5\).*-v7"),
         ("a.mat", mat_of(Y=matrix()), r"no variable X. It has: Y \(20, 8\). Name one with --key"),
-        ("a.mat", mat_of(X="text"), "holds <U4"),
+        ("a.mat", mat_of(X="text"), "holds char"),
         ("a.parquet", write_bytes(b"PAR1 words PAR1"), "is no Parquet file"),
         ("a.parquet", parquet_of(id=IDS), "Needed: a text column id"),
         ("a.parquet", parquet_of(v=matrix().tolist()), "Needed: a text column id"),

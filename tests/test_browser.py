@@ -404,8 +404,8 @@ def test_on_a_phone_the_results_come_right_after_the_query(phone: Tab) -> None:
 
 
 def test_differences_only_dims_what_all_rows_have(tab: Tab) -> None:
-    tab.open("/?collection=toy&extractors=hog&extractors=bovw&indexes=flat&k=5")
-    tab.page.locator(".row .hit").nth(9).wait_for()
+    tab.open("/?collection=toy&extractors=hog&extractors=bovw&indexes=flat&k=9")
+    tab.page.locator(".row .hit").nth(17).wait_for()
     rows: dict[str, set[str]] = {}
     for hit in tab.page.locator(".hit").all():
         row = str(hit.get_attribute("data-row"))

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import ast
+import csv
+import dataclasses
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import faiss
 import numpy as np
 import pytest
+import scipy.io
 from PIL import Image
 
+from data import descriptors as data_descriptors
 from data import store
 from data.base import Photo
 from evaluation import pictures
 from evaluation.run import evaluate
 from indexing.build import build
 from retrieval.engine import SearchEngine
-from retrieval.export import export, matches_npz
+from retrieval.export import Form, export, matches_npz
 from retrieval.ranking import Hit, Query, Recipe, SearchResult
 from scripts import descriptors as script
 from scripts import evaluate as evaluate_script
+from scripts import index as index_script
 from scripts.console import call
 
 
@@ -53,6 +61,51 @@ def test_an_exported_index_answers_like_the_engine(
     assert "not an empty folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("form", ["mat", "parquet"])
+def test_descriptors_in_other_formats_come_back(
+    built: store.Collection, tmp_path: Path, form: Form
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["export", "--collection", "toy", "--extractor", "hog", "--format", form]
+    assert call(script.main, [*arguments, "--out", str(out)]) == 0
+    expected = np.asarray(SearchEngine().vectors("toy", "hog").vectors)
+    if form == "mat":
+        found = scipy.io.loadmat(out / "vectors.mat")
+        assert found["X"].shape == expected.T.shape
+        assert [str(one[0]) for one in found["ids"].ravel()] == list(built.ids)
+    matrix = data_descriptors.open_matrix(out / f"vectors.{form}", dim=3780)
+    assert np.array_equal(np.concatenate(list(matrix.blocks())), expected)
+    assert form == "mat" or matrix.ids == tuple(built.ids)
+
+
+def test_an_exported_index_is_read_by_the_five_lines_beside_it(
+    built: store.Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build("toy", ["hog"], ["ivf"])
+    for index in ("flat", "ivf"):
+        out = tmp_path / index
+        arguments = ["export", "--collection", "toy", "--extractor", "hog", "--index", index]
+        assert call(index_script.main, [*arguments, "--out", str(out)]) == 0
+        text = (out / "README.md").read_text(encoding="utf-8")
+        code = text.partition("```python\n")[2].partition("```")[0]
+        assert len(code.splitlines()) == 5
+        run = subprocess.run(
+            [sys.executable, "-c", code], cwd=out, capture_output=True, text=True, check=True
+        )
+        (found,) = ast.literal_eval(run.stdout)
+        # The example is the first photo's own vector.
+        assert found[0] == built.ids[0] and set(found) <= set(built.ids)
+        if index == "flat":
+            vectors = (
+                np.load(out / "example_query.npy")
+                @ np.asarray(SearchEngine().vectors("toy", "hog").vectors).T
+            )
+            order = np.argsort(-vectors[0], kind="stable")[:10]
+            assert found == [built.ids[row] for row in order]
+    assert call(index_script.main, [*arguments, "--out", str(out)]) == 2
+    assert "not an empty folder" in capsys.readouterr().err
+
+
 def test_matches_say_whose_they_are() -> None:
     hits = [Hit(1, "a", None, 0.0, 2.0), Hit(2, "b", None, 0.0, 1.0), Hit(3, "c", None, 0.0, 0.5)]
     places = {"c": np.ones((3, 4), np.float32), "a": np.zeros((2, 4), np.float32)}
@@ -70,7 +123,7 @@ def test_rankings_are_drawn_with_their_frames(
     built: store.Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--collection", "toy", "--extractors", "hog", "--indexes", "flat", "--quiet"]
-    assert call(evaluate_script.main, [*arguments, "--pictures", str(tmp_path / "out")]) == 0
+    assert call(evaluate_script.main, [*arguments, "--save-ranks", str(tmp_path / "out")]) == 0
     assert "5 rankings" in capsys.readouterr().err
     (row,) = evaluate("toy", ["hog"], ["flat"])
     answer = row.queries[0]
@@ -81,6 +134,31 @@ def test_rankings_are_drawn_with_their_frames(
         right = built.photo(photo_id).label == label
         frame = picture.getpixel((8 + rank * (side + 8) + side // 2, 8 + 2))
         assert frame == pictures.COLOURS["positive" if right else "negative"]
+    with open(tmp_path / "out" / "ranks.csv", encoding="utf-8", newline="") as handle:
+        lines = list(csv.DictReader(handle))
+    assert tuple(lines[0]) == pictures.COLUMNS
+    mine = [line for line in lines if line["query"] == answer.query_id]
+    assert [line["photo"] for line in mine] == list(answer.ranking[: pictures.SHOWN])
+    assert [line["rank"] for line in mine] == [str(i) for i in range(1, len(mine) + 1)]
+    for line in mine:
+        right = built.photo(line["photo"]).label == label
+        assert line["judged"] == ("positive" if right else "negative")
+
+
+def test_a_query_is_drawn_whole_with_its_box(built: store.Collection) -> None:
+    query = dataclasses.replace(built.queries[0], box=None)
+    plain = pictures._query(built, query)
+    assert plain is not None
+    half = (0, 0, query.width // 2, query.height)
+    boxed = pictures._query(built, dataclasses.replace(query, box=half))
+    assert boxed is not None and boxed.size == plain.size
+    middle = plain.height // 2
+    inside = (plain.width // 4, middle)
+    assert boxed.getpixel(inside) == plain.getpixel(inside)
+    outside = (plain.width * 3 // 4, middle)
+    expected = [(value + 255) / 2 for value in plain.getpixel(outside)]  # type: ignore[union-attr]
+    assert np.allclose(boxed.getpixel(outside), expected, atol=1)
+    assert boxed.getpixel((0, middle)) == pictures._BOX
 
 
 @pytest.mark.parametrize(("name", "safe"), [("../../x", "_.._x"), ("", "_"), ("a b:c", "a_b_c")])

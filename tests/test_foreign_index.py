@@ -297,4 +297,5 @@ def test_the_row_is_all_there_is() -> None:
         "colour": COLOUR,
         "view": "",
         "basic": True,
+        "package": "",
     }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import io
 import os
 import pickle
 import shlex
 import struct
 import subprocess
+import unicodedata
 import warnings
 import zipfile
 import zlib
@@ -17,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from data import importing, jpeg, kinds, names, paths, photos, store
+from data import importing, jpeg, kinds, layout, names, paths, photos, store
 from data.archive import ZipSource
 from data.base import Candidate, Skipped
 from data.errors import PlaygroundError
@@ -53,6 +56,38 @@ def offered(source: FolderSource) -> tuple[list[Candidate], dict[str, str]]:
     found = list(source.candidates())
     taken = [entry for entry in found if isinstance(entry, Candidate)]
     return taken, {e.file: e.reason for e in found if isinstance(e, Skipped)}
+
+
+# 16 x 8 px, the left half (200, 40, 40), the right one (40, 40, 200); greys of 200 and 40.
+# Made with imagecodecs 2026.3.6 (libjpeg-turbo, libavif).
+YCCK = base64.b64decode(
+    "/9j/7gAOQWRvYmUAZAAAAAAC/9sAQwACAQEBAQECAQEBAgICAgIEAwICAgIFBAQDBAYFBgYGBQYGBgcJCAYHCQcGBg"
+    "gLCAkKCgoKCgYICwwLCgwJCgoK/9sAQwECAgICAgIFAwMFCgcGBwoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoK"
+    "CgoKCgoKCgoKCgoKCgoKCgoKCgoK/8AAFAgACAAQBAEiAAIRAQMRAQQiAP/EAB8AAAEFAQEBAQEBAAAAAAAAAAABAg"
+    "MEBQYHCAkKC//EALUQAAIBAwMCBAMFBQQEAAABfQECAwAEEQUSITFBBhNRYQcicRQygZGhCCNCscEVUtHwJDNicoIJ"
+    "ChYXGBkaJSYnKCkqNDU2Nzg5OkNERUZHSElKU1RVVldYWVpjZGVmZ2hpanN0dXZ3eHl6g4SFhoeIiYqSk5SVlpeYmZ"
+    "qio6Slpqeoqaqys7S1tre4ubrCw8TFxsfIycrS09TV1tfY2drh4uPk5ebn6Onq8fLz9PX29/j5+v/EAB8BAAMBAQEB"
+    "AQEBAQEAAAAAAAABAgMEBQYHCAkKC//EALURAAIBAgQEAwQHBQQEAAECdwABAgMRBAUhMQYSQVEHYXETIjKBCBRCka"
+    "GxwQkjM1LwFWJy0QoWJDThJfEXGBkaJicoKSo1Njc4OTpDREVGR0hJSlNUVVZXWFlaY2RlZmdoaWpzdHV2d3h5eoKD"
+    "hIWGh4iJipKTlJWWl5iZmqKjpKWmp6ipqrKztLW2t7i5usLDxMXGx8jJytLT1NXW19jZ2uLj5OXm5+jp6vLz9PX29/"
+    "j5+v/aAA4EAQACEQMRBAAAPwD6cr3iiivxX6YX/Mk/7mf/AHXP55+it/zOP+5f/wBzn7+UUUV//9k="
+)
+AVIF_10 = base64.b64decode(
+    "AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUEAAADrbWV0YQAAAAAAAAAhaGRscgAAAAAAAAAAcGljdAAAAA"
+    "AAAAAAAAAAAAAAAAAOcGl0bQAAAAAAAQAAAB5pbG9jAAAAAEQAAAEAAQAAAAEAAAETAAAANAAAAChpaW5mAAAAAAAB"
+    "AAAAGmluZmUCAAAAAAEAAGF2MDFDb2xvcgAAAABqaXBycAAAAEtpcGNvAAAAFGlzcGUAAAAAAAAAEAAAAAgAAAAQcG"
+    "l4aQAAAAADCgoKAAAADGF2MUOBIEAAAAAAE2NvbHJuY2x4AAIAAgAGgAAAABdpcG1hAAAAAAAAAAEAAQQBAoMEAAAA"
+    "PG1kYXQSAAoIOAy/t4EBA0gyJhECI1KAAPIAAADgH3leH2jjBPxxKb+W+UiaR9pZMshjqPtsOUbQ"
+)
+JPEG_12 = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAIBAQEBAQIBAQECAgICAgQDAgICAgUEBAMEBgUGBgYFBgYGBwkIBgcJBw"
+    "YGCAsICQoKCgoKBggLDAsKDAkKCgr/wQALDAAIABABAREA/8QAFQABAQAAAAAAAAAAAAAAAAAADQ7/xAAUEAEAAAAA"
+    "AAAAAAAAAAAAAAAA/9oACAEBAAA/AEixL7b/2Q=="
+)
+LOSSLESS = base64.b64decode(
+    "/9j/xAAWAAEBAQAAAAAAAAAAAAAAAAAABwj/wwALCAAIABABABEA/9oACAEAAAYAAKQAy+AAAAAAAAAAAAAAAAAAAA"
+    "D/2Q=="
+)
 
 
 # The bytes decide
@@ -239,6 +274,56 @@ def test_rare_jpegs_are_named(marker: int, bits: int, words: str) -> None:
     content[place + 1], content[place + 4] = marker, bits
     with pytest.raises(BadPhoto, match=words):
         photos.decode(bytes(content))
+
+
+def halves(photo: photos.RGB, left: tuple[int, ...], right: tuple[int, ...]) -> bool:
+    """Whether the halves have these colours, away from the edge, where chroma is blurred."""
+    parts = [(photo[:, :5], left), (photo[:, 11:], right)]
+    return photo.shape == (8, 16, 3) and all(
+        int(np.abs(part.astype(int) - wanted).max()) <= 3 for part, wanted in parts
+    )
+
+
+def test_ycck_is_read() -> None:
+    assert halves(photos.decode(YCCK), (200, 40, 40), (40, 40, 200))
+
+
+@pytest.mark.skipif("AVIF" not in photos.FORMATS, reason="Pillow was built without AVIF")
+def test_avif_of_10_bits_is_read() -> None:
+    assert halves(photos.decode(AVIF_10), (200, 40, 40), (40, 40, 200))
+
+
+def test_a_jpeg_of_12_bits_is_named() -> None:
+    with pytest.raises(BadPhoto, match="a JPEG with 12 bits per channel, which is not read"):
+        photos.decode(JPEG_12)
+
+
+def test_a_lossless_jpeg_is_read_exactly_or_named() -> None:
+    try:
+        photo = photos.decode(LOSSLESS)
+    except BadPhoto as error:  # libjpeg before libjpeg-turbo 3
+        assert "a lossless JPEG, which is not read here" in str(error)
+    else:
+        assert np.array_equal(photo, np.tile(np.repeat([[200] * 3, [40] * 3], 8, 0), (8, 1, 1)))
+
+
+def test_labels_that_were_kept_in_two_forms_are_one(home: Path, tmp_path: Path) -> None:
+    for name in ("Zürich", "Bern"):
+        for number in range(2):
+            path = tmp_path / "in" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            noise(number).save(path)
+    importing.import_collection("old", FolderSource(tmp_path / "in"))
+    folder = layout.folder_of("old")
+    header = store.summary("old")
+    photos_now = list(store.load("old").photos)
+    # As a release before this one kept them: as the file system spelled them.
+    before = [
+        dataclasses.replace(p, label=unicodedata.normalize(form, p.label or ""))
+        for p, form in zip(photos_now, ("NFC", "NFD", "NFC", "NFD"), strict=True)
+    ]
+    layout.save(folder, header, before, [], {})
+    assert store.load("old").labels == ("Bern", unicodedata.normalize("NFC", "Zürich"))
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ SPECS = [
 
 
 def test_every_registered_index_keeps_the_contract() -> None:
-    assert registry.names() == ["flat", "ivf", "lsh", "pq", "factory"]
+    assert registry.names() == ["flat", "ivf", "lsh", "pq", "flat-l1", "factory"]
     for name in registry.names():
         kind = registry.index_type(name)
         card = registry.card(name)

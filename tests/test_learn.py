@@ -383,3 +383,42 @@ def test_the_sheet_has_what_is_expected_now(home: Path) -> None:
     assert "default-src 'none'" in shown
     assert "http" not in shown.replace("http-equiv", "")
     assert "<script" not in shown
+
+
+def test_predictions_are_kept_over_a_switch_of_pages(home: Path) -> None:
+    test = page(lesson="camera", step="1")
+    test.number_input[0].set_value(3)
+    next(one for one in test.button if one.label == "Reveal").click()
+    fine(test.run())
+    test.query_params.clear()
+    fine(test.switch_page("pages/methods/page.py").run())
+    test.query_params.clear()
+    fine(test.switch_page("pages/learn/page.py").run())
+    assert [one.label for one in test.button].count("Go on") == 1
+    next(one for one in test.button if one.label == "Go on").click()
+    fine(test.run())
+    assert test.query_params["said"] in ("camera.1.3", ["camera.1.3"])
+    assert test.query_params["step"] in ("2", ["2"])
+
+
+def test_failures_have_a_condition_and_a_reason_on_the_accuracy_page(home: Path) -> None:
+    from evaluation.run import evaluate
+    from pages.accuracy import pairs
+
+    evaluate("demo", ["hog"], ["flat"])
+    with mock.patch.object(pairs.results, "results_grid", return_value=None) as grid:
+        test = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=60)
+        test.query_params["collection"] = "demo"
+        test.run()
+        fine(test.switch_page("pages/accuracy/page.py").run())
+    assert "Failures by condition" in [one.value for one in test.header]
+    table = next(one.value for one in test.markdown if "another side" in one.value)
+    assert "HOG · Flat" in table
+    assert "%" in table
+    drawn = [call.args[0]["rows"] for call in grid.call_args_list]
+    reasons = [row["notes"] for rows in drawn for row in rows if row["notes"]]
+    assert reasons
+    assert all("right photos missed" in one for notes in reasons for one in notes)
+    linked = next(one.value for one in test.markdown if "in Search" in one.value)
+    assert linked.count("](./?collection=demo&") == linked.count("](./embedding?collection=demo&")
+    assert linked.count("extractors=hog") == linked.count("](./")

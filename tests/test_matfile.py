@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import scipy.io
 
-from data import matfile
+from data import child, matfile
 from data.descriptors import open_matrix
 from data.errors import PlaygroundError
 
@@ -26,12 +25,35 @@ def test_a_variable_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_a_reader_that_dies_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scipy.io.savemat(tmp_path / "a.mat", {"X": np.ones((3, 4))})
-    real = subprocess.run
-
-    def dies(command: Any, **more: Any) -> Any:
-        killed = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-        return real([command[0], "-c", killed], **more)
-
-    monkeypatch.setattr(subprocess, "run", dies)
-    with pytest.raises(PlaygroundError, match=r"damaged MATLAB file \(its reader died\)"):
+    killed = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    monkeypatch.setattr(child, "COMMAND", (sys.executable, "-c", killed))
+    with pytest.raises(PlaygroundError, match=r"no MATLAB file \(its reader died\)"):
         open_matrix(tmp_path / "a.mat", count=3, key="X")
+
+
+def test_the_shape_is_judged_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of some kilobytes may hold gigabytes of zeros."""
+    path = tmp_path / "a.mat"
+    zeros = np.zeros((3000, 3000))
+    scipy.io.savemat(path, {"X": zeros, "C": np.array(["words"], object)}, do_compression=True)
+    assert path.stat().st_size < zeros.nbytes / 100
+
+    def read(path: Path, key: str) -> None:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr(matfile, "read", read)
+    with pytest.raises(PlaygroundError, match="have 3000 numbers, needed are 512"):
+        open_matrix(path, dim=512, layout="rows")
+    with pytest.raises(PlaygroundError, match=r"holds cell of shape \(1, 1\)"):
+        open_matrix(path, key="C")
+
+
+def test_what_does_not_fit_into_memory_is_not_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scipy.io.savemat(tmp_path / "a.mat", {"X": np.ones((30, 40))})
+    monkeypatch.setattr(matfile, "bytes_of", lambda shape, kind: 1 << 60)
+    with pytest.raises(PlaygroundError, match="does not fit into memory"):
+        open_matrix(tmp_path / "a.mat", count=30)

@@ -271,8 +271,8 @@ def test_the_wizard_says_which_limit_to_relax_and_by_how_much(measured: Path) ->
     fine(test.run())
     said = test.warning[0].value.replace("\\", "")
     assert "One of these is enough" in said
-    assert "ask for agreement with exact search of 0.600** instead of 0.950 (0.350 less)" in said
-    assert "allow a search of 0.90 ms** instead of 0.60 ms (0.30 ms more)" in said
+    assert "accept an agreement of 0.600** instead of 0.950 (0.350 less)" in said
+    assert "allow 0.90 ms per query** instead of 0.60 ms (0.30 ms more)" in said
     # 0.35 of 0.95 is the smaller step.
     assert said.index("0.600") < said.index("0.90 ms")
     test.button(key="t_wizard_show").click().run()

@@ -10,7 +10,6 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from data.registry import BENCHMARKS
 from streamlit.testing.v1 import AppTest
 from test_pages_app import READY
 from ui_fakes import NAME, ToySource, faked
@@ -22,6 +21,7 @@ from data.gldv2 import download, estimate
 from data.gldv2.lists import Wanted
 from data.glr21 import Glr21Source
 from data.paths import PROJECT_ROOT
+from data.sources.registry import BENCHMARKS
 from extractors import downloads
 from extractors.weights import TABLE
 from indexing import jobs

@@ -14,11 +14,11 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from data import artefact, changing, importing, layout, photos, store
+from data import artefact, changing, child, importing, layout, photos, store
 from data.demo import DemoSource
 from data.errors import Conflict, PlaygroundError
 from data.gate import Gate
-from indexing import alone, artefacts, jobs, status
+from indexing import artefacts, jobs, status
 from indexing.build import Incomplete, build
 from scripts import build as build_script
 from tests.conftest import write_toy
@@ -326,19 +326,15 @@ def test_opq_with_fewer_vectors_than_its_rotation_has_numbers_is_refused(own: Pa
 
 
 def test_a_crash_takes_one_index_alone(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = alone._run
+    real, usual = child.once, child.COMMAND
 
-    def dying(request: dict[str, object]) -> dict[str, object]:
-        if "HNSW8" in str(request["index"]):
-            monkeypatch.setenv("PYTHONFAULTHANDLER", "")
-            code = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
-            monkeypatch.setattr(alone, "COMMAND", (sys.executable, "-c", code))
-        else:
-            monkeypatch.setattr(alone, "COMMAND", usual)
-        return real(request)
+    def dying(function: str, request: dict[str, object], **limits: object) -> child.Frame:
+        code = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+        dies = "HNSW8" in str(request["index"])
+        monkeypatch.setattr(child, "COMMAND", (sys.executable, "-c", code) if dies else usual)
+        return real(function, request, **limits)
 
-    usual = alone.COMMAND
-    monkeypatch.setattr(alone, "_run", dying)
+    monkeypatch.setattr(child, "once", dying)
     with pytest.raises(Incomplete) as caught:
         build("toy", ["hog"], ["factory:HNSW8", "factory:HNSW4", "flat"])
     [failure] = caught.value.failures

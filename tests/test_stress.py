@@ -20,7 +20,7 @@ def test_a_quick_run_finds_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
     for kind, one in found.items():
         assert one["cases"] == stress.COUNTS[kind][0]
         assert one["right"] + one["refused"] == one["cases"]
-        assert one["right"], kind
+        assert one["right"] or not one["cases"], kind
 
 
 def test_a_case_is_the_same_again() -> None:

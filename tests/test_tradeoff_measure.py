@@ -467,7 +467,7 @@ def test_a_run_measures_keeps_and_does_not_repeat(tiny: store.Collection) -> Non
         assert flat.map100 == flat.map100_exact
         assert by_setting[n, "ivf:nlist=8,nprobe=8"].recall[10] == 1
         assert by_setting[n, "ivf:nlist=8,nprobe=1"].recall[100] < 1
-        assert flat.bytes_per_vector == pytest.approx(4 * DIM, abs=4)
+        assert flat.bytes_per_photo == pytest.approx(4 * DIM, abs=4)
         assert flat.repeats == 2 and flat.queries == 5
     assert by_setting[30, "flat"].simulated == 0 and by_setting[200, "flat"].simulated == 170
     kept = rows.load_points("toy", SPEC)

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -219,6 +220,7 @@ class Drawn:
     """Six landmarks of three pictures each: a pattern, shifted and lit a little differently."""
 
     fingerprint = "drawn"
+    matches: ClassVar[dict[int, tuple[int, ...]]] = {}
 
     def __init__(self) -> None:
         rng = np.random.default_rng(5)

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 import scipy.io
 
-from data import names
+from data import child, names
 from data.benchmark import Benchmark, Entry, FloatBox, Listing, safe_path
 from data.errors import PlaygroundError
 
 FILE = "gnd_instre.mat"
 _MAX_BYTES = 256 << 20  # the real file has 0.2 MB
 _TXT_BYTES = 1 << 16
+_MEMORY, _SECONDS = 2 << 30, 120.0  # of the reader
 
 
 class Instre(Benchmark):
@@ -51,36 +52,35 @@ class Instre(Benchmark):
         try:
             if path.stat().st_size > _MAX_BYTES:
                 raise self.damaged(path, f"it has more than {_MAX_BYTES:,} bytes")
-            loaded = scipy.io.loadmat(path, variable_names=["imlist", "qimlist", "gnd"])
+            with open(path, "rb"):
+                pass
+            found, _ = child.once(
+                f"{__name__}:read_list",
+                {"path": str(path.resolve())},
+                child.THRIFTY,
+                memory=_MEMORY,
+                seconds=_SECONDS,
+            )
         except OSError as error:
             raise PlaygroundError(f"{path} cannot be read ({error.strerror}).") from error
-        except PlaygroundError:
-            raise
-        except Exception as error:
-            # scipy raises anything for broken files.
-            raise self.damaged(path, f"broken ({type(error).__name__})") from error
+        except child.Died as error:
+            raise self.damaged(path, f"broken ({error})") from error
+        except PlaygroundError as error:
+            raise self.damaged(path, names.printable(str(error))) from error
         try:
-            return self._listing(loaded)
+            return self._listing(found)
         except ValueError as error:
             raise self.damaged(path, names.printable(str(error))) from error
 
-    def _listing(self, loaded: dict[str, Any]) -> Listing:
-        imlist, qimlist = _cells(loaded, "imlist"), _cells(loaded, "qimlist")
-        structures = np.asarray(loaded.get("gnd", ())).ravel()
-        if len(structures) != len(qimlist):
-            raise ValueError(f"gnd has {len(structures)} entries for {len(qimlist)} queries")
+    def _listing(self, found: dict[str, Any]) -> Listing:
         ids = names.Ids()
-        photo_ids = [ids.of(file) for file in imlist]
+        photo_ids = [ids.of(file) for file in found["imlist"]]
         photos = [
             Entry(one, file, label=_object(file), extra={"list": self.kind, "row": row})
-            for row, (one, file) in enumerate(zip(photo_ids, imlist, strict=True))
+            for row, (one, file) in enumerate(zip(photo_ids, found["imlist"], strict=True))
         ]
         queries = []
-        for row, (file, structure) in enumerate(zip(qimlist, structures, strict=True)):
-            try:
-                rows, box = (np.asarray(structure[place]).ravel() for place in (0, 1))
-            except (IndexError, TypeError, KeyError):
-                raise ValueError(f"gnd of {file} has not the fields ok and bbx") from None
+        for row, (file, (rows, box)) in enumerate(zip(found["qimlist"], found["gnd"], strict=True)):
             good = _positives(rows, photo_ids, file)
             queries.append(
                 Entry(
@@ -99,12 +99,10 @@ class Instre(Benchmark):
             )
         return Listing(photos, queries)
 
-    def _box(self, value: np.ndarray, file: str) -> FloatBox:
-        if value.shape != (4,) or value.dtype.kind not in "iuf":
+    def _box(self, value: list[float], file: str) -> FloatBox:
+        if len(value) != 4 or not all(map(math.isfinite, value)):
             raise ValueError(f"bbx of {file} is not 4 numbers")
-        a, b, c, d = (float(number) for number in value)
-        if not all(map(math.isfinite, (a, b, c, d))):
-            raise ValueError(f"bbx of {file} is not 4 numbers")
+        a, b, c, d = value
         annotated = self._annotated(file) if self.photos else []
         if (a, b, c, d) in annotated and (a, b, c - a, d - b) not in annotated:
             return a, b, a + c, b + d
@@ -149,12 +147,50 @@ def _cells(loaded: dict[str, Any], key: str) -> list[str]:
     return listed
 
 
-def _positives(rows: np.ndarray, photo_ids: list[str], file: str) -> list[str]:
-    if rows.dtype.kind not in "iuf" or len(rows) > len(photo_ids):
+def _positives(rows: list[float], photo_ids: list[str], file: str) -> list[str]:
+    if len(rows) > len(photo_ids):
         raise ValueError(f"the positives of {file} are no rows")
     found = []
-    for row in rows.tolist():
+    for row in rows:
         if not 1 <= row <= len(photo_ids) or row != int(row):
-            raise ValueError(f"{file} has the positive {row}; there are {len(photo_ids)} photos")
+            raise ValueError(f"{file} has the positive {row:g}; there are {len(photo_ids)} photos")
         found.append(photo_ids[int(row) - 1])
     return found
+
+
+# In a process of its own
+
+
+def read_list(request: dict[str, Any], payload: bytes) -> child.Frame:
+    """The lists as plain values: ``imlist``, ``qimlist``, and ``gnd``: (rows, box) per query."""
+    try:
+        loaded = scipy.io.loadmat(request["path"], variable_names=["imlist", "qimlist", "gnd"])
+    except MemoryError:
+        raise
+    except Exception as error:  # scipy raises anything for broken files
+        raise PlaygroundError(f"broken ({type(error).__name__})") from error
+    try:
+        imlist, qimlist = _cells(loaded, "imlist"), _cells(loaded, "qimlist")
+        structures = np.asarray(loaded.get("gnd", ())).ravel()
+        if len(structures) != len(qimlist):
+            raise ValueError(f"gnd has {len(structures)} entries for {len(qimlist)} queries")
+        gnd = [
+            (
+                _numbers(structure, 0, f"the positives of {file} are no rows"),
+                _numbers(structure, 1, f"bbx of {file} is not 4 numbers"),
+            )
+            for file, structure in zip(qimlist, structures, strict=True)
+        ]
+    except ValueError as error:
+        raise PlaygroundError(str(error)) from error
+    return {"imlist": imlist, "qimlist": qimlist, "gnd": gnd}, b""
+
+
+def _numbers(structure: Any, place: int, wrong: str) -> list[float]:
+    try:
+        values = np.asarray(structure[place]).ravel()
+    except (IndexError, TypeError, KeyError):
+        raise ValueError(f"{wrong}: gnd has not the fields ok and bbx") from None
+    if values.dtype.kind not in "iuf":
+        raise ValueError(wrong)
+    return [float(value) for value in values]

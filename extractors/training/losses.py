@@ -21,7 +21,8 @@ from data.errors import PlaygroundError
 # For networks that end in a whitening layer, as ours do (cirtorch, README): 0.5 for triplets, and
 # for pairs about twice the 0.7 of networks without one. Unrelated whitened vectors are some 1.41
 # apart. (The published ResNet101, whitened afterwards, was trained with 0.85.)
-MARGINS = {"contrastive": 1.4, "triplet": 0.5, "n-pair": 0.0}
+MARGINS = {"contrastive": 1.4, "triplet": 0.5, "n-pair": 0.0, "second-order": 1.25}
+SECOND_ORDER = 10.0  # weight of the second-order term beside the triplets (SOLAR)
 N_PAIR_SCALE = 16.0  # largest dot product; unit vectors alone give a softmax that hardly differs
 
 
@@ -107,10 +108,26 @@ class NPair(TupleLoss):
         return torch.stack([self._loss(one, labels) for one in scaled]).mean()
 
 
+class SecondOrder(Triplet):
+    """Triplets, and distances to a negative that are the same from query and positive.
+
+    Ng et al.: SOLAR, ECCV 2020: triplet + 10 sqrt(sum (|q - n|^2 - |p - n|^2)^2) / T, the sum over
+    all negatives of the T tuples (their ``layers/functional.py``).
+    """
+
+    def __call__(self, vectors: Tensor) -> Tensor:
+        query, positive, negatives = vectors[:, :1], vectors[:, 1:2], vectors[:, 2:]
+        gaps = (query - negatives).square().sum(dim=2) - (positive - negatives).square().sum(dim=2)
+        # The root has no slope at 0: nothing is to be learned where all gaps are.
+        second = gaps.square().sum().clamp(min=1e-12).sqrt() / len(vectors)
+        return super().__call__(vectors) + SECOND_ORDER * second
+
+
 LOSSES: dict[str, type[TupleLoss]] = {
     "contrastive": Contrastive,
     "triplet": Triplet,
     "n-pair": NPair,
+    "second-order": SecondOrder,
 }
 
 

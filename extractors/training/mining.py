@@ -8,7 +8,7 @@ any other landmark, until there are enough.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,12 @@ class Draw:
 
 
 def draw(
-    labels: Sequence[str], where: Sequence[int], queries: int, pool: int, rng: np.random.Generator
+    labels: Sequence[str],
+    where: Sequence[int],
+    queries: int,
+    pool: int,
+    rng: np.random.Generator,
+    matches: Mapping[int, Sequence[int]] | None = None,
 ) -> Draw:
     """Draw an epoch's queries with a positive each, and its pool of negatives.
 
@@ -38,8 +43,15 @@ def draw(
         labels: of all pictures.
         where: the positions that may be used; every label among them occurs at least twice.
         queries, pool: how many at most.
+        matches: pictures that may be queries, and those that match each; None or empty: any two
+            of one label.
+
+    Raises:
+        PlaygroundError: no picture of ``where`` has a match there.
     """
     usable = np.asarray(where, np.int64)
+    if matches:
+        return _draw_listed(usable, queries, pool, rng, matches)
     members = positions([labels[i] for i in usable])
     chosen = usable[rng.permutation(len(usable))[:queries]]
     positives = []
@@ -48,6 +60,31 @@ def draw(
         positives.append(rng.choice(same[same != one]))
     drawn = usable[np.sort(rng.permutation(len(usable))[:pool])]
     return Draw(chosen, np.array(positives, np.int64), drawn)
+
+
+def _draw_listed(
+    usable: Places,
+    queries: int,
+    pool: int,
+    rng: np.random.Generator,
+    matches: Mapping[int, Sequence[int]],
+) -> Draw:
+    """Pairs that a data set lists, such as retrieval-SfM: drawn as its authors draw them."""
+    inside = set(usable.tolist())
+    pairs = [
+        (query, positive)
+        for query in usable.tolist()
+        for positive in matches.get(query, ())
+        if positive in inside
+    ]
+    if not pairs:
+        raise PlaygroundError(
+            "None of the matching pairs of this data set is whole on this disk. Get more of its "
+            "photos."
+        )
+    drawn = np.array(pairs, np.int64)[rng.permutation(len(pairs))[:queries]]
+    others = usable[np.sort(rng.permutation(len(usable))[:pool])]
+    return Draw(drawn[:, 0], drawn[:, 1], others)
 
 
 def hardest_negatives(

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import cv2
 import numpy as np
@@ -37,6 +37,11 @@ class TrainingPhotos(Protocol):
         """Equal for equal pictures; of a collection, its fingerprint."""
         ...
 
+    @property
+    def matches(self) -> dict[int, tuple[int, ...]]:
+        """Pictures that are queries, and those that match each; empty: any two of one label."""
+        ...
+
     def read(self, i: int, longer_side: int) -> RGB:
         """Picture i, at most ``longer_side`` px."""
         ...
@@ -60,6 +65,18 @@ class CollectionPhotos:
     def fingerprint(self) -> str:
         return self.collection.fingerprint
 
+    @functools.cached_property
+    def matches(self) -> dict[int, tuple[int, ...]]:
+        """Of a data set that lists them (``data.sources.sfm``)."""
+        place = {one: i for i, one in enumerate(self._photos)}
+        found = {}
+        for i, one in enumerate(self._photos):
+            listed = self.collection.photo(one).extra.get("positives", ())
+            rows = tuple(place[other] for other in listed if other in place)
+            if rows:
+                found[i] = rows
+        return found
+
     def read(self, i: int, longer_side: int) -> RGB:
         return shrunk(self.collection.read(self._photos[i], longer_side=longer_side), longer_side)
 
@@ -75,6 +92,7 @@ class ScenePhotos:
     views: int = 8  # per landmark
     side: int = 176  # px of a scene; its views have the same
     seed: int = 0
+    matches: ClassVar[dict[int, tuple[int, ...]]] = {}
 
     @functools.cached_property
     def labels(self) -> tuple[str, ...]:
@@ -109,6 +127,24 @@ class Several:
     @property
     def fingerprint(self) -> str:
         return digest([part.fingerprint for part in self.parts])
+
+    @functools.cached_property
+    def matches(self) -> dict[int, tuple[int, ...]]:
+        """Those of the parts; of a part without any, all pairs of a label."""
+        if not any(part.matches for part in self.parts):
+            return {}
+        found: dict[int, tuple[int, ...]] = {}
+        start = 0
+        for part in self.parts:
+            of = part.matches
+            if not of:
+                members = positions(part.labels).values()
+                of = {i: tuple(j for j in same if j != i) for same in members for i in same}
+            for i, rows in of.items():
+                if rows:
+                    found[start + i] = tuple(start + row for row in rows)
+            start += len(part.labels)
+        return found
 
     def read(self, i: int, longer_side: int) -> RGB:
         for part in self.parts:

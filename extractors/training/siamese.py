@@ -345,7 +345,8 @@ class _Training:
         """The epoch's tuples: positions of pictures, (Q, M)."""
         config, epoch = self.config, self.progress.epoch
         rng = np.random.default_rng((config.seed, 4, epoch))
-        drawn = draw(self.photos.labels, self.split.train, config.queries, config.pool, rng)
+        labels, where, matches = self.photos.labels, self.split.train, self.photos.matches
+        drawn = draw(labels, where, config.queries, config.pool, rng, matches)
         places = np.unique(np.concatenate([drawn.queries, drawn.positives, drawn.pool]))
         vectors = self.describe(self.model, places.tolist())
         row = {int(place): i for i, place in enumerate(places)}

@@ -42,6 +42,7 @@ def table(collection: Collection, rows: Sequence[Row], setting: str) -> None:
         title = backend.row_title(row.extractor, row.index, row.rerank)
         lines.append([plain(title), *(_percent(*found[name]) for name in names)])
     with st.container(key="a_conditions"):
+        st.html("<style>.st-key-a_conditions { overflow-x: auto; }</style>")  # on a phone
         st.markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
     meaning = "; ".join(f"{conditions.CONDITIONS[n]}: {conditions.MEANING[n]}" for n in names)
     st.caption(

@@ -12,6 +12,7 @@ from data import changing, permission
 from data.gldv2 import download
 from extractors import registry as extractor_registry
 from indexing import registry as index_registry
+from indexing.artefacts import drop_held
 from pages.collections import fetching, importing
 from pages.parts import backend, building, choices, classroom, details, state
 from pages.parts.compare import size
@@ -283,7 +284,7 @@ def _build_form(name: str, found: Sequence[ExtractorStatus], running: bool) -> N
     state.seed("b_indexes", index_registry.basic())
     indexes = st.pills(
         "Index types",
-        index_registry.basic(),
+        index_registry.offered(),
         selection_mode="multi",
         format_func=backend.label,
         key="b_indexes",
@@ -360,7 +361,7 @@ def _confirm_delete(name: str) -> None:
     with st.container(horizontal=True):
         if st.button("Delete", type="primary", key="delete_sure", disabled=typed != name):
             with backend.guard("delete the collection"):
-                changing.delete(name)
+                changing.delete(name, drop_held)
                 if photos_too:
                     download.delete_downloaded(name)
                 state.update(collection=None, query=None, box=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
 
 HEIGHT = 560  # px
 MOST_COLOURS = len(plots.COLOURS)
-_MANY = tuple(colors.qualitative.Dark24)  # for more groups than the charts' own colours
+# For more groups than the charts' own colours; each is legible on its background.
+_MANY = {"light": colors.qualitative.Dark24, "dark": colors.qualitative.Light24}
 _SYMBOLS = ("circle", "diamond", "square")  # a palette that begins again has another shape
 _NAMED = 3  # photos that a group needs for a name on the map
 _APART = (0.11, 0.045)  # shares of the map's width and height between two names
+_NUMBERED = re.compile(r"([^\d(]+?) \d+ \(")
 LANDMARK, KIND = "landmark", "kind"
 _LEGEND = 24  # characters of a landmark's name
 EVERY = 1.5  # s between two looks at a running job
@@ -139,7 +142,10 @@ def kinds(case: Case) -> list[str]:
 def title_of(case: Case, group: str, by: str) -> str:
     """How a group is called."""
     if by == KIND:
-        return group[:1].upper() + group[1:]
+        of_kind = (one.title or "" for one in case.collection.photos if one.kind == group)
+        numbered = _NUMBERED.match(next(of_kind, ""))  # the demo's: "Castle keep 2 (…"
+        words = numbered[1] if numbered else group
+        return words[:1].upper() + words[1:]
     return case.collection.titles.get(group, group)
 
 
@@ -161,7 +167,7 @@ def draw(
     rest = np.array([one is None for one in known])
     made.add_trace(_dots(fitted, rest, hover, REST if coloured else UNLABELLED, plots.GREY, 6))
     many = len(coloured) > MOST_COLOURS
-    palette = _MANY if many else plots.COLOURS
+    palette = tuple(_MANY[plots.theme()]) if many else plots.COLOURS
     for number, group in enumerate(coloured):
         mask = known == group
         title = plots.safe(_short(title_of(case, group, by)))
@@ -177,6 +183,7 @@ def draw(
             y=y,
             text=plots.safe(_short(title_of(case, group, by))),
             showarrow=False,
+            yshift=13,  # above its dots
             font={"size": 12, "color": plots.ink()},
             bgcolor="rgba(255,255,255,0.72)" if plots.theme() == "light" else "rgba(14,17,23,0.72)",
             borderpad=2,

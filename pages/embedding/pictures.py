@@ -43,7 +43,8 @@ export default function ({ parentElement, data }) {
     data.width * data.columns * scale + 'px ' + data.height * sheetRows * scale + 'px';
   const hide = () => { look.hidden = true; };
   const show = (event) => {
-    const row = [].concat(event.points[0].customdata)[0], at = places.get(row);
+    // A list, or {"0": row} where the chart was given a NumPy array.
+    const row = Object.values(event.points[0].customdata || {})[0], at = places.get(row);
     const mouse = event.event;
     if (at === undefined || !mouse) { hide(); return; }
     const x = (at % data.columns) * data.width * scale;

@@ -63,7 +63,7 @@ def main() -> None:
 def _kind() -> str:
     chosen = st.segmented_control(
         "Index",
-        [*registry.names(), _HNSW],
+        [*(name for name, row in registry.TYPES.items() if not row.package), _HNSW],
         default="flat",
         format_func=registry.family_title,
         key="in_index",

@@ -25,19 +25,20 @@ _SIDE = 240  # px of the query
 
 CSS = """
 .sheet { max-width: 60rem; }
-.sheet .step { break-inside: avoid; border-top: 1px solid #c9d0dc; padding: .6rem 0 .4rem; }
+.sheet .step { break-inside: avoid; border-top: 1px solid rgba(128, 140, 160, .5);
+  padding: .6rem 0 .4rem; }
 .sheet .asked { display: flex; gap: 1rem; flex-wrap: wrap; align-items: flex-start; }
 .sheet .asked > div { flex: 1 1 22rem; min-width: 0; }
 .sheet .asked img { max-width: 210px; max-height: 160px; border: 0; border-radius: 4px; }
 .sheet h2 { font-size: 1.1rem; margin: 0 0 .3rem; }
 .sheet .minutes { float: right; font-weight: 400; font-size: .9rem; }
 .sheet table { border-collapse: collapse; font-size: .85rem; margin: .3rem 0; width: auto; }
-.sheet th, .sheet td { border: 1px solid #c9d0dc; padding: 2px 8px; text-align: left;
-  white-space: normal; }
+.sheet th, .sheet td { border: 1px solid rgba(128, 140, 160, .5); padding: 2px 8px;
+  text-align: left; white-space: normal; }
 .sheet ul { margin: .2rem 0; padding-left: 1.2rem; }
-.sheet .answer { background: #eef6fc; padding: .3rem .6rem; border-radius: 4px; }
+.sheet .answer { background: rgba(36, 87, 214, .1); padding: .3rem .6rem; border-radius: 4px; }
 .sheet .marks { font-family: ui-monospace, monospace; letter-spacing: .1em; }
-.sheet small { color: #4d5667; }
+.sheet small { opacity: .85; }
 """
 # The page's own parts stay on the screen; what scrolls there runs over pages of paper.
 _PRINT = """

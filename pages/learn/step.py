@@ -19,6 +19,7 @@ from pages.learn.lesson import Lesson, Number, Step, in_words, is_right
 from pages.learn.progress import Place
 from pages.parts import backend, building, compare, details, results
 from pages.parts.text import plain
+from retrieval.compare import kind_of
 
 if TYPE_CHECKING:
     from data.base import Photo
@@ -289,9 +290,11 @@ def _payload(members: Collection, step: Step, answer: Answer) -> dict[str, Any]:
     photos = {hit.id: members.photo(hit.id) for row in rows for hit in row.hits}
     thumbs = {one: backend.thumbnail_url(members, photo) for one, photo in photos.items()}
     labels = {one: backend.marked(members, photo) for one, photo in photos.items()}
-    data = compare.payload(rows, thumbs, labels, {})
-    several = len({one.box for one in outcomes}) > 1
     query = answers.query_of(members, step)
+    kind = kind_of(members, query, query.label)
+    kin = frozenset(one for one, photo in photos.items() if kind and photo.kind == kind)
+    data = compare.payload(rows, thumbs, labels, {}, kin)
+    several = len({one.box for one in outcomes}) > 1
     for number, (drawn, one) in enumerate(zip(data["rows"], outcomes, strict=True)):
         title = backend.row_title(one.recipe.extractor, one.recipe.index, one.recipe.chain)
         drawn["id"] = str(number)  # two regions may share a recipe

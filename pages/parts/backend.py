@@ -19,7 +19,7 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.errors import StreamlitDuplicateElementKey
 
-from data import artefact, permission, store
+from data import artefact, decoding, permission, store
 from data import photos as photo_files
 from data.base import Photo
 from data.errors import PlaygroundError
@@ -292,7 +292,7 @@ def decode_upload(digest: str, _data: bytes) -> tuple[RGB, float]:
     del digest  # only part of the cache's key
     start = time.perf_counter()
     most = photo_files.UPLOAD_PIXELS
-    pixels = photo_files.decode(_data, max_pixels=most, longer_side=UPLOAD_SIDE)
+    pixels = decoding.decode(_data, max_pixels=most, longer_side=UPLOAD_SIDE)
     spent = (time.perf_counter() - start) * 1000
     pixels.setflags(write=False)
     return pixels, spent
@@ -315,7 +315,7 @@ def photo_url(key: str, pixels: RGB, longer_side: int) -> str:
         key: the same photo has the same key.
         pixels: (H, W, 3).
     """
-    jpeg = _jpeg(key, longer_side, pixels)
+    jpeg = _jpegs.get((key, longer_side), lambda: _jpeg(pixels, longer_side))
     if not runtime.exists():
         return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
     path = runtime.get_instance().media_file_mgr.add(jpeg, "image/jpeg", f"photo {key}")
@@ -323,11 +323,12 @@ def photo_url(key: str, pixels: RGB, longer_side: int) -> str:
     return f"/{prefix}{path}" if prefix else path
 
 
-@st.cache_data(max_entries=200, show_spinner=False)
-def _jpeg(key: str, longer_side: int, _pixels: RGB) -> bytes:
-    del key  # only part of the cache's key
-    small = photo_files.make_thumbnail(_pixels, longer_side)
-    return bytes(photo_files.encode_jpeg(small, quality=88))
+_jpegs: Cache[bytes] = Cache(200)
+
+
+def _jpeg(pixels: RGB, longer_side: int) -> bytes:
+    small = photo_files.make_thumbnail(pixels, longer_side)
+    return photo_files.encode_jpeg(small, quality=88)
 
 
 def digest(data: bytes) -> str:

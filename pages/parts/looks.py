@@ -54,7 +54,7 @@ _CONTRAST = """
 </style>
 """
 _ON_PRIMARY = """
-[data-testid^=stBaseButton-primary] *, [data-baseweb=tag] * { color: #0f1420; }
+[data-testid^=stBaseButton-primary]:not(:disabled) *, [data-baseweb=tag] * { color: #0f1420; }
 """
 
 

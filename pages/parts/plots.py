@@ -14,6 +14,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from pages.parts import saving
+
 HEIGHT = 360  # px
 COLOURS = ("#3b6fe0", "#e07a1f", "#1a936f", "#8a4fd3", "#c2314b", "#0f9fb8", "#9a7b13", "#5b6b84")
 """For series, in this order. Each is legible on white and on the dark theme's background."""
@@ -157,14 +159,12 @@ def figure_with_downloads(
     else:
         st.plotly_chart(made, key=key, config=config, alt=alt or None)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.download_button(
+        saving.button(
             "CSV",
             data.to_csv(index=False),
             f"{name}.csv",
-            "text/csv",
-            on_click="ignore",
+            "The values of this chart. The camera in the chart's corner saves it as PNG.",
             key=f"{key}-csv",
-            help="The values of this chart. The camera in the chart's corner saves it as PNG.",
         )
         if note:
             st.caption(note)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from data import permission
+from data import decoding, permission
 from data.errors import PlaygroundError
 from data.paths import vectors_root
 from extractors import registry as extractor_registry
@@ -102,6 +102,7 @@ def _lacks_something() -> bool:
 
 def _warm_up() -> None:
     try:
+        decoding.warm()
         if not _checked.is_set():
             with permission.as_owner():
                 _build_what_lacks()

@@ -11,9 +11,9 @@ import streamlit as st
 
 from data.errors import PlaygroundError
 from pages.parts import backend, details, results
-from pages.parts.compare import milliseconds, seconds, size
+from pages.parts.compare import seconds, size
 from pages.parts.text import plain
-from pages.tradeoffs.data import SIMULATED, Scale
+from pages.tradeoffs.data import SIMULATED, Scale, briefly
 from retrieval.compare import truth_of
 
 if TYPE_CHECKING:
@@ -242,11 +242,11 @@ def show(case: Case, asked: Asked, key: str) -> None:
         help=f"Recall@{len(asked.exact.rows)} of this query: the share of exact search's answer",
     )
     two.metric("Missed / wrong", f"{len(comparison.missing)} / {len(comparison.wrong)}")
-    three.metric("Search", milliseconds(asked.search.median), help=_spread(asked.search))
+    three.metric("Search", briefly(asked.search.median), help=_spread(asked.search))
     flat_ms = asked.exact_search
     four.metric(
         "Exact search (Flat)",
-        milliseconds(flat_ms.median if flat_ms else None),
+        briefly(flat_ms.median if flat_ms else None),
         help=_spread(flat_ms) if flat_ms else "A Flat index of these vectors does not fit here",
     )
     payload = grid(case, asked)
@@ -260,7 +260,7 @@ def show(case: Case, asked: Asked, key: str) -> None:
 def _spread(timing: Timing) -> str:
     return (
         f"Median of {timing.runs} runs in turns with exact search, warm, one thread, as in the "
-        f"charts; the middle half {milliseconds(timing.low)} to {milliseconds(timing.high)}"
+        f"charts; the middle half {briefly(timing.low)} to {briefly(timing.high)}"
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from indexing import registry
+from pages.parts.compare import milliseconds
 
 if TYPE_CHECKING:
     from evaluation.tradeoffs.rows import Point
@@ -86,6 +87,11 @@ def short(count: int) -> str:
         if count >= limit and count % (limit // 10) == 0:
             return f"{count / limit:g}{unit}"
     return f"{count:,}"
+
+
+def briefly(ms: float | None) -> str:
+    """A time of two digits, also where an index answers in microseconds: ``0.0063 ms``."""
+    return f"{ms:.2g} ms" if ms is not None and 0 < ms < 0.0995 else milliseconds(ms)
 
 
 def machines(points: Sequence[Point]) -> str:

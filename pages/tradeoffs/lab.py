@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from pages.parts import backend, plots
+from data import permission
+from pages.parts import backend, classroom, plots
 from pages.parts.text import plain
 from pages.tradeoffs import run
 
@@ -57,6 +58,9 @@ def _offer(name: str, extractor: str, experiment: Experiment) -> None:
 
     if run.running(name):
         st.caption("A measurement is running; this one can be started when it has ended.")
+        return
+    if not permission.allowed():
+        st.caption(f"{classroom.VISITORS} An experiment builds indexes of its own.")
         return
     if st.button("Make the experiment", key=f"lab-{experiment.name}"):
         arguments = ["--collection", name, "--extractor", extractor]

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from indexing import registry
-from pages.parts.compare import milliseconds
 from pages.parts.query import crop_of
-from pages.tradeoffs.data import Scale, families
+from pages.tradeoffs.data import Scale, briefly, families
 
 if TYPE_CHECKING:
     from evaluation.session import Strip
@@ -49,9 +48,9 @@ def of_tradeoffs(
     }
     if asked is not None:
         settings["setting shown"] = asked.title
-        settings["its search of this query"] = milliseconds(asked.search.median)
+        settings["its search of this query"] = briefly(asked.search.median)
         if asked.exact_search is not None:
-            settings["exact search (Flat) of it"] = milliseconds(asked.exact_search.median)
+            settings["exact search (Flat) of it"] = briefly(asked.exact_search.median)
     notes = []
     if scale.simulated:
         notes.append(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from indexing import registry
-from pages.parts.compare import milliseconds, size
+from pages.parts.compare import size
 from pages.parts.text import plain
-from pages.tradeoffs.data import machines
+from pages.tradeoffs.data import briefly, machines
 
 if TYPE_CHECKING:
     from evaluation.tradeoffs.rows import Point
@@ -93,7 +93,7 @@ def _setting(point: Point, budget: Budget) -> None:
         st.success(f"**{plain(registry.family_title(point.family))}**: {plain(point.setting)}")
         first, second = st.columns(2)
         first.metric("Agrees with exact", f"{point.recall.get(budget.k, 0):.3f}")
-        second.metric("Search", milliseconds(point.latency_ms))
+        second.metric("Search", briefly(point.latency_ms))
         first.metric(f"Memory for {budget.photos:,}", size(point.memory_of(budget.photos)))
         second.metric("Bytes per photo", f"{point.bytes_per_photo:,.0f}")
     with right:
@@ -103,47 +103,48 @@ def _setting(point: Point, budget: Budget) -> None:
 
 
 def _impossible(advice: Advice, budget: Budget) -> None:
-    wanted = "Nothing that was measured holds all of this. "
+    words = "Nothing that was measured holds all of this. "
     if advice.relaxations:
-        words = "One of these is enough:" if len(advice.relaxations) > 1 else "This is enough:"
+        words += "One of these is enough:" if len(advice.relaxations) > 1 else "This is enough:"
         lines = [f"- {_relaxed(one)}" for one in advice.relaxations]
-        st.warning("\n".join([f"{wanted}{words}", "", *lines]))
+        st.warning("\n".join([words, "", *lines]))
         return
     assert advice.nearest is not None
     moved = " and ".join(
-        f"{_name(one)} {_value(one, one.of(advice.nearest))} instead of {_value(one, one.value)}"
+        f"{_value(one, one.of(advice.nearest))} instead of {_value(one, one.value)}"
         for one in advice.failing
     )
     nearest = plain(advice.nearest.setting)
-    st.warning(f"{wanted}No single limit is to blame. Nearest is {nearest}: {moved}.")
+    st.warning(f"{words}More than one limit has to move. Nearest is {nearest}: {moved}.")
 
 
 def _relaxed(one: Relaxation) -> str:
     limit = one.limit
-    step = abs(one.needed - limit.value)
-    verb = "ask for" if limit.at_least else "allow"
-    by = f"{_value(limit, step)} {'less' if limit.at_least else 'more'}"
+    verb = "accept" if limit.at_least else "allow"
+    step = _number(limit, abs(one.needed - limit.value))
+    by = f"{step} {'less' if limit.at_least else 'more'}"
     return (
-        f"**{verb} {_name(limit)} {_value(limit, one.needed)}** instead of "
-        f"{_value(limit, limit.value)} ({by}): {plain(one.point.setting)}"
+        f"**{verb} {_value(limit, one.needed)}** instead of {_number(limit, limit.value)} ({by}): "
+        f"{plain(one.point.setting)}"
     )
 
 
-def _name(limit: Limit) -> str:
+def _value(limit: Limit, value: float) -> str:
+    number = _number(limit, value)
     return {
-        "recall": "agreement with exact search of",
-        "ms": "a search of",
-        "ram": "memory of",
-        "bytes": "per photo",
+        "recall": f"an agreement of {number}",
+        "ms": f"{number} per query",
+        "ram": f"{number} of memory",
+        "bytes": f"{number} bytes per photo",
     }[limit.name]
 
 
-def _value(limit: Limit, value: float) -> str:
+def _number(limit: Limit, value: float) -> str:
     if limit.name == "recall":
         return f"{value:.3f}"
     if limit.name == "ms":
-        return milliseconds(value)
-    return size(value) if limit.name == "ram" else f"{value:,.0f} bytes"
+        return briefly(value)
+    return size(value) if limit.name == "ram" else f"{value:,.0f}"
 
 
 def _basis(advice: Advice, budget: Budget) -> str:

@@ -27,6 +27,8 @@ def of_score(result: SearchResult, hit: Hit, cosine: float | None = None) -> str
         return text
     if extractor_registry.is_local(result.extractor):
         return f"{said} the number of the query's local features that voted for this photo."
+    if result.metric == "l1":
+        return f"{said} 1 - d / 2 with d, the sum of the absolute differences of the descriptors."
     what = "the cosine of the angle between the two descriptors: 1 is equal, 0 has nothing shared"
     if cosine is None or abs(cosine - hit.score) <= _EXACT:
         return f"{said} {what}."
@@ -40,6 +42,8 @@ def of_distance(result: SearchResult, hit: Hit) -> str:
     said = f"The distance {hit.distance:.4g} is"
     if result.metric == "hamming":
         return f"{said} the number of bits in which the two codes of the index differ."
+    if result.metric == "l1":
+        return f"{said} the sum of the absolute differences of the two descriptors; 0 is equal."
     if extractor_registry.is_local(result.extractor):
         return f"{said} the mean squared distance of the features that voted; 0 is equal, 4 most."
     return (

@@ -97,9 +97,9 @@ LESSON = Lesson(
                 ),
                 same=Because(
                     "As many",
-                    "What was missed were wrong photos, or none. That is why an index is judged by "
-                    "agreeing with exact search, and not by the right photos: those depend on the "
-                    "extractor, too.",
+                    "Whatever was missed, right photos are as many. That is why an index is judged "
+                    "by agreeing with exact search, and not by the right photos: those depend on "
+                    "the extractor, too.",
                 ),
                 less=Because(
                     "Fewer",

@@ -50,8 +50,8 @@ LESSON = Lesson(
                 high=10,
                 unit="of 10",
                 because="PQ compares the query with what it kept of each photo. Photos whose "
-                "distances differ by less than the rounding change places, and some of them fall "
-                "out of the ten.",
+                "distances differ by less than the rounding change places, and may fall out of the "
+                "ten.",
             ),
             shows=("bytes", "found"),
         ),
@@ -99,8 +99,8 @@ LESSON = Lesson(
                 ),
                 same=Because(
                     "As many",
-                    "Right photos are far nearer than the rest here, farther than the rounding "
-                    "reaches. Rough distances are enough where a landmark stands out.",
+                    "Rounding lost none, or brought in as many as it lost. Rough distances are "
+                    "enough where a landmark stands out.",
                 ),
                 less=Because(
                     "Fewer",

@@ -79,9 +79,9 @@ LESSON = Lesson(
                 ),
                 same=Because(
                     "As many",
-                    "No distractor is nearer than the right photos that were found. Simulated ones "
-                    "are drawn like the collection as a whole, and few of them fall between a "
-                    "query and its own landmark.",
+                    "Distractors pushed no right photo out of the ten. Simulated ones are drawn "
+                    "like the collection as a whole, and few of them fall between a query and its "
+                    "own landmark.",
                 ),
                 less=Because(
                     "Fewer",

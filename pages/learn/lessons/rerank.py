@@ -25,8 +25,8 @@ LESSON = Lesson(
                 than=0,
                 more=Because(
                     "More",
-                    "Most of the first answers were right, so their mean is a better description "
-                    "of the landmark than one photo: it has seen it from several sides.",
+                    "The mean of the first answers lies nearer to the landmark's other photos than "
+                    "the query alone did: it has seen the landmark from several sides.",
                 ),
                 same=Because(
                     "As many",
@@ -52,14 +52,14 @@ LESSON = Lesson(
                 than=0,
                 more=Because(
                     "More",
-                    "Even so the right ones agreed with each other more than the wrong ones did, "
-                    "and the mean followed them.",
+                    "The right ones among the first answers agreed with each other more than the "
+                    "wrong ones did, and the mean followed them.",
                 ),
-                same=Because("As many", "Right and wrong ones pulled alike."),
+                same=Because("As many", "The mean moved, and right photos stayed as many."),
                 less=Because(
                     "Fewer",
-                    "Expansion believes its first answers. Where half of them are wrong, it moves "
-                    "to where the wrong ones are.",
+                    "Expansion believes its first answers: wrong ones among them pull the mean "
+                    "their way, and it finds more of their kind.",
                 ),
             ),
         ),
@@ -117,7 +117,7 @@ LESSON = Lesson(
         ),
         Step(
             "What no re-ranking brings back",
-            "IVF with nprobe 1 has missed photos. Re-ranking its answer by k-reciprocal, against "
+            "IVF with nprobe 1 looks into one cell. Its answer, re-ranked by k-reciprocal, against "
             "exact search.",
             "guildhall-03_q1",
             (
@@ -138,7 +138,8 @@ LESSON = Lesson(
                 ),
                 same=Because(
                     "As many",
-                    "What the cells lost was made up for by a better order of what they had.",
+                    "Either the cell lost none of them, or a better order made up for it: the "
+                    "second row tells which.",
                 ),
                 less=Because(
                     "Fewer",

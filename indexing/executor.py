@@ -1,0 +1,74 @@
+"""Where the shards of a build are made: the contract, and the registry of those who keep it.
+
+A shard is named by its photos and by what the extractor has learned, and holds its own digest. So a
+worker may make one twice, or die within one: the build uses what is whole and makes the rest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from data.errors import Invalid
+
+EXECUTORS = {"ray": "indexing.ray:RayExecutor"}
+"""Name to class. ``threads``, the process of the build itself, needs none."""
+THREADS = "threads"
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardTask:
+    """One shard of final vectors. Picklable; workers need the same ``PLAYGROUND_HOME``.
+
+    Attributes:
+        collection: by name.
+        spec, weights: of the extractor.
+        ids: of the photos, in the shard's order.
+        state: a shard with what the extractor has learned; None: it learns nothing.
+        out: the file to write.
+    """
+
+    collection: str
+    spec: str
+    weights: str
+    ids: tuple[str, ...]
+    state: Path | None
+    out: Path
+
+
+class Executor(Protocol):
+    """Makes shards elsewhere."""
+
+    def map(self, tasks: Sequence[ShardTask]) -> Iterator[ShardTask]:
+        """Every task as soon as its shard is there, in any order.
+
+        Raises:
+            PlaygroundError: a photo cannot be described, or no worker is left.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let the workers go."""
+        ...
+
+
+def open_executor(name: str, address: str | None = None) -> Executor | None:
+    """The executor of a name; None for ``threads``.
+
+    Args:
+        address: of a cluster that runs already; None: one on this machine, for this build.
+
+    Raises:
+        PlaygroundError: there is no such executor, or its package is not installed.
+    """
+    if name == THREADS:
+        return None
+    if name not in EXECUTORS:
+        legal = ", ".join([THREADS, *EXECUTORS])
+        raise Invalid(f"There is no executor '{name}'. Legal: {legal}.")
+    module, _, title = EXECUTORS[name].partition(":")
+    made: Executor = getattr(importlib.import_module(module), title)(address)
+    return made
