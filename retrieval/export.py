@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import scipy.io
 
 from data import artefact
 from data.errors import PlaygroundError
@@ -175,6 +174,8 @@ def _save_vectors(
     if form == "npy":
         _save(folder / "vectors.npy", matrix)
     elif form == "mat":
+        import scipy.io
+
         variables = {"X": np.asarray(matrix).T, "ids": np.array(ids, dtype=object)}
         if geometry is not None:
             variables["geometry"] = np.asarray(geometry).T
