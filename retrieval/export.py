@@ -179,6 +179,8 @@ def _save_vectors(
         variables = {"X": np.asarray(matrix).T, "ids": np.array(ids, dtype=object)}
         if geometry is not None:
             variables["geometry"] = np.asarray(geometry).T
+        import scipy.io  # which a search need not wait for
+
         scipy.io.savemat(folder / "vectors.mat", variables, do_compression=True)
     else:
         import pyarrow as pa

@@ -21,7 +21,6 @@ from indexing.build import build
 from pages.learn import answers, progress, sheet, words
 from pages.learn.lesson import (
     MEASURES,
-    TIE,
     WHOLE,
     Because,
     Compare,
@@ -126,11 +125,11 @@ def test_times_whose_quartiles_overlap_are_the_same() -> None:
 
 def test_which_with_one_and_with_several_ahead() -> None:
     runs = [Run(name, "hog") for name in ("A", "B", "C")]
-    question = Which("?", "found", ("a", "b", "c"), TIE)
+    question = Which("?", "found", ("a", "b", "c"), "tied")
     assert question.judge(runs, figures(1, 4, 2)).because == "b"
     tied = question.judge(runs, figures(4, 1, 4))
-    assert (tied.right, tied.answer, tied.because) == (("0", "2"), "A and C", TIE)
-    least = Which("?", "found", ("a", "b", "c"), TIE, least=True)
+    assert (tied.right, tied.answer, tied.because) == (("0", "2"), "A and C", "tied")
+    least = Which("?", "found", ("a", "b", "c"), "tied", least=True)
     assert least.judge(runs, figures(4, 1, 4)).right == ("1",)
 
 

@@ -489,6 +489,17 @@ def test_methods_show_what_was_measured(home: Path) -> None:
         assert values["Per photo"] == "100.0 ms"
 
 
+def test_methods_say_what_was_described_elsewhere(home: Path) -> None:
+    packed = "on Linux, 2 cores (openvino bf16), 2026-11-29, for the demo's pack"
+    with faked([status_of("hog", packed=packed)]):
+        test = fine(app("methods"))
+        test.pills(key="m_extractor").set_value("hog")
+        fine(test.run())
+        assert f"Described {packed}: the times are of that machine." in captions(test).replace(
+            "\\", ""
+        )
+
+
 ALL_BUILT = [
     status_of(name) for name in ("hog", "bovw", "resnet50", "gem-siamese", "delf", "vgg16")
 ]

@@ -71,7 +71,7 @@ def test_every_benchmark_of_the_registry_says_how_to_get_it(started: mock.Mock) 
     for kind, source in BENCHMARKS.items():
         test.selectbox(key="bm_kind").set_value(kind)
         fine(test.run())
-        plain = words(test).replace("<", "").replace(">", "")
+        plain = words(test).replace("<", "").replace(">", "").replace("\u2060", "")
         assert source.how in plain and source.summary in plain
         assert test.text_input(key=f"bm_path-{kind}")
     # The distractors' own parameters, and the way they are used.

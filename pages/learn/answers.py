@@ -17,7 +17,7 @@ from data.errors import PlaygroundError
 from evaluation.metrics import overlap_at_k
 from indexing import registry as index_registry
 from indexing.inside.ivf import assignment
-from pages.learn.lesson import MEASURES, WHOLE, Figure, Run, Step
+from pages.learn.lesson import MEASURES, Figure, Run, Step
 from retrieval import clock
 from retrieval.clock import Measured, Timing
 from retrieval.compare import truth_of
@@ -378,10 +378,6 @@ def lacks_padding(members: Collection, step: Step) -> list[tuple[str, int]]:
 def measure_of(step: Step, name: str) -> str:
     """A measure's title in a step."""
     return MEASURES[name].title.replace("of K", f"of {step.k}")
-
-
-def is_whole(run: Run) -> bool:
-    return run.box == WHOLE
 
 
 def now() -> str:

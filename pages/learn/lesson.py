@@ -15,7 +15,6 @@ from data.base import Box
 
 WHOLE = "whole"  # the box that is the photo
 MORE, SAME, LESS = "more", "same", "less"
-TIE = "tie"
 _PLACES = 9  # digits in which figures that were counted are equal
 
 
