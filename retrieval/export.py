@@ -174,8 +174,6 @@ def _save_vectors(
     if form == "npy":
         _save(folder / "vectors.npy", matrix)
     elif form == "mat":
-        import scipy.io
-
         variables = {"X": np.asarray(matrix).T, "ids": np.array(ids, dtype=object)}
         if geometry is not None:
             variables["geometry"] = np.asarray(geometry).T
