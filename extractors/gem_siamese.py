@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from data.errors import PlaygroundError
 from extractors.base import Card
 from extractors.cnn import GlobalNetwork, check_image_size, rescale
-from extractors.pooling import Array, gem, l2n
+from extractors.pooling import Array, gem, l2n, linear
 from extractors.trunks import LITE0, TRUNKS, check_trunk, normalised, trunk
 from extractors.weights import (
     HEAD_SOURCE,
@@ -184,5 +184,5 @@ class GemSiamese(GlobalNetwork):
         total: Array = 0.0
         for scale in self.config.scales:
             pooled = l2n(gem(run(rescale(pixels, scale)), p))
-            total = total + l2n(pooled @ weight.T + bias)
+            total = total + l2n(linear(pooled, weight, bias))
         return l2n(total / len(self.config.scales))

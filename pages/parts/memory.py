@@ -1,7 +1,7 @@
 """When garbage is collected: in a quiet moment, instead of after every run of a page.
 
-Streamlit's runs leave cycles behind, some 2 MB each on the Search page. Python's own collection
-goes by their number and not by their size, so a server that rests gives the memory back here.
+Streamlit's runs leave cycles behind. Python collects them by their number, whatever their size, and
+that is enough while people work (docs/measurements.md); what is left is given back here.
 """
 
 from __future__ import annotations
