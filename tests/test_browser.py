@@ -372,6 +372,8 @@ def test_arrow_keys_step_through_a_row(tab: Tab) -> None:
         tab.settle()
     dialog.get_by_role("button", name="Close").click()
     dialog.wait_for(state="detached")
+    # The focus is where it was when the dialog was opened.
+    tab.page.locator(".hit").nth(2).and_(tab.page.locator(":focus")).wait_for()
     tab.page.locator(".hit").nth(0).click()
     dialog.get_by_text("rank 1 in HOG · Flat").wait_for()
 

@@ -411,6 +411,23 @@ def test_import_of_a_folder_lists_what_was_skipped(fake: Any, home: Path) -> Non
     assert list(skipped["File"]) == ["castle/bad.jpg"]
 
 
+def test_a_title_gives_the_name_and_the_build_starts_at_once(fake: Any, home: Path) -> None:
+    folder = home / "given" / "castle"
+    folder.mkdir(parents=True)
+    draw(2, 1).save(folder / "good.jpg")
+    test = fine(app("collections"))
+    test.segmented_control(key="i_kind").set_value("Folder")
+    test.run()
+    test.text_input(key="i_title").set_value("Café à Paris (2026)")
+    test.text_input(key="i_folder").set_value(str(home / "given"))
+    next(one for one in test.button if one.label == "Import and build").click()
+    fine(test.run())
+    assert store.load("cafe-a-paris-2026").title == "Café à Paris (2026)"
+    fake[1]["start_build"].assert_called_once_with("cafe-a-paris-2026", "all", "all")
+    assert "being built" in test.success[0].value
+    assert any(one.label == "Search in Café à Paris \\(2026\\)" for one in test.button)
+
+
 def test_photos_are_added_to_a_collection_of_the_name(fake: Any, home: Path) -> None:
     for number in range(2):
         folder = home / f"part-{number}" / "castle"
@@ -429,7 +446,11 @@ def test_photos_are_added_to_a_collection_of_the_name(fake: Any, home: Path) -> 
 
 @pytest.mark.parametrize(
     ("name", "folder", "says"),
-    [("", ".", "needs a name"), ("a/b", ".", "legal"), ("x", "/nowhere/at/all", "does not exist")],
+    [
+        ("", ".", "needs a title or a name"),
+        ("a/b", ".", "legal"),
+        ("x", "/nowhere/at/all", "does not exist"),
+    ],
 )
 def test_a_bad_import_is_a_sentence(fake: Any, name: str, folder: str, says: str) -> None:
     test = fine(app("collections"))

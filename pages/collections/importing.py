@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -65,24 +67,38 @@ def _photos(kind: str) -> None:
         "Photos without sub-folders work too; then results are neither right nor wrong."
     )
     with st.form("import_form", border=True, width=760):
+        title = st.text_input("Title", key="i_title", max_chars=200, placeholder="My city")
         name = st.text_input(
-            "Name", key="i_name", max_chars=100, help="A-Z, a-z, 0-9, dot, underscore, hyphen"
+            "Name (optional)",
+            key="i_name",
+            max_chars=100,
+            help="For folders, links and commands: A-Z, a-z, 0-9, dot, underscore, hyphen. Left "
+            "empty, it is made from the title.",
         )
-        title = st.text_input("Title (optional)", key="i_title", max_chars=200)
         make = _FIELDS[kind]()
         add = st.checkbox(
             "Add to the collection of this name, if there is one",
             key="i_add",
             help="Otherwise a name that is taken is refused. Photos with equal ids are replaced.",
         )
-        if not st.form_submit_button("Import", type="primary"):
+        with st.container(horizontal=True):
+            build = st.form_submit_button("Import and build", type="primary")
+            alone = st.form_submit_button("Import")
+        if not (build or alone):
             return
     with backend.guard("import the photos"):
         source = make()
-        if not name.strip():
-            raise PlaygroundError("The collection needs a name, such as my-city.")
-        _run_import(name.strip(), source, title.strip() or None, add)
+        chosen = name.strip() or slug(title)
+        if not chosen:
+            raise PlaygroundError("The collection needs a title or a name, such as My city.")
+        _run_import(chosen, source, title.strip() or None, add, build)
         st.rerun()
+
+
+def slug(title: str) -> str:
+    """A name for folders and links from a title: Café à Paris as cafe-a-paris; may be empty."""
+    plain_letters = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", plain_letters.lower()).strip("-")[:60]
 
 
 def _zip_fields() -> Any:
@@ -163,7 +179,7 @@ def _import_demo(names: Sequence[str]) -> None:
         st.rerun()
 
 
-def _run_import(name: str, source: Any, title: str | None, add: bool) -> None:
+def _run_import(name: str, source: Any, title: str | None, add: bool, build: bool = False) -> None:
     bar = st.progress(0.0, text="Reading …")
 
     def progress(done: int, total: int, text: str) -> None:
@@ -180,7 +196,12 @@ def _run_import(name: str, source: Any, title: str | None, add: bool) -> None:
         done.append(f"{report.unchanged} unchanged")
     if report.replaced:
         done.append(f"{report.replaced} replaced")
-    tell("ok", f"{plain(name)}: {', '.join(done)}. Next: build it in the tab Built.")
+    following = "It is being built; each method can be searched as soon as it is ready."
+    if build:
+        backend.start_build(name, "all", "all")
+    else:
+        following = "Next: build it in the tab Built."
+    tell("ok", f"{plain(name)}: {', '.join(done)}. {following}")
     st.session_state["skipped"] = report.skipped
     state.update(collection=name, query=None, box=None)
     st.session_state.pop("c_collection", None)

@@ -51,6 +51,9 @@ def show(beside: DeltaGenerator) -> None:
         name = choices.collection_of(names, key="c_collection")
     _overview(names)
     collection = backend.collection(name)
+    if st.button(f"Search in {plain(collection.title or name)}", key="c_search"):
+        state.update(collection=name, query=None, box=None)
+        st.switch_page("pages/search/page.py")
     seen = building.look(name)
     building.progress_strip(seen, detailed=True)
     mine = permission.allowed()

@@ -118,11 +118,30 @@ const make = (tag, cls, text) => {
   return node;
 };
 
+// Streamlit's dialog does not give the focus back when it is closed.
+let watch = null;
+const giveBack = (hit) => {
+  let open = false;
+  const closed = () => !document.querySelector('[role=dialog]');
+  watch?.disconnect();
+  watch = new MutationObserver(() => {
+    if (!closed()) { open = true; return; }
+    // A step to the next hit draws the dialog again.
+    if (open) setTimeout(() => {
+      if (!closed() || !open) return;
+      open = false; watch.disconnect(); hit.focus();
+    }, 200);
+  });
+  watch.observe(document.body, { childList: true, subtree: true });
+};
+
 export default function ({ parentElement, data, setTriggerValue }) {
   const root = parentElement.querySelector('.rows');
   root.onclick = (event) => {
     const hit = event.target.closest('.hit');
-    if (hit) setTriggerValue('open', { id: hit.dataset.id, row: hit.dataset.row });
+    if (!hit) return;
+    giveBack(hit);
+    setTriggerValue('open', { id: hit.dataset.id, row: hit.dataset.row });
   };
   root.classList.toggle('differ', Boolean(data.differ));
   if (root.dataset.key === data.key) return;
