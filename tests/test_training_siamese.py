@@ -18,7 +18,8 @@ pytest.importorskip("pytorch_metric_learning")
 
 from data.errors import PlaygroundError
 from extractors import trunks
-from extractors.gem_siamese import GemSiamese, GemSiameseConfig, SiameseNetwork
+from extractors.gem_siamese import GemSiamese, GemSiameseConfig
+from extractors.modules import SiameseNetwork
 from extractors.training import networks, siamese
 from extractors.training.export import card_of, save_weights
 from extractors.training.losses import MARGINS, N_PAIR_SCALE, tuple_loss
