@@ -9,7 +9,16 @@ _CSS = """
 <style>
 .stMainBlockContainer { padding: 4.2rem 2.2rem 4rem; max-width: 1500px; }
 h1 a, h2 a, h3 a { display: none !important; }
-.stApp .katex-display { overflow-y: hidden; font-size: .94em; }
+/* Streamlit's own colours for these have a contrast below 4.5:1. */
+.stApp [data-testid=stCaptionContainer], .stApp [data-testid=stCaptionContainer] *,
+.stApp .stCode .token { color: inherit; }
+.stApp [data-testid=stCaptionContainer] { opacity: .8; }
+/* A formula that is a hair too wide is no place to scroll in. */
+@media (min-width: 641px) { .stApp .katex-display { overflow: visible; } }
+@media (prefers-color-scheme: dark) {
+  .stApp [data-testid^=stBaseButton-primary]:not(:disabled) *,
+  .stApp [data-baseweb=tag] * { color: #0f1420; }
+}
 .stApp .katex-display > .katex { white-space: normal; }
 .katex-display .base { margin: .15em 0; }
 .stMainBlockContainer h1 { padding: 0 0 .1rem; }
@@ -45,26 +54,10 @@ h1 a, h2 a, h3 a { display: none !important; }
 </style>
 """
 
-# Streamlit's own colours for these have a contrast below 4.5:1.
-_CONTRAST = """
-<style>
-.stApp [data-testid=stCaptionContainer], .stApp [data-testid=stCaptionContainer] * {{
-  color: {quiet}; opacity: 1; }}
-.stApp .stCode .token {{ color: {code}; }}
-{dark}
-</style>
-"""
-_ON_PRIMARY = """
-.stApp [data-testid^=stBaseButton-primary]:not(:disabled) *,
-.stApp [data-baseweb=tag] * { color: #0f1420; }
-"""
-
 
 def apply() -> None:
     """Once per run, before anything is drawn."""
-    dark = st.context.theme.type == "dark"
-    quiet, code = ("#a7b0c3", "#c3cee4") if dark else ("#596172", "#2b4a94")
-    st.html(_CSS + _CONTRAST.format(quiet=quiet, code=code, dark=_ON_PRIMARY if dark else ""))
+    st.html(_CSS)
 
 
 def heading(text: str, below: str) -> DeltaGenerator:
