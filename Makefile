@@ -11,7 +11,7 @@ API_PORT ?= 8502
 .PHONY: app api test check slow clean help
 
 help:
-	@sed -n '1,3s/^# //p' Makefile
+	@sed -n '1,4s/^# //p' Makefile
 
 # The stamp holds the requirements that are installed: a change installs again.
 $(VENV)/.app: requirements.txt
