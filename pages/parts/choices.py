@@ -92,7 +92,9 @@ def methods(
 def at_first(ready: Sequence[str]) -> list[str]:
     """The extractors that are chosen until someone chooses."""
     seeing = sorted((one for one in ready if one != "hog"), key=lambda one: one not in _PREFERRED)
-    chosen = seeing[:_AT_FIRST] or ready
+    preferred = [one for one in seeing if one in _PREFERRED]
+    # Two are a comparison: the first page does not wait for a third that is not among the best.
+    chosen = (preferred if len(preferred) > 1 else seeing[:_AT_FIRST]) or ready
     return [one for one in ready if one in chosen]
 
 
