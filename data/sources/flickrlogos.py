@@ -10,9 +10,9 @@ right answers. The photos are in ``classes/jpg/CLASS/``.
 
 47: ``train/filelist.txt`` and ``test/filelist.txt`` name photos (``./000001/000001010.png``);
 beside each, a file of the same name ending in ``.gt_data.txt`` has a line per logo: x0 y0 x1 y1,
-the class's number, and more. It is a detection data set without an official retrieval protocol:
-here, every logo of the test set is a query with its box, and the training photos that show its
-class are right.
+the class's number, and more (these columns could not be compared with the files). It is a
+detection data set without an official retrieval protocol: here, every logo of the test set is a
+query with its box, and the training photos that show its class are right.
 """
 
 from __future__ import annotations
