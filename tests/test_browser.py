@@ -576,6 +576,11 @@ def test_no_serious_barrier(chrome: Any, server: str, page: str, scheme: Any) ->
     tab = Tab(chrome, server, 1280, 720)
     tab.page.emulate_media(color_scheme=scheme)
     tab.open(f"/{page}")
+    # Streamlit fetches what draws the style rules when it first needs it.
+    tab.page.wait_for_function(
+        "() => [...document.querySelectorAll('style')].some("
+        "one => one.textContent.includes('stCaptionContainer] { opacity'))"
+    )
     found = axe.run(tab.page).response["violations"]
     serious = [
         (one["id"], node["html"][:200], [check["message"] for check in node["any"]])

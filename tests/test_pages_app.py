@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -497,8 +498,12 @@ def test_methods_explain_every_method(fake: Any, kind: str) -> None:
     for name in names:
         test.pills(key=key).set_value(name)
         fine(test.run())
-        assert test.latex
         assert test.header
+        package = getattr(indexes.TYPES.get(name), "package", "")
+        if package and not importlib.util.find_spec(package):
+            assert "pip install -r requirements-milvus.txt" in test.info[-1].value
+        else:
+            assert test.latex
 
 
 def test_methods_show_what_was_measured(home: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from data.errors import PlaygroundError
 from extractors import registry as extractors
 from indexing import registry as indexes
 from pages.methods import training, weights
@@ -89,7 +90,12 @@ def _extractor_cost(one: ExtractorStatus) -> None:
 
 def _index(collection: str | None) -> None:
     name = _choose(indexes.names(), "m_index")
-    card = indexes.card(name)
+    try:
+        card = indexes.card(name)
+    except PlaygroundError as error:  # its package is optional
+        st.header(plain(indexes.TYPES[name].title), anchor=False)
+        st.info(plain(str(error)))
+        return
     facts, cost = _page(card, name)
     with facts:
         st.markdown(f"**Paper**  \n[{card.paper}]({card.url})")
