@@ -17,7 +17,7 @@ h1 a, h2 a, h3 a { display: none !important; }
 @media (min-width: 641px) { .stApp .katex-display { overflow: visible; } }
 @media (prefers-color-scheme: dark) {
   .stApp [data-testid^=stBaseButton-primary]:not(:disabled) *,
-  .stApp [data-baseweb=tag] * { color: #0f1420; }
+  .stApp [data-tag-index], .stApp [data-tag-index] * { color: #0f1420; }
 }
 .stApp .katex-display > .katex { white-space: normal; }
 .katex-display .base { margin: .15em 0; }
