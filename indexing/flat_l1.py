@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
-from indexing.base import Floats, IndexCard, Plan, Value, check_overrides, check_size
-from indexing.faiss_index import FaissIndex, FaissType, fill, wrong_class
+from indexing.base import Floats, IndexCard, Plan
+from indexing.faiss_index import FaissIndex, fill, wrong_class
 from indexing.faiss_settings import faiss
+from indexing.flat import Flat
 
 
 class FlatL1Index(FaissIndex):
@@ -20,7 +20,7 @@ class FlatL1Index(FaissIndex):
         return (1.0 - np.asarray(distances, np.float32) / 2.0).astype(np.float32)
 
 
-class FlatL1(FaissType):
+class FlatL1(Flat):
     """IndexFlat with METRIC_L1."""
 
     name = "flat-l1"
@@ -41,13 +41,8 @@ class FlatL1(FaissType):
         when_to_use="To repeat a table that was made with L1, or for histograms (HOG, words).",
     )
 
-    def plan(self, n: int, d: int, overrides: Mapping[str, Value] | None = None) -> Plan:
-        check_size(self.name, n, d)
-        check_overrides(self.name, overrides, {})
-        return Plan({}, {})
-
-    def estimate_bytes(self, plan: Plan, n: int, d: int) -> int:
-        return 4 * n * d
+    def factory_string(self, plan: Plan) -> str:
+        return ""  # the string says nothing of the metric
 
     def _make_index(self, vectors: Floats, plan: Plan) -> Any:
         index = faiss.IndexFlat(vectors.shape[1], faiss.METRIC_L1)

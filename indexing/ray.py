@@ -24,7 +24,6 @@ class RayExecutor:
     def __init__(self, address: str | None = None) -> None:
         # Ray reports its use to its makers unless it is told not to.
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         try:
             import ray
         except ImportError as error:

@@ -6,6 +6,7 @@ import abc
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from evaluation.tradeoffs.padding import VectorSet
 from evaluation.tradeoffs.questions import Questions
 from indexing import registry as index_registry
 from indexing.base import BuiltIndex, Floats, Ints, Plan
+from indexing.faiss_settings import faiss
 
 K = 10  # results of every search
 EFFORT = Effort(samples=200, seconds=0.7)
@@ -32,14 +34,14 @@ class Row:
         series: what the legend says, such as the index.
         x: the place on the horizontal axis; a word where the axis has words.
         recall: mean recall@10 by distance against exact search over the same candidates.
-        latency_ms: median of single searches, warm, one thread; NaN where none was timed.
+        latency_ms: median of single searches, warm, one thread.
         more: further figures for the table, by column.
     """
 
     series: str
     x: float | str
     recall: float
-    latency_ms: float = math.nan
+    latency_ms: float
     more: dict[str, float | str] = dataclasses.field(default_factory=dict)
 
 
@@ -152,6 +154,19 @@ def built(spec: str, vectors: Floats) -> tuple[BuiltIndex, Plan]:
     kind, overrides = index_registry.parse_index_spec(spec)
     plan = kind.plan(len(vectors), vectors.shape[1], overrides)
     return kind.build(np.ascontiguousarray(vectors), plan), plan
+
+
+def search_parameters(index: BuiltIndex, selector: Any = None) -> Any:
+    """The faiss.SearchParameters of the index's own choice, among the rows of a selector.
+
+    FAISS keeps no reference to the selector but by this object.
+    """
+    chosen, inner = index.choose(None), index.inspect()
+    if isinstance(inner, faiss.IndexIVF):
+        return faiss.SearchParametersIVF(sel=selector, nprobe=chosen["nprobe"])
+    if isinstance(inner, faiss.IndexHNSW):
+        return faiss.SearchParametersHNSW(sel=selector, efSearch=chosen["ef_search"])
+    return faiss.SearchParameters(sel=selector) if selector is not None else None
 
 
 def label(spec: str) -> str:

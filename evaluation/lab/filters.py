@@ -5,11 +5,20 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
-from evaluation.lab.base import Ask, Experiment, Ground, K, Problem, Row, built, label
+from evaluation.lab.base import (
+    Ask,
+    Experiment,
+    Ground,
+    K,
+    Problem,
+    Row,
+    built,
+    label,
+    search_parameters,
+)
 from indexing.base import BuiltIndex, Floats, Ints
 from indexing.faiss_settings import faiss
 
@@ -73,14 +82,8 @@ WITHIN, AFTER = "within the search", "filtered afterwards"
 def filtered(index: BuiltIndex, part: Ints) -> tuple[Ask, str]:
     """A search that answers rows of ``part`` (ascending) alone, and how it does it."""
     inner = index.inspect()
-    choices = index.choose(None)
-    selector = faiss.IDSelectorBatch(part)
-    made: Any = faiss.SearchParameters(sel=selector)
-    if isinstance(inner, faiss.IndexIVF):
-        made = faiss.SearchParametersIVF(sel=selector, nprobe=choices["nprobe"])
-    elif isinstance(inner, faiss.IndexHNSW):
-        made = faiss.SearchParametersHNSW(sel=selector, efSearch=choices["ef_search"])
     if isinstance(inner, faiss.Index):
+        made = search_parameters(index, faiss.IDSelectorBatch(part))
         try:
             inner.search(np.zeros((1, index.d), np.float32), 1, params=made)
             return functools.partial(inner.search, params=made), WITHIN

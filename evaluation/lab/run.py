@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -81,13 +80,8 @@ def run(
         vectors = padding.open_set(collection, spec, wanted)
         asked = questions.ask(vectors)
         others = strangers(collection, spec)
-        steps = Steps(progress)
         for one in chosen:
-            rows = []
-            begun = steps.done
-            inner = _Within(steps, begun)
-            for row in one.measure(Ground(vectors, asked, others, inner)):
-                rows.append(row)
+            rows = list(one.measure(Ground(vectors, asked, others, Steps(progress))))
             meta = {
                 "kind": KIND,
                 "version": VERSION,
@@ -100,7 +94,7 @@ def run(
                 "versions": library_versions(),
                 "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             }
-            text = json.dumps([_as_json(row) for row in rows])
+            text = json.dumps([dataclasses.asdict(row) for row in rows])
 
             def write(path: Path, text: str = text) -> None:
                 path.write_text(text, encoding="utf-8")
@@ -110,19 +104,6 @@ def run(
             assert found is not None
             kept.append(found)
     return kept
-
-
-class _Within(Steps):
-    """The steps of one experiment among those of all."""
-
-    def __init__(self, outer: Steps, begun: int) -> None:
-        super().__init__(None)
-        self._outer, self._begun = outer, begun
-
-    def show(self, text: str) -> None:
-        self._outer.done = self._begun + self.done
-        self._outer.total = self._begun + self.total
-        self._outer.show(text)
 
 
 def load(collection: str, extractor: str, name: str) -> Kept | None:
@@ -138,7 +119,7 @@ def load(collection: str, extractor: str, name: str) -> Kept | None:
     if manifest is None or manifest["version"] != VERSION:
         return None
     path = artefact.file_path(folder, manifest, FILE, mend)
-    rows = tuple(Row(**_numbers(one)) for one in json.loads(path.read_text(encoding="utf-8")))
+    rows = tuple(Row(**one) for one in json.loads(path.read_text(encoding="utf-8")))
     now = read_vectors_manifest(collection, spec)
     current = now["files"]["vectors.npy"]["sha256"] if now else ""
     changed = f"The vectors of {spec} have changed since this was measured."
@@ -179,15 +160,3 @@ def strangers(collection: str, spec: str) -> dict[str, Floats]:
 
 def _folder(collection: str, spec: str) -> Path:
     return points_path(collection, spec).parent / "lab"
-
-
-def _as_json(row: Row) -> dict[str, Any]:
-    found = dataclasses.asdict(row)
-    if math.isnan(row.latency_ms):
-        found["latency_ms"] = None
-    return found
-
-
-def _numbers(found: dict[str, Any]) -> dict[str, Any]:
-    latency = found["latency_ms"]
-    return {**found, "latency_ms": math.nan if latency is None else float(latency)}

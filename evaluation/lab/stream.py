@@ -7,7 +7,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from evaluation.lab.base import Ask, Experiment, Ground, Problem, Row, built, label
+from evaluation.lab.base import (
+    Ask,
+    Experiment,
+    Ground,
+    Problem,
+    Row,
+    built,
+    label,
+    search_parameters,
+)
 from indexing.base import BuiltIndex, Floats, Ints
 from indexing.faiss_settings import faiss
 
@@ -101,13 +110,8 @@ class Changing:
 
     def ask(self) -> Ask:
         """A search whose rows are those of the span."""
-        choices = self._built.choose(None)
-        params = None
-        if isinstance(self._index, faiss.IndexIVF):
-            params = faiss.SearchParametersIVF(nprobe=choices["nprobe"])
-        elif self._graph:
-            selector = faiss.IDSelectorRange(self._first, self._end)
-            params = faiss.SearchParametersHNSW(efSearch=choices["ef_search"], sel=selector)
+        there = faiss.IDSelectorRange(self._first, self._end) if self._graph else None
+        params = search_parameters(self._built, there)
         search = functools.partial(self._index.search, params=params)
         shift = self._shift - self._first  # rows of a span count from its beginning
 
