@@ -69,9 +69,9 @@ class Filters(Experiment):
         flat = next(row for row in at_least if row.series == "Flat")
         return (
             f"With {least:.0%} of the vectors left, {worst.series} finds {worst.recall:.2f} of the "
-            f"neighbours (without a filter {before.recall:.2f}), and {slowest.series} is the "
-            f"slowest at {slowest.latency_ms:.2g} ms; exact search over the few that pass takes "
-            f"{flat.latency_ms:.2g} ms and misses none. The narrower a filter is, the less an "
+            f"neighbours (without a filter {before.recall:.2f}), and the slowest, "
+            f"{slowest.series}, takes {slowest.latency_ms:.2g} ms; exact search over "
+            f"the few that pass takes {flat.latency_ms:.2g} ms and misses none. The narrower a filter is, the less an "
             f"index helps."
         )
 

@@ -69,6 +69,7 @@ def _kind() -> str:
         key="in_index",
         bind="query-params",
         required=True,
+        wrap=True,
     )
     return chosen or "flat"
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from evaluation.lab.base import Experiment
     from evaluation.lab.run import Kept
 
+_HEIGHT = 460  # px
+
 
 def show(name: str, extractor: str) -> None:
     """A tab per experiment: question, figure, what it teaches, and the rows behind it."""
@@ -96,7 +98,9 @@ def _figure(kept: Kept, experiment: Experiment) -> None:
         else:
             line = {"color": colour, "dash": dash}
             made.add_scatter(**values, mode="lines+markers", line=line)
-    made.update_yaxes(range=[0, 1.03])
+    made.update_yaxes(range=[0, 1.05])
+    # Many series: above the chart, their names would cover the best of them.
+    made.update_layout(height=_HEIGHT, legend_y=-0.22, legend_yanchor="top")
     plots.figure_with_downloads(
         made,
         table(kept, experiment),
