@@ -71,8 +71,8 @@ class Filters(Experiment):
             f"With {least:.0%} of the vectors left, {worst.series} finds {worst.recall:.2f} of the "
             f"neighbours (without a filter {before.recall:.2f}), and the slowest, "
             f"{slowest.series}, takes {slowest.latency_ms:.2g} ms; exact search over "
-            f"the few that pass takes {flat.latency_ms:.2g} ms and misses none. The narrower a filter is, the less an "
-            f"index helps."
+            f"the few that pass takes {flat.latency_ms:.2g} ms and misses none. "
+            f"The narrower a filter is, the less an index helps."
         )
 
 
