@@ -88,6 +88,12 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--head", help="start the last layers from these weights: bundled, file:PATH"
     )
+    result.add_argument(
+        "--average",
+        type=float,
+        metavar="SHARE",
+        help="keep weights this far from the start's towards the trained ones (try 0.5)",
+    )
     result.add_argument("--batchnorm", default=DEFAULTS.batchnorm, choices=("eval", "train"))
     result.add_argument("--patience", type=int, default=DEFAULTS.patience, help="epochs; 0 = off")
     result.add_argument("--hold-out", type=float, default=DEFAULTS.hold_out, help="of landmarks")

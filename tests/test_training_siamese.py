@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -11,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 pytest.importorskip("pytorch_metric_learning")
@@ -256,8 +257,6 @@ def trained(folder: Path, config: siamese.SiameseConfig, limits: Limits = CPU) -
 
 
 def tensors(folder: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
     return load_file(folder / "checkpoint.safetensors")
 
 
@@ -386,6 +385,28 @@ def test_a_penalty_without_anything_to_hold_is_refused(
 ) -> None:
     with pytest.raises(PlaygroundError, match=r"--keep \d --tune \w+ is not possible. Legal: "):
         trained(tmp_path, dataclasses.replace(TINY, **change))
+
+
+@pytest.mark.usefixtures("tiny")
+def test_an_average_lies_between_the_start_and_the_trained_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rising = itertools.count()
+    monkeypatch.setitem(globals(), "mean_precision", lambda *_: {"map": next(rising)})
+    config = dataclasses.replace(TINY, learning_rate=0.02, average=0.25)
+    trained(tmp_path, config, Limits(epochs=1))
+    trained(tmp_path, config, Limits(epochs=2))  # goes on with the same start
+    start, best = (load_file(tmp_path / name) for name in (siamese.START, siamese.BEST))
+    moved = 0
+    for name, value in best.items():
+        end = tensors(tmp_path)[f"network.{name}"]
+        if name.endswith("num_batches_tracked"):
+            continue
+        assert torch.allclose(value, start[name] + (end - start[name]) / 4, atol=1e-6), name
+        moved += not torch.equal(end, start[name])
+    assert moved
+    with pytest.raises(PlaygroundError, match=r"--average 0 is not possible. Legal: above 0, to 1"):
+        trained(tmp_path / "b", dataclasses.replace(config, average=0.0))
 
 
 def test_a_tuned_part_is_stored_without_the_rest_of_the_packaged_trunk(tmp_path: Path) -> None:

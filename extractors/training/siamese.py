@@ -44,6 +44,7 @@ from extractors.weights import Weights, read_state, resolve, seeded
 
 LOG_STEPS = 10
 BEST = "best.safetensors"
+START = "start.safetensors"  # what ``average`` goes back towards
 WHITENING_FLOOR = 1e-3  # of the largest eigenvalue, where whitening starts from
 _MARGIN = 8 / 7  # pictures are read so much larger than the views taken from them
 
@@ -79,6 +80,10 @@ class SiameseConfig:
     # Weights whose exponent and last layer training starts from, such as bundled or file:PATH,
     # instead of from a whitening of the training photos.
     head: str | None = None
+    # The result lies this far on the straight line from the start's weights to the trained ones;
+    # None = at its end. Half way keeps more of what photographs taught than either end does
+    # (Wortsman et al.: Robust fine-tuning of zero-shot models, CVPR 2022).
+    average: float | None = None
     batchnorm: str = "eval"  # or "train": estimate its statistics again
     patience: int = 5  # epochs without a better validation mAP until it stops; 0 = never
     hold_out: float = 0.2  # share of the landmarks for validation
@@ -198,6 +203,10 @@ def train_siamese(
             f"--keep {config.keep:g} --tune {config.tune} is not possible. Legal: a weight "
             f"above 0, and a part of the trunk to tune."
         )
+    if config.average is not None and not 0 < config.average <= 1:
+        raise PlaygroundError(
+            f"--average {config.average:g} is not possible. Legal: above 0, to 1."
+        )
     trunk, found = trained_trunk(config.network, config.weights)
     run = Run(folder, recipe(config, photos, found.sha256))
     network = seeded(lambda: SiameseNetwork(trunk, TRUNKS[config.network].channels, config.dim))
@@ -263,6 +272,9 @@ class _Training:
                 self.scaler.load_state_dict(self.progress.extra["scaler"])
         network.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         to_device(self.optimiser, machine.device)
+        self.start: dict[str, Tensor] | None = None  # where ``average`` asks for it
+        if found is not None and (start := run.load(START)) is not None:
+            self.start = start[0]
         self.session = Session(limits, self.progress, machine, say)
         self.say = say
         self.fresh = found is None
@@ -277,6 +289,10 @@ class _Training:
                 self.whiten()
             else:
                 self.start_from(_head_weights(self.config))
+            if self.config.average is not None:
+                self.start = copy.deepcopy(self.model.network.state_dict())
+                if self.machine.leads:
+                    self.run.save_as(START, self.start, progress)
             self.validate()
             self.save()
         trained = self.machine.distributed(self.model)
@@ -465,17 +481,32 @@ class _Training:
         """Score the held-out landmarks; keep the network if it is the best so far."""
         progress = self.progress
         values: dict[str, float] = {}
-        if self.score is not None:
-            where = self.split.validation
-            vectors = self.describe(self.model, where)
-            values = self.score(vectors, [self.photos.labels[i] for i in where])
-            self.session.record(**values)
-        best = progress.extra.get("best")
-        if self.score is None or best is None or values["map"] > best["map"]:
-            progress.extra["best"] = {"map": values.get("map"), "epoch": progress.epoch}
-            if self.machine.leads:
-                state = self.model.network.state_dict()
-                self.run.save_as(BEST, state, progress)
+        with self.averaged():
+            if self.score is not None:
+                where = self.split.validation
+                vectors = self.describe(self.model, where)
+                values = self.score(vectors, [self.photos.labels[i] for i in where])
+                self.session.record(**values)
+            best = progress.extra.get("best")
+            if self.score is None or best is None or values["map"] > best["map"]:
+                progress.extra["best"] = {"map": values.get("map"), "epoch": progress.epoch}
+                if self.machine.leads:
+                    self.run.save_as(BEST, self.model.network.state_dict(), progress)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The weights that would be the result now; training goes on from its own."""
+        if self.config.average is None:
+            yield
+            return
+        assert self.start is not None  # saved before the first checkpoint
+        network = self.model.network
+        own = copy.deepcopy(network.state_dict())
+        network.load_state_dict(interpolated(self.start, own, self.config.average))
+        try:
+            yield
+        finally:
+            network.load_state_dict(own)
 
     def stale(self) -> bool:
         """Whether validation has not risen for ``patience`` epochs."""
@@ -492,6 +523,18 @@ class _Training:
             if self.tuples is not None:
                 tensors["tuples"] = torch.from_numpy(self.tuples)
             self.run.save(tensors, self.progress)
+
+
+def interpolated(
+    start: dict[str, Tensor], end: dict[str, Tensor], share: float
+) -> dict[str, Tensor]:
+    """Weights on the straight line between two of one network; counters are the end's."""
+    return {
+        name: torch.lerp(start[name].to(value), value, share)
+        if value.is_floating_point()
+        else value
+        for name, value in end.items()
+    }
 
 
 def evened(rows: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
