@@ -1,10 +1,11 @@
 """Who may change what.
 
 Usually whoever uses the playground owns the machine. With ``PLAYGROUND_MODE=classroom`` it serves
-visitors: they search, compare, read and evaluate what is built, and change nothing. Every action
-that changes something calls ``require``, here below the pages, so that a page which forgets to
-hide a button gives nothing away. Command lines, and the processes that a permitted click has
-started, run as the owner.
+visitors: they search, compare, read, evaluate and measure what is built, and change nothing. What
+they measure is kept beside what is there, and replaces nothing. Every action that changes
+something calls ``require``, here below the pages, so that a page which forgets to hide a button
+gives nothing away. Command lines run as the owner; a process that a click has started has the
+rights of who clicked.
 
 The teacher is known by a token. It is shown once; the hash of it stays in ``teacher.json``.
 """
@@ -31,6 +32,7 @@ from data.paths import artifacts_root
 T = TypeVar("T")
 
 MODE, CLASSROOM = "PLAYGROUND_MODE", "classroom"
+STARTED_BY, VISITOR = "PLAYGROUND_STARTED_BY", "visitor"
 TRIES, WITHIN = 10, 60.0  # wrong tokens of all visitors together, in so many seconds
 
 _owner: contextvars.ContextVar[bool] = contextvars.ContextVar("owner", default=False)
@@ -76,8 +78,8 @@ def require(doing: str) -> None:
     if not allowed():
         raise Refused(
             f"Only the teacher may {doing}: this playground runs in classroom mode, in which "
-            f"visitors search, compare and evaluate what is built. The teacher's token is entered "
-            f"on the Collections page."
+            f"visitors search, compare, evaluate and measure what is built. The teacher's token is "
+            f"entered on the Collections page."
         )
 
 
@@ -89,6 +91,17 @@ def as_owner() -> Iterator[None]:
         yield
     finally:
         _owner.reset(token)
+
+
+def command_line() -> contextlib.AbstractContextManager[None]:
+    """Around a command line: whoever has a terminal owns the machine, a visitor's job does not."""
+    visitors = os.environ.get(STARTED_BY) == VISITOR
+    return contextlib.nullcontext() if visitors else as_owner()
+
+
+def environment() -> dict[str, str]:
+    """Of a process that the caller starts: it may do what the caller may."""
+    return os.environ | ({} if allowed() else {STARTED_BY: VISITOR})
 
 
 def carried(call: Callable[[], T]) -> Callable[[], T]:

@@ -13,7 +13,7 @@ from data.errors import PlaygroundError
 from pages.parts.text import plain
 
 _TEACHER = "is_teacher"
-VISITORS = "Visitors search, compare and evaluate what is built here; only the teacher changes it."
+VISITORS = "Visitors search, compare, evaluate and measure; only the teacher changes what is here."
 
 
 def begin() -> None:
