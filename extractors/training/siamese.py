@@ -1,4 +1,4 @@
-"""Siamese training: trunk, learnable GeM and whitening, from tuples with hard negatives.
+"""Siamese training: trunk, pooling and whitening, from tuples with hard negatives.
 
 The recipe is that of Radenovic, Tolias, Chum (TPAMI 2019; cirtorch ``examples/train.py``): each
 epoch draws queries, mines hard negatives with the current network, and trains on the tuples. GeM's
@@ -26,9 +26,8 @@ from torch.utils.data import DataLoader, Dataset
 from data.artefact import digest
 from data.errors import PlaygroundError
 from extractors.base import RGB
-from extractors.gem_siamese import NETWORKS
+from extractors.gem_siamese import NETWORKS, check_pooling, head_of, head_words
 from extractors.modules import SiameseNetwork
-from extractors.pooling import l2n
 from extractors.training.checkpoint import Progress, Run, pack, to_device, unpack
 from extractors.training.describing import Floats, Score, describe
 from extractors.training.losses import TupleLoss, tuple_loss
@@ -57,6 +56,8 @@ class SiameseConfig:
     weights: str = "auto"  # of the trunk, see ``extractors.weights``
     loss: str = "contrastive"  # triplet or n-pair
     margin: float | None = None  # None: the one of ``losses.MARGINS``
+    pooling: str = "gem"  # mac, spoc or rmac
+    regional: bool = False  # whiten the regions of R-MAC and sum them (``pooling.whitened``)
     dim: int = 512  # of the whitened vector
     # How far the start evens out the principal components: 0.5 is whitening, the field's start for
     # classifiers' trunks; 0 only turns, which suits a trunk whose pooled vectors were trained to be
@@ -116,14 +117,20 @@ class Trained(nn.Module):
 
 
 class Pooled(nn.Module):
-    """The descriptor before whitening: what whitening is learned from."""
+    """The descriptor before whitening: what whitening is learned from.
 
-    def __init__(self, trained: Trained) -> None:
+    Where regions are whitened, one of each picture, drawn.
+    """
+
+    def __init__(self, trained: Trained, seed: int) -> None:
         super().__init__()
         self.trained = trained
+        self._rng = np.random.default_rng((seed, 7))
 
     def forward(self, x: Tensor) -> Tensor:
-        return l2n(self.trained.network.pool(self.trained.features(x)))
+        parts = torch.stack(self.trained.network.pooled(self.trained.features(x)), dim=1)
+        drawn = self._rng.integers(parts.shape[1], size=len(x))
+        return parts[torch.arange(len(x)), torch.from_numpy(drawn)]
 
 
 def kept_loss(vectors: Tensor, before: Tensor) -> Tensor:
@@ -207,9 +214,11 @@ def train_siamese(
         raise PlaygroundError(
             f"--average {config.average:g} is not possible. Legal: above 0, to 1."
         )
+    check_pooling(config.pooling, config.regional)
     trunk, found = trained_trunk(config.network, config.weights)
     run = Run(folder, recipe(config, photos, found.sha256))
-    network = seeded(lambda: SiameseNetwork(trunk, TRUNKS[config.network].channels, config.dim))
+    channels, head = TRUNKS[config.network].channels, (config.pooling, config.regional)
+    network = seeded(lambda: SiameseNetwork(trunk, channels, config.dim, *head))
     assert isinstance(network, SiameseNetwork)
     with run.locked() if machine.leads else contextlib.nullcontext():
         return _Training(
@@ -221,6 +230,9 @@ def recipe(config: SiameseConfig, photos: TrainingPhotos, trunk_sha256: str) -> 
     """What a checkpoint must agree on to be continued. How long it trains is not part of it."""
     settings = dataclasses.asdict(config)
     del settings["weights"]
+    for name in ("pooling", "regional"):  # checkpoints from before there was a choice go on
+        if settings[name] == getattr(SiameseConfig, name):
+            del settings[name]
     if config.head is not None:  # which, wherever it lies
         settings["head"] = _head_weights(config).sha256
     return {
@@ -330,7 +342,7 @@ class _Training:
             chosen = rng.choice(len(where), most, replace=False)
             where = tuple(where[i] for i in np.sort(chosen))
         self.say(f"whitening from {len(where)} photos")
-        vectors = self.describe(Pooled(self.model), where)
+        vectors = self.describe(Pooled(self.model, self.config.seed), where)
         if self.config.shrink is None:
             found = pca_whitening(vectors, WHITENING_FLOOR)
             rows = evened(found.P[: self.config.dim], self.config.whitening)
@@ -349,12 +361,15 @@ class _Training:
     def start_from(self, found: Weights) -> None:
         """Exponent and last layer of a network that was trained before."""
         assert found.path is not None
-        names = ("pool.p", "whiten.weight", "whiten.bias")
         state, own = read_state(found.path), self.model.network.state_dict()
-        if any(name not in state or state[name].shape != own[name].shape for name in names):
+        names = [name for name in own if not name.startswith("trunk.")]
+        head = (self.config.pooling, self.config.regional)
+        if head_of(found.path) != head or any(
+            name not in state or state[name].shape != own[name].shape for name in names
+        ):
             raise PlaygroundError(
                 f"--head {self.config.head}: {found.path.name} has no head of {self.config.dim} "
-                f"dimensions for the trunk {self.config.network}."
+                f"dimensions for the trunk {self.config.network} with {head_words(*head)}."
             )
         self.model.network.load_state_dict({name: state[name] for name in names}, strict=False)
 
@@ -421,9 +436,9 @@ class _Training:
             total, moved, since = total + loss, moved + left, since + 1
             ended = at >= len(self.tuples)
             if since == LOG_STEPS or ended:
-                p = float(self.model.network.pool.p.detach())
                 said = {"left": moved / since} if self.untouched is not None else {}
-                session.record(loss=total / since, **said, p=p, done=session.fraction)
+                exponent = {k: v.item() for k, v in self.model.network.pool.named_parameters()}
+                session.record(loss=total / since, **said, **exponent, done=session.fraction)
                 total, moved, since = 0.0, 0.0, 0
             if ended:
                 break
@@ -584,7 +599,11 @@ def _optimiser(network: SiameseNetwork, config: SiameseConfig) -> torch.optim.Op
     head = rate if config.head_rate is None else config.head_rate
     trunk = [p for p in network.trunk.parameters() if p.requires_grad]
     groups = [
-        {"params": [network.pool.p], "base": head * config.p_factor, "weight_decay": 0.0},
+        {
+            "params": list(network.pool.parameters()),
+            "base": head * config.p_factor,
+            "weight_decay": 0.0,
+        },
         {"params": list(network.whiten.parameters()), "base": head},
     ]
     if trunk:
