@@ -7,7 +7,8 @@ something calls ``require``, here below the pages, so that a page which forgets 
 gives nothing away. Command lines run as the owner; a process that a click has started has the
 rights of who clicked.
 
-The teacher is known by a token. It is shown once; the hash of it stays in ``teacher.json``.
+The teacher is known by a token. It is shown once; the hash of it stays in ``teacher.json``. Whoever
+has entered it gets a secret for a cookie, which counts until the server ends, for hours at most.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import contextvars
 import hashlib
 import hmac
 import json
+import math
 import os
 import secrets
 import threading
@@ -34,6 +36,7 @@ T = TypeVar("T")
 MODE, CLASSROOM = "PLAYGROUND_MODE", "classroom"
 STARTED_BY, VISITOR = "PLAYGROUND_STARTED_BY", "visitor"
 TRIES, WITHIN = 10, 60.0  # wrong tokens of all visitors together, in so many seconds
+SESSIONS, SESSION_S = 20, 12 * 3600.0  # of the teacher: how many at most, and for how long
 
 _owner: contextvars.ContextVar[bool] = contextvars.ContextVar("owner", default=False)
 _is_teacher: Callable[[], bool] = lambda: False  # noqa: E731  (replaced by ``identify``)
@@ -185,3 +188,30 @@ def is_token(text: str) -> bool:
             f"playground again: it shows a new one."
         ) from error
     return _tries.check(lambda: hmac.compare_digest(_hash(text.strip()).encode(), wanted))
+
+
+class _Sessions:
+    """Hashes of the secrets that were given for the token, oldest first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ends: dict[str, float] = {}
+
+    def begin(self) -> str:
+        secret = secrets.token_urlsafe(32)
+        with self._lock:
+            while len(self._ends) >= SESSIONS:
+                del self._ends[next(iter(self._ends))]
+            self._ends[_hash(secret)] = time.monotonic() + SESSION_S
+        return secret
+
+    def knows(self, secret: str) -> bool:
+        with self._lock:
+            return self._ends.get(_hash(secret), -math.inf) > time.monotonic()
+
+    def end(self, secret: str) -> None:
+        with self._lock:
+            self._ends.pop(_hash(secret), None)
+
+
+sessions = _Sessions()

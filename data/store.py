@@ -165,6 +165,10 @@ class Collection:
     def read(self, photo_or_id: Photo | str, longer_side: int | None = None) -> RGB:
         """Decode a photo or query: upright RGB (H, W, 3) uint8.
 
+        In this process and not by a worker (``data.decoding``): of the very bytes that are decoded
+        the hash is that of the import, where a worker has decoded them. A file that was swapped
+        since, even while it is read, reaches no decoder.
+
         Args:
             longer_side: shrink to this longer side in px; boxes refer to the full size.
 

@@ -69,7 +69,7 @@ COUNTS = {
     "archives": (20, 1_000),
     "descriptors": (60, 2_000),
     "artefacts": (25, 1_000),
-    "kills": (2, 60),
+    "kills": (2, 100),  # of up to three builds each
     "changes": (150, 20_000),
 }
 
@@ -387,8 +387,10 @@ def kills(home: Path) -> Iterator[Case]:
     longest = 3.0 + time.perf_counter() - began
     command = [sys.executable, "-m", "scripts.build", "--collection", NAME, "--quiet"]
     command += ["--extractors", ",".join(specs), "--indexes", ",".join(INDEXES)]
+    killed = 0
 
-    def case(rng: random.Random) -> None:
+    def case(rng: random.Random) -> str:
+        nonlocal killed
         shutil.rmtree(root, ignore_errors=True)
         for _ in range(3):
             process = subprocess.Popen(
@@ -401,11 +403,13 @@ def kills(home: Path) -> Iterator[Case]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()
+                killed += 1
             for manifest in root.rglob(artefact.MANIFEST):
                 json.loads(manifest.read_text(encoding="utf-8"))
         build(NAME, specs, INDEXES)
         if digests(root) != whole:
             raise Wrong("the bytes differ from those of an undisturbed build")
+        return f"{killed} builds were killed"
 
     yield case
 

@@ -18,6 +18,7 @@ from PIL import Image
 from data import importing, permission
 from data.demo import DemoSource
 from indexing.build import build
+from pages.parts import classroom
 from pages.parts.text import plain
 
 EVIL = "evil.example"
@@ -106,7 +107,7 @@ def test_headers_are_on_every_answer(url: str) -> None:
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_uploads_stay_in_their_session_and_the_token_opens_one_session(
+def test_uploads_stay_in_their_session_and_the_token_opens_one_browser(
     tab: Tab, chrome: Any, url: str, home: Path, tmp_path: Path
 ) -> None:
     other = Tab(chrome, url)
@@ -119,14 +120,36 @@ def test_uploads_stay_in_their_session_and_the_token_opens_one_session(
     assert "mine-alone" not in other.page.content()
     log = (home / "server.log").read_text()
     (token,) = re.findall(r"this once:\s+(\S+)", log)
-    tab.open("/collections")
+    enter(tab, "not it")
     tab.page.get_by_role("button", name="I am the teacher").click()
-    tab.page.get_by_label("Token").fill(token)
-    tab.page.get_by_role("button", name="Enter").click()
+    tab.page.get_by_text("That is not the token").wait_for()
+    enter(tab, token)
     tab.page.get_by_role("tab", name="Change").wait_for()
+    tab.open("/collections")  # loaded again: the cookie says who this is
+    tab.page.get_by_role("tab", name="Change").wait_for()
+    assert tab.page.url == f"{url}/collections"
+    # Nothing on the page can read the cookie, and the token is nowhere in the browser.
+    kept = tab.page.evaluate(
+        "() => document.cookie + JSON.stringify([localStorage, sessionStorage])"
+    )
+    (cookie,) = (one for one in tab.context.cookies() if one["name"] == classroom.COOKIE)
+    assert cookie["value"] not in kept and token not in kept + cookie["value"]
     other.open("/collections")
     assert other.page.get_by_role("tab", name="Change").count() == 0
     other.close()
+    tab.page.get_by_role("button", name="Leave").click()
+    tab.page.get_by_role("button", name="I am the teacher").wait_for()
+    tab.open("/collections")
+    assert tab.page.get_by_role("tab", name="Change").count() == 0
+
+
+def enter(tab: Tab, token: str) -> None:
+    tab.open("/collections")
+    tab.page.get_by_role("button", name="I am the teacher").click()
+    tab.page.get_by_label("Token").fill(token)
+    with tab.page.expect_navigation():
+        tab.page.get_by_role("button", name="Enter").click()
+    tab.settle()
 
 
 @pytest.mark.parametrize(

@@ -244,6 +244,67 @@ def test_a_damaged_token_file_lets_nobody_in(toy: Path) -> None:
             assert "Delete that file" in str(error)
 
 
+def test_a_secret_counts_for_a_while_and_only_its_hash_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(permission.time, "monotonic", lambda: now)
+    sessions = permission._Sessions()
+    first, second = sessions.begin(), sessions.begin()
+    assert sessions.knows(first) and sessions.knows(second) and first != second
+    assert first not in str(vars(sessions))
+    assert not sessions.knows("") and not sessions.knows(first[:-1])
+    sessions.end(first)
+    assert not sessions.knows(first) and sessions.knows(second)
+    for _ in range(permission.SESSIONS):
+        sessions.begin()
+    assert not sessions.knows(second)  # the oldest makes room
+    last = sessions.begin()
+    now += permission.SESSION_S
+    assert not sessions.knows(last)
+
+
+@pytest.fixture
+def entrance(toy: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Sends the form of the Collections page."""
+    from starlette.applications import Starlette
+    from starlette.testclient import TestClient
+
+    import server
+
+    monkeypatch.setattr(permission, "sessions", permission._Sessions())
+    client = TestClient(Starlette(routes=[server.ENTRANCE]), follow_redirects=False)
+    kind = {"content-type": "application/x-www-form-urlencoded"}
+    return lambda form: client.post("/teacher", content=form, headers=kind)
+
+
+def test_the_token_is_exchanged_for_a_cookie(entrance: Callable[[str], Any]) -> None:
+    token = permission.new_token()
+    assert token is not None
+    wrong = entrance("token=wrong")
+    assert wrong.headers["location"] == "/collections?teacher=wrong"
+    assert "set-cookie" not in wrong.headers
+    right = entrance(f"token={token}")
+    assert (right.status_code, right.headers["location"]) == (303, "/collections")
+    name, _, rest = right.headers["set-cookie"].partition("=")
+    secret, *attributes = rest.split("; ")
+    assert name == classroom.COOKIE and permission.sessions.knows(secret) and secret != token
+    # No age: the browser forgets it when it is closed.
+    assert sorted(attributes) == ["HttpOnly", "Path=/", "SameSite=strict"]
+    assert entrance("x" * 2_000).status_code == 413
+    for _ in range(permission.TRIES):
+        late = entrance("token=wrong")
+    assert late.headers["location"] == "/collections?teacher=wait"
+    assert "set-cookie" not in entrance(f"token={token}").headers
+
+
+def test_without_a_classroom_there_is_no_entrance(
+    entrance: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(permission.MODE)
+    assert entrance("token=x").status_code == 404
+
+
 # The pages
 
 
