@@ -20,6 +20,7 @@ import numpy as np
 
 Array = Any  # float32, of NumPy or of torch
 EPS = 1e-6
+SAFE_P = 6.0  # of GeM: neither EPS^p nor an activation of a million to it leaves float32's range
 R_MAC_OVERLAP = Fraction(2, 5)  # wanted overlap of neighbouring regions
 POOLINGS = ("gem", "mac", "spoc", "rmac")
 R_MAC_RULE = 2  # of ``r_mac_regions``; 1 was not exact where two overlaps are equally near
@@ -60,7 +61,15 @@ def linear(x: Array, weight: Array, bias: Array) -> Array:
 
 def gem(x: Array, p: Array | float = 3.0, eps: float = EPS) -> Array:
     """Generalised mean: (mean max(x, eps)^p)^(1/p); p = 1 is SPoC, p -> inf is MAC."""
-    return (x.clip(min=eps) ** p).mean(axis=(2, 3)) ** (1.0 / p)
+    x = x.clip(min=eps)
+    if (p if isinstance(p, int | float) else p.item()) <= SAFE_P:
+        return (x**p).mean(axis=(2, 3)) ** (1.0 / p)
+    # The same of x / its maximum, times it: no power leaves float32's range.
+    if isinstance(x, np.ndarray):
+        largest = x.max(axis=(2, 3), keepdims=True)
+    else:
+        largest = x.detach().amax(dim=(2, 3), keepdim=True)
+    return ((x / largest) ** p).mean(axis=(2, 3)) ** (1.0 / p) * largest[:, :, 0, 0]
 
 
 def spoc(x: Array) -> Array:
