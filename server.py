@@ -1,9 +1,10 @@
 """The playground behind headers that keep a page to itself: ``streamlit run server.py``.
 
 ``app.py`` is what is shown; this is how it is served. The policy lets a page load nothing from
-elsewhere, so that a text which slips through every escaping still requests nothing. The terminal
-shows the teacher's token at the start, before anybody has opened a page; whoever enters it gets a
-cookie, so that the teacher stays the teacher when a page is loaded again.
+elsewhere, so that a text which slips through every escaping still requests nothing. Small photos
+have addresses of their own (``pages/parts/thumbnails.py``). The terminal shows the teacher's token
+at the start, before anybody has opened a page; whoever enters it gets a cookie, so that the teacher
+stays the teacher when a page is loaded again.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.starlette import App
 
 from data import permission
-from pages.parts import classroom
+from pages.parts import classroom, thumbnails
 
 
 def _own_scripts() -> list[str]:
@@ -130,4 +131,9 @@ async def _announced(app: App) -> AsyncIterator[None]:
     yield
 
 
-app = App("app.py", routes=[ENTRANCE], middleware=[Middleware(Guarded)], lifespan=_announced)
+app = App(
+    "app.py",
+    routes=[ENTRANCE, thumbnails.route()],
+    middleware=[Middleware(Guarded)],
+    lifespan=_announced,
+)

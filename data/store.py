@@ -68,6 +68,10 @@ class Collection:
         return {query.id: query for query in self.queries}
 
     @functools.cached_property
+    def _by_content(self) -> dict[str, Photo]:
+        return {photo.sha256: photo for photo in (*self.queries, *self.photos)}
+
+    @functools.cached_property
     def _by_label(self) -> dict[str, frozenset[str]]:
         found: dict[str, list[str]] = {}
         for photo in self.photos:
@@ -118,6 +122,17 @@ class Collection:
                 f"{len(self.queries)}. They are listed by:",
                 command=commands.collections("show", self.name, "--json"),
             ) from None
+
+    def of_content(self, sha256: str) -> Photo:
+        """A photo or query with this content.
+
+        Raises:
+            PlaygroundError: there is none.
+        """
+        try:
+            return self._by_content[sha256]
+        except KeyError:
+            raise NotFound(f"The collection {self.name} has no photo of this content.") from None
 
     def find(self, photo_or_id: Photo | str) -> Photo:
         """The photo, else the query, with this id; a ``Photo`` is returned as it is."""

@@ -1,7 +1,8 @@
 """What one change on a page costs: CPU seconds, bytes and waiting, for one user and for many.
 
 A server of its own is started on the collections that are there; sessions talk to it as browsers
-do, without one. On the Search page K is changed, on the others the page is drawn again.
+do, without one, and ask once for every photo that a page names, also for those that a browser would
+leave for later. On the Search page K is changed, on the others the page is drawn again.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import http.client
+import re
 import socket
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.request import urlopen
 
@@ -28,6 +31,7 @@ from data.errors import PlaygroundError
 
 _START_S = 60
 _SLIDER = "Results per row (K)"
+_PHOTO = re.compile(rb"/(?:photos|media)/[\w./-]+\.jpg")
 
 
 class Session:
@@ -35,7 +39,9 @@ class Session:
 
     def __init__(self, port: int, page: str, query: str) -> None:
         self.port, self.page, self.query = port, page, query
-        self.bytes = 0
+        self.bytes = self.photos = self.photo_bytes = self.missing = 0
+        self._named: list[str] = []  # photos, in the order of the page
+        self._asked: set[str] = set()
         self._slider = ""
         self._hashes: list[str] = []
         self._page_hash = ""
@@ -70,6 +76,7 @@ class Session:
             content = await self._socket.recv()
             assert isinstance(content, bytes)
             self.bytes += len(content)
+            self._named += [one.decode() for one in _PHOTO.findall(content)]
             message = ForwardMsg.FromString(content)
             kind = message.WhichOneof("type")
             if message.metadata.cacheable and message.hash not in self._hashes:
@@ -81,6 +88,21 @@ class Session:
             elif kind == "script_finished":
                 return time.perf_counter() - start
 
+    def look(self) -> None:
+        """Ask for the photos that the pages have named since; each once, as a browser does."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        with contextlib.closing(connection):
+            for address in dict.fromkeys(self._named):
+                if address in self._asked:
+                    continue
+                self._asked.add(address)
+                connection.request("GET", address)
+                answer = connection.getresponse()
+                self.photo_bytes += len(answer.read())
+                self.photos += 1
+                self.missing += answer.status != 200
+        self._named.clear()
+
 
 @contextlib.contextmanager
 def server() -> Iterator[tuple[int, psutil.Process]]:
@@ -88,7 +110,7 @@ def server() -> Iterator[tuple[int, psutil.Process]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
+    command = [sys.executable, "-m", "streamlit", "run", "server.py", "--server.headless", "true"]
     command += ["--server.port", str(port)]
     with subprocess.Popen(
         command, cwd=paths.PROJECT_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -134,14 +156,17 @@ async def _measure(
                 ]
                 opening = cpu_seconds(process)
                 first = await asyncio.gather(*(tab.draw() for tab in tabs))
+                await _look(tabs)
                 opened = cpu_seconds(process) - opening
                 await asyncio.gather(*(tab.draw() for tab in tabs))
+                await _look(tabs)
                 for tab in tabs:
-                    tab.bytes = 0
+                    tab.bytes = tab.photos = tab.photo_bytes = 0
                 before, waits = cpu_seconds(process), []
                 for number in range(arguments.rounds):
                     k = 10 + number % 40 if page == "search" else None
                     waits += await asyncio.gather(*(tab.draw(k) for tab in tabs))
+                    await _look(tabs)
                 spent = cpu_seconds(process) - before
                 changes = arguments.rounds * sessions
                 waits.sort()
@@ -152,6 +177,9 @@ async def _measure(
                         "changes": changes,
                         "cpu_s": spent / changes,
                         "bytes": sum(tab.bytes for tab in tabs) // changes,
+                        "photos": sum(tab.photos for tab in tabs) / changes,
+                        "photo_bytes": sum(tab.photo_bytes for tab in tabs) // changes,
+                        "missing": sum(tab.missing for tab in tabs),
                         "p50_s": statistics.median(waits),
                         "p95_s": waits[min(len(waits) - 1, int(0.95 * len(waits)))],
                         "first_s": statistics.median(first),
@@ -160,3 +188,7 @@ async def _measure(
                     }
                 )
     return rows
+
+
+async def _look(tabs: Sequence[Session]) -> None:
+    await asyncio.gather(*(asyncio.to_thread(tab.look) for tab in tabs))

@@ -99,6 +99,19 @@ def test_the_policy_stops_what_no_escaping_would(tab: Tab) -> None:
     assert stopped == ["connect-src", "img-src"]
 
 
+def test_photos_come_by_addresses(tab: Tab) -> None:
+    answers: list[Any] = []
+    tab.page.on("response", lambda one: answers.append(one) if "/photos/" in one.url else None)
+    tab.open("/")
+    pictures = tab.page.locator(".row .pic img[src]")
+    pictures.first.wait_for()
+    tab.settle()
+    sources = pictures.evaluate_all("all => all.map(one => [one.src, one.naturalWidth])")
+    assert sources and all("/photos/toy/" in src and width == 160 for src, width in sources)
+    assert {one.status for one in answers} == {200}
+    assert len({one.url for one in answers}) == len(answers)  # each is asked for once
+
+
 def test_headers_are_on_every_answer(url: str) -> None:
     for path in ("/", "/_stcore/health"):
         with urllib.request.urlopen(url + path) as answer:
