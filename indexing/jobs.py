@@ -308,8 +308,11 @@ class JobProgress:
                 except filelock.Timeout:
                     pass
             at_work = next((one for one in before if not one.waiting), None)
-            of = f" of {at_work.collection}" if at_work else ""
+            of = f" of {at_work.collection.rpartition(':')[2]}" if at_work else ""
             words = f"Waits until the {slot}{of} is done; one runs at a time."
+            ahead = sum(bool(one.waiting) for one in earlier)
+            if ahead:
+                words += f" {ahead} more {'waits' if ahead == 1 else 'wait'} before it."
             if words != self._job.waiting:
                 self._job = dataclasses.replace(self._job, waiting=words, updated=time.time())
                 write(self._job)

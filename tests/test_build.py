@@ -205,6 +205,14 @@ def test_a_full_disk_leaves_what_was_there(
     assert manifests.items() <= after.items()
 
 
+def test_a_write_that_fails_names_no_file_and_is_a_sentence() -> None:
+    with (
+        pytest.raises(PlaygroundError, match=r"^Saving failed: File too large\. A file may not"),
+        artefact.explain_os_errors("Saving"),
+    ):
+        raise OSError(errno.EFBIG, "File too large")
+
+
 def test_too_little_space_is_said_before_the_work(
     toy_collection: store.Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
