@@ -25,6 +25,7 @@ import psutil
 import websockets
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.asyncio.client import ClientConnection
 
 from data import paths
 from data.errors import PlaygroundError
@@ -34,12 +35,22 @@ _SLIDER = "Results per row (K)"
 _PHOTO = re.compile(rb"/(?:photos|media)/[\w./-]+\.jpg")
 
 
+class Counted(ClientConnection):
+    """Counts what comes over the wire, where it is compressed."""
+
+    received = 0
+
+    def data_received(self, data: bytes) -> None:
+        self.received += len(data)
+        super().data_received(data)
+
+
 class Session:
     """One browser tab: it opens a page, and asks for it again."""
 
     def __init__(self, port: int, page: str, query: str) -> None:
         self.port, self.page, self.query = port, page, query
-        self.bytes = self.photos = self.photo_bytes = self.missing = 0
+        self.photos = self.photo_bytes = self.missing = 0
         self._named: list[str] = []  # photos, in the order of the page
         self._asked: set[str] = set()
         self._slider = ""
@@ -47,9 +58,10 @@ class Session:
         self._page_hash = ""
 
     async def __aenter__(self) -> Session:
-        self._socket = await websockets.connect(
+        self._socket: Any = await websockets.connect(
             f"ws://127.0.0.1:{self.port}/_stcore/stream",
             subprotocols=[websockets.Subprotocol("streamlit")],
+            create_connection=Counted,
             max_size=None,
             ping_interval=None,
         )
@@ -57,6 +69,10 @@ class Session:
 
     async def __aexit__(self, *error: object) -> None:
         await self._socket.close()
+
+    @property
+    def bytes(self) -> int:
+        return int(self._socket.received)
 
     async def draw(self, k: int | None = None) -> float:
         """Draw the page, with another K where given; the seconds until it is complete."""
@@ -75,14 +91,13 @@ class Session:
         while True:
             content = await self._socket.recv()
             assert isinstance(content, bytes)
-            self.bytes += len(content)
             self._named += [one.decode() for one in _PHOTO.findall(content)]
             message = ForwardMsg.FromString(content)
             kind = message.WhichOneof("type")
             if message.metadata.cacheable and message.hash not in self._hashes:
                 self._hashes.append(message.hash)
-            if kind == "new_session":
-                self._page_hash = message.new_session.page_script_hash
+            if kind == "navigation":
+                self._page_hash = message.navigation.page_script_hash
             elif kind == "delta" and message.delta.new_element.slider.label == _SLIDER:
                 self._slider = message.delta.new_element.slider.id
             elif kind == "script_finished":
@@ -161,7 +176,8 @@ async def _measure(
                 await asyncio.gather(*(tab.draw() for tab in tabs))
                 await _look(tabs)
                 for tab in tabs:
-                    tab.bytes = tab.photos = tab.photo_bytes = 0
+                    tab.photos = tab.photo_bytes = 0
+                received = sum(tab.bytes for tab in tabs)
                 before, waits = cpu_seconds(process), []
                 for number in range(arguments.rounds):
                     k = 10 + number % 40 if page == "search" else None
@@ -176,7 +192,7 @@ async def _measure(
                         "sessions": sessions,
                         "changes": changes,
                         "cpu_s": spent / changes,
-                        "bytes": sum(tab.bytes for tab in tabs) // changes,
+                        "bytes": (sum(tab.bytes for tab in tabs) - received) // changes,
                         "photos": sum(tab.photos for tab in tabs) / changes,
                         "photo_bytes": sum(tab.photo_bytes for tab in tabs) // changes,
                         "missing": sum(tab.missing for tab in tabs),
