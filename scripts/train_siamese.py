@@ -64,6 +64,15 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--pixels", type=int, default=DEFAULTS.pixels, help="of the views, px")
     result.add_argument("--batch", type=int, default=DEFAULTS.batch, help="tuples per step")
     result.add_argument("--negatives", type=int, default=DEFAULTS.negatives, help="per tuple")
+    result.add_argument(
+        "--mining",
+        default=DEFAULTS.mining,
+        choices=("epoch", "batch"),
+        help="where negatives come from: a pool that is described every epoch, or the batch",
+    )
+    result.add_argument(
+        "--per-landmark", type=int, default=DEFAULTS.per_landmark, help="photos, for --mining batch"
+    )
     result.add_argument("--queries", type=int, default=DEFAULTS.queries, help="per epoch")
     result.add_argument("--pool", type=int, default=DEFAULTS.pool, help="photos to mine from")
     result.add_argument(
@@ -74,6 +83,12 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument(
         "--head-rate", type=float, help="of the exponent and the last layer, where it is another"
+    )
+    result.add_argument(
+        "--decay",
+        type=float,
+        default=DEFAULTS.decay,
+        help="learning rates fall by exp(-decay) per epoch",
     )
     result.add_argument(
         "--whitening",

@@ -25,7 +25,7 @@ from extractors.training import networks, siamese
 from extractors.training.export import card_of, save_weights
 from extractors.training.losses import MARGINS, N_PAIR_SCALE, tuple_loss
 from extractors.training.machine import Machine, machine
-from extractors.training.mining import difficulty, draw, hardest_negatives
+from extractors.training.mining import difficulty, draw, groups, hardest_negatives, tuples_of_batch
 from extractors.training.photos import split_landmarks
 from extractors.training.session import Limits
 from extractors.training.siamese import evened
@@ -141,6 +141,29 @@ def test_draw_pairs_each_query_with_another_photo_of_its_landmark() -> None:
     for query, positive in zip(drawn.queries, drawn.positives, strict=True):
         assert labels[query] == labels[positive] and query != positive
     assert max([*drawn.queries, *drawn.positives, *drawn.pool]) < 6
+
+
+def test_groups_are_of_one_landmark_each_and_of_different_ones_in_a_batch() -> None:
+    labels = ["a"] * 4 + ["b"] * 3 + ["c"] * 2 + ["d"] * 5
+    where = [i for i in range(14) if i != 0]  # one photo of a is held out
+    found = groups(labels, where, 7, 3, 3, np.random.default_rng(0))
+    assert found.shape == (6, 3)  # two batches of three groups; a third would not be whole
+    for batch in found.reshape(2, 3, 3):
+        of = [{labels[i] for i in group} for group in batch]
+        assert all(len(one) == 1 for one in of) and len(set.union(*of)) == 3
+    assert 0 not in found
+    assert all(len(set(g)) == 3 for g in found if labels[g[0]] != "c")  # c has but two
+    with pytest.raises(PlaygroundError, match="needs 5 different landmarks and there are 4"):
+        groups(labels, where, 5, 3, 5, np.random.default_rng(0))
+
+
+def test_a_batch_makes_tuples_of_all_its_pictures() -> None:
+    vectors = unit(0, 10, 90, 120).reshape(2, 2, 2)
+    found = tuples_of_batch(vectors, 2).tolist()
+    assert found == [[0, 1, 2, 3], [1, 0, 2, 3], [2, 3, 1, 0], [3, 2, 1, 0]]
+    three = unit(0, 10, 20, 90, 120, 150).reshape(2, 3, 2)
+    found = tuples_of_batch(three, 1).tolist()
+    assert found[:4] == [[0, 1, 3], [0, 2, 3], [1, 0, 3], [1, 2, 3]] and len(found) == 12
 
 
 def test_held_out_landmarks_are_whole_and_apart() -> None:
@@ -446,6 +469,33 @@ def test_the_other_losses_train(tmp_path: Path, loss: str) -> None:
     progress = trained(tmp_path, dataclasses.replace(TINY, loss=loss), Limits(epochs=1))
     losses = [entry["loss"] for entry in progress.history if "loss" in entry]
     assert progress.ended == "done" and np.isfinite(losses).all() and losses
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("loss", ["contrastive", "triplet", "second-order"])
+def test_a_batch_that_mines_itself_trains(tmp_path: Path, loss: str) -> None:
+    config = dataclasses.replace(TINY, loss=loss, mining="batch", per_landmark=3, hold_out=0.2)
+    progress = trained(tmp_path, config, Limits(epochs=2))
+    assert progress.ended == "done" and progress.step == 4  # 7 landmarks, 3 a step, 2 epochs
+    losses = [entry["loss"] for entry in progress.history if "loss" in entry]
+    assert len(losses) == 2 and np.isfinite(losses).all() and min(losses) > 0
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"per_landmark": 1}, "--batch 3 --per-landmark 1 --negatives 2 is not possible"),
+        ({"negatives": 9}, "--batch 3 --per-landmark 4 --negatives 9 is not possible"),
+        ({"loss": "n-pair"}, "not possible with n-pair, whose negatives are pairs"),
+        ({"mining": "year"}, "--mining year is unknown. Legal: epoch, batch"),
+    ],
+)
+def test_batches_that_cannot_mine_themselves_are_refused(
+    tmp_path: Path, change: dict[str, object], said: str
+) -> None:
+    with pytest.raises(PlaygroundError, match=said):
+        trained(tmp_path, dataclasses.replace(TINY, **{"mining": "batch", **change}))
 
 
 @pytest.mark.usefixtures("tiny")

@@ -3,6 +3,9 @@
 Each epoch a query pool and a pool of photos are drawn and described with the current network.
 For a query, walk down the ranking of the pool: skip its own landmark, take at most one photo of
 any other landmark, until there are enough.
+
+Or a batch mines itself (Hermans, Beyer, Leibe: In defense of the triplet loss, arXiv 1703.07737):
+a few pictures of each of many landmarks, each the negative of all others.
 """
 
 from __future__ import annotations
@@ -11,7 +14,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from data.errors import PlaygroundError
 from extractors.training.describing import Floats
@@ -87,6 +92,40 @@ def _draw_listed(
     return Draw(drawn[:, 0], drawn[:, 1], others)
 
 
+def groups(
+    labels: Sequence[str],
+    where: Sequence[int],
+    count: int,
+    size: int,
+    width: int,
+    rng: np.random.Generator,
+) -> Places:
+    """Draw groups of pictures of one landmark each: (count, size), fewer where it does not divide.
+
+    Args:
+        where: the positions that may be used.
+        count: groups at most.
+        size: pictures of a group; a landmark with fewer gives some twice.
+        width: groups of a batch, which are of different landmarks: rows 0 to width - 1, and so on.
+
+    Raises:
+        PlaygroundError: fewer landmarks than a batch needs.
+    """
+    members = list(positions([labels[i] for i in where]).values())
+    if len(members) < width:
+        raise PlaygroundError(
+            f"A batch needs {width} different landmarks and there are {len(members)} to train on. "
+            f"Give a --batch of at most {len(members)}, or add landmarks."
+        )
+    places = np.asarray(where, np.int64)
+    found: list[Places] = []
+    for _ in range(count // width):
+        for landmark in rng.choice(len(members), width, replace=False):
+            own = places[members[landmark]]
+            found.append(rng.choice(own, size, replace=len(own) < size))
+    return np.array(found, np.int64).reshape(-1, size)
+
+
 def hardest_negatives(
     queries: Floats,
     query_labels: Sequence[str],
@@ -125,6 +164,31 @@ def hardest_negatives(
             )
         found[i] = taken
     return found
+
+
+def tuples_of_batch(vectors: Tensor, count: int) -> Tensor:
+    """Tuples that a batch of groups makes of itself: rows of its pictures.
+
+    Every picture is a query; it makes a tuple with each other one of its group, and with the
+    ``count`` hardest pictures of the other groups. What was described for one tuple serves all
+    others: a batch of 96 pictures gives 288 tuples, where tuples mined beforehand would be 13.
+
+    Args:
+        vectors: (G, M, D), groups of one landmark each, unit length.
+
+    Returns:
+        (G * M * (M - 1), 2 + count) int64, rows of the flattened vectors: query, positive,
+        negatives, hardest first.
+    """
+    groups, size = vectors.shape[:2]
+    flat = vectors.detach().flatten(0, 1)
+    of = torch.arange(groups, device=flat.device).repeat_interleave(size)
+    same = of[:, None] == of
+    negatives = (flat @ flat.T).masked_fill(same, -torch.inf).topk(count, dim=1).indices
+    query, positive = (same & ~torch.eye(len(flat), dtype=torch.bool, device=flat.device)).nonzero(
+        as_tuple=True
+    )
+    return torch.cat([query[:, None], positive[:, None], negatives[query]], dim=1)
 
 
 def difficulty(queries: Floats, positives: Floats, negatives: Floats) -> dict[str, float]:

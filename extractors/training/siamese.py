@@ -32,7 +32,14 @@ from extractors.training.checkpoint import Progress, Run, pack, to_device, unpac
 from extractors.training.describing import Floats, Score, describe
 from extractors.training.losses import TupleLoss, tuple_loss
 from extractors.training.machine import Machine
-from extractors.training.mining import Draw, difficulty, draw, hardest_negatives
+from extractors.training.mining import (
+    Draw,
+    difficulty,
+    draw,
+    groups,
+    hardest_negatives,
+    tuples_of_batch,
+)
 from extractors.training.networks import freeze_batchnorm, trained_trunk
 from extractors.training.photos import Split, TrainingPhotos, positions, split_landmarks, square
 from extractors.training.session import Limits, Say, Session
@@ -54,7 +61,7 @@ class SiameseConfig:
 
     network: str = "resnet50"  # or vgg16
     weights: str = "auto"  # of the trunk, see ``extractors.weights``
-    loss: str = "contrastive"  # triplet or n-pair
+    loss: str = "contrastive"  # or another of ``losses.LOSSES``
     margin: float | None = None  # None: the one of ``losses.MARGINS``
     pooling: str = "gem"  # mac, spoc or rmac
     regional: bool = False  # whiten the regions of R-MAC and sum them (``pooling.whitened``)
@@ -68,6 +75,11 @@ class SiameseConfig:
     pixels: int = 224  # side of the views, px
     batch: int = 5  # tuples per step and process
     negatives: int = 5  # per tuple
+    # Where negatives come from: the pool, "epoch" by epoch, which is the field's rule; or from the
+    # "batch" itself, which then is ``batch`` landmarks with ``per_landmark`` photos each, and an
+    # epoch is ``queries`` such groups.
+    mining: str = "epoch"
+    per_landmark: int = 4
     queries: int = 2000  # per epoch
     pool: int = 20_000  # photos that negatives are mined from
     learning_rate: float = 1e-5  # of Adam; 1e-6 for trunks from ImageNet
@@ -202,7 +214,8 @@ def train_siamese(
     Raises:
         PlaygroundError: too few landmarks, or a checkpoint of another recipe.
     """
-    if config.batch * config.negatives < 2:
+    _check_mining(config)
+    if config.mining == "epoch" and config.batch * config.negatives < 2:
         # pytorch-metric-learning takes a single pair for none and gives a loss of 0.
         raise PlaygroundError("--batch 1 --negatives 1 is not possible. Raise one of them.")
     if config.keep is not None and (config.keep <= 0 or config.tune == "none"):
@@ -378,6 +391,11 @@ class _Training:
         config, epoch = self.config, self.progress.epoch
         rng = np.random.default_rng((config.seed, 4, epoch))
         labels, where, matches = self.photos.labels, self.split.train, self.photos.matches
+        if config.mining == "batch":
+            width = config.batch * self.machine.world
+            many = max(config.queries, width)
+            self.tuples = groups(labels, where, many, config.per_landmark, width, rng)
+            return
         drawn = draw(labels, where, config.queries, config.pool, rng, matches)
         places = np.unique(np.concatenate([drawn.queries, drawn.positives, drawn.pool]))
         vectors = self.describe(self.model, places.tolist())
@@ -484,7 +502,10 @@ class _Training:
                 maps = self.untouched.features(flat)
             vectors, before = trained(flat, maps).chunk(2)
             left = kept_loss(vectors, before)
-        loss = self.loss(vectors.unflatten(0, tuple(views.shape[:2])))
+        tuples = vectors.unflatten(0, tuple(views.shape[:2]))
+        if self.config.mining == "batch":
+            tuples = vectors[tuples_of_batch(tuples, self.config.negatives)]
+        loss = self.loss(tuples)
         whole = loss + (self.config.keep or 0.0) * left
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(whole).backward()
@@ -560,6 +581,27 @@ def evened(rows: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
     """
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / lengths ** (1 - 2 * exponent))
+
+
+def _check_mining(config: SiameseConfig) -> None:
+    if config.mining == "epoch":
+        return
+    if config.mining != "batch":
+        raise PlaygroundError(f"--mining {config.mining} is unknown. Legal: epoch, batch.")
+    if tuple_loss(config.loss, config.margin).pairs:
+        raise PlaygroundError(
+            f"--mining batch is not possible with {config.loss}, whose negatives are pairs. Legal: "
+            f"another --loss, or --mining epoch."
+        )
+    if (
+        config.per_landmark < 2
+        or not 1 <= config.negatives <= (config.batch - 1) * config.per_landmark
+    ):
+        raise PlaygroundError(
+            f"--mining batch with --batch {config.batch} --per-landmark {config.per_landmark} "
+            f"--negatives {config.negatives} is not possible. Legal: 2 or more photos of a "
+            f"landmark, and negatives from 1 to the number of photos of a batch's other landmarks."
+        )
 
 
 def _head_weights(config: SiameseConfig) -> Weights:
