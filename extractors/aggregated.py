@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import PlaygroundError
 from extractors.base import Extractor, Features, Floats, Raw, l2_normalise
+from extractors.kmeans import draw, k_means, repeatable
 
 POINTS_PER_CENTRE = 256  # at most, of k-means
-# The BLAS inside FAISS rounds differently with each number of threads (see ``bovw``).
-KMEANS_THREADS = 4
 TINY = 1e-12  # lengths below it are 0: rounding
 
 
@@ -47,8 +45,8 @@ class Aggregated(Extractor):
     def soft_assignment(self, features: Floats, centres: Floats) -> Floats:
         """(n, K), rows sum to 1."""
 
-    def learn_more(self, features: Floats, centres: Floats) -> dict[str, NDArray[Any]]:
-        """What else is learned from all the sample's features; named arrays."""
+    def learn_more(self, photos: Iterable[Floats], centres: Floats) -> dict[str, NDArray[Any]]:
+        """What else is learned from the features of each of the sample's photos; named arrays."""
         return {}
 
     @property
@@ -71,18 +69,24 @@ class Aggregated(Extractor):
         )
 
     def fit(self, raws: Iterable[Raw]) -> None:
-        photos = [self.local_features(raw) for raw in raws]
-        features = np.concatenate(photos) if photos else np.zeros((0, 1), np.float32)
-        if len(features) < self.config.clusters:
+        raws = repeatable(raws)
+
+        def photos() -> Iterator[Floats]:
+            return (self.local_features(raw) for raw in raws)
+
+        counts = [len(photo) for photo in photos()]
+        clusters = self.config.clusters
+        if sum(counts) < clusters:
             raise PlaygroundError(
-                f"{self.name} found {len(features):,} local features in {len(photos)} photos, and "
-                f"needs one or more for each of its {self.config.clusters} centres. Add photos, or "
-                f"use {self.name}:clusters={max(2, len(features) // 2)}."
+                f"{self.name} found {sum(counts):,} local features in {len(counts)} photos, and "
+                f"needs one or more for each of its {clusters} centres. Add photos, or use "
+                f"{self.name}:clusters={max(2, sum(counts) // 2)}."
             )
-        centres = k_means(features, self.config.clusters, self.config.seed)
-        self._state = {"centres": centres, **self.learn_more(features, centres)}
+        sample = draw(photos(), counts, clusters * POINTS_PER_CENTRE, self.config.seed)
+        centres = k_means(sample, clusters, self.config.seed)
+        self._state = {"centres": centres, **self.learn_more(photos(), centres)}
         if self.config.dim:
-            vectors = np.stack([self.residuals(photo) for photo in photos])
+            vectors = np.stack([self.residuals(photo) for photo in photos()])
             mean, components = principal_components(vectors, self.config.dim)
             self._state |= {"mean": mean, "components": components}
 
@@ -129,24 +133,6 @@ class Aggregated(Extractor):
         if "components" in state and vector.any():
             vector = (vector - state["mean"]) @ state["components"].T
         return Features(l2_normalise(np.asarray(vector[:, : self.dim], np.float32), eps=TINY))
-
-
-def k_means(features: Floats, clusters: int, seed: int) -> Floats:
-    """(K, C) centres of (n, C) rows, by 10 rounds of k-means on a seeded draw."""
-    most = clusters * POINTS_PER_CENTRE
-    if len(features) > most:
-        chosen = np.random.default_rng(seed).choice(len(features), most, replace=False)
-        features = features[np.sort(chosen)]
-    kmeans = faiss.Kmeans(
-        features.shape[1], clusters, niter=10, seed=seed, min_points_per_centroid=1
-    )
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(KMEANS_THREADS)  # OpenMP: of this Python thread only
-    try:
-        kmeans.train(np.ascontiguousarray(features, np.float32))
-    finally:
-        faiss.omp_set_num_threads(threads)
-    return np.asarray(kmeans.centroids, np.float32)
 
 
 def principal_components(vectors: Floats, dim: int) -> tuple[Floats, Floats]:

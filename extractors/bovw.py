@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import cv2
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,16 +27,16 @@ from extractors.base import (
     crop_and_shrink,
     l2_normalise,
 )
+from extractors.kmeans import (
+    MAX_POINTS_PER_WORD,
+    MIN_POINTS_PER_WORD,
+    draw,
+    k_means,
+    repeatable,
+    vocabulary_size,
+)
 from extractors.sift import SIFT_DIM, detect_sift, root_sift
 
-# FAISS recommends 39 points per centroid at least and uses 256 at most. On held-out SIFT, 64, 128
-# and 256 of them gave a mean squared distance of 0.175, 0.171 and 0.171, and the time is
-# proportional to them (4,096 words with 128: 137 CPU seconds on a busy 2-core machine).
-MIN_POINTS_PER_WORD = 39
-MAX_POINTS_PER_WORD = 64
-# The BLAS inside FAISS rounds differently with each number of threads, so k-means always gets
-# the same one, whatever the machine has. (Other kinds of CPU may still round differently.)
-KMEANS_THREADS = 4
 # Twice the bound on the rounding of a float32 dot product of two vectors of length <= 1 in
 # 128 dimensions (128 * 2**-24), rounded up: similarities further apart are ordered for sure.
 _ROUNDING = 2e-5
@@ -155,40 +154,21 @@ class Bovw(Extractor):
 
         Where ``raws`` can be gone through again, it is, three times in all.
         """
-        raws = list(raws) if iter(raws) is raws else raws
-        counts = np.array([len(raw["descriptors"]) for raw in raws], np.int64)
-        total = int(counts.sum())
+        raws = repeatable(raws)
+        counts = [len(raw["descriptors"]) for raw in raws]
+        total = sum(counts)
         if total < 2:
             raise PlaygroundError(
                 f"bovw found {total} SIFT keypoints in {len(counts)} photos; a vocabulary needs "
                 f"at least 2. Add photos with more texture to the collection and build it again, "
                 f"or choose another extractor, such as hog."
             )
-        words = vocabulary_size(self.config.words, total)
-        rng = np.random.default_rng(self.config.seed)
-        chosen = np.arange(total)
-        if total > words * MAX_POINTS_PER_WORD:
-            # FAISS would draw a subsample too, but only after all points have become float32.
-            chosen = np.sort(rng.choice(total, words * MAX_POINTS_PER_WORD, replace=False))
-        # Which of each photo's: the places where it begins and ends among all.
-        ends = np.searchsorted(chosen, np.cumsum(counts))
-        parts = zip(raws, np.split(chosen, ends), np.cumsum(counts) - counts, strict=False)
-        sample = np.concatenate([raw["descriptors"][own - first] for raw, own, first in parts])
-        kmeans = faiss.Kmeans(
-            SIFT_DIM,
-            words,
-            niter=self.config.iterations,
-            seed=self.config.seed,
-            min_points_per_centroid=1,  # silences the warning for tiny collections; see ``note``
-            max_points_per_centroid=MAX_POINTS_PER_WORD,
-        )
-        threads = faiss.omp_get_max_threads()
-        faiss.omp_set_num_threads(KMEANS_THREADS)  # OpenMP: of this Python thread only
-        try:
-            kmeans.train(root_sift(sample))
-        finally:
-            faiss.omp_set_num_threads(threads)
-        centroids = np.asarray(kmeans.centroids, np.float32)
+        config = self.config
+        words = vocabulary_size(config.words, total)
+        descriptors = (raw["descriptors"] for raw in raws)
+        sample = draw(descriptors, counts, words * MAX_POINTS_PER_WORD, config.seed, root_sift)
+        centroids = k_means(sample, words, config.seed, config.iterations)
+        del sample
         half_norms = _half_norms(centroids)
         frequency = np.zeros(words, np.int64)
         for raw in raws:
@@ -254,19 +234,6 @@ class Bovw(Extractor):
                 "collection's descriptors with bovw first."
             )
         return self._centroids, self._idf
-
-
-def vocabulary_size(asked: int, descriptors: int) -> int:
-    """Words that a sample of so many descriptors can support: 39 descriptors each, at least 2.
-
-    Where that is fewer than asked for, it is rounded down to a multiple of 64 (8 below 64), as
-    product quantisation needs a dimension with small divisors.
-    """
-    possible = descriptors // MIN_POINTS_PER_WORD
-    if possible >= asked:
-        return asked
-    step = 64 if possible >= 64 else 8 if possible >= 8 else 1
-    return min(asked, max(2, possible // step * step))
 
 
 def inverse_document_frequency(frequency: NDArray[np.int64], n_photos: int) -> Floats:

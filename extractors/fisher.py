@@ -24,6 +24,7 @@ from extractors.base import (
     crop_and_shrink,
     l2_normalise,
 )
+from extractors.kmeans import draw, repeatable
 from extractors.sift import SIFT_DIM, detect_sift, root_sift
 from extractors.vlad import check_sift
 
@@ -101,19 +102,17 @@ class Fisher(Extractor):
     def fit(self, raws: Iterable[Raw]) -> None:
         from skimage.feature import learn_gmm  # brings scikit-learn: only here and in ``encode``
 
-        found = [root_sift(raw["descriptors"]) for raw in raws]
-        features = np.concatenate(found) if found else np.zeros((0, SIFT_DIM), np.float32)
-        if len(features) < 2 * self.config.modes:
+        raws = repeatable(raws)
+        counts = [len(raw["descriptors"]) for raw in raws]
+        total = sum(counts)
+        if total < 2 * self.config.modes:
             raise PlaygroundError(
-                f"fisher found {len(features):,} SIFT keypoints in {len(found)} photos, and needs "
-                f"two or more for each of its {self.config.modes} Gaussians. Add photos with more "
-                f"texture, or use fisher:modes={max(1, len(features) // 4)}."
+                f"fisher found {total:,} SIFT keypoints in {len(counts)} photos, and "
+                f"needs two or more for each of its {self.config.modes} Gaussians. Add photos with "
+                f"more texture, or use fisher:modes={max(1, total // 4)}."
             )
-        if len(features) > _POINTS:
-            draw = np.random.default_rng(self.config.seed).choice(
-                len(features), _POINTS, replace=False
-            )
-            features = features[np.sort(draw)]
+        descriptors = (raw["descriptors"] for raw in raws)
+        features = draw(descriptors, counts, _POINTS, self.config.seed, root_sift)
         mean, components = principal_components(features, self.config.features)
         reduced = ((features - mean) @ components.T).astype(np.float64)
         mixture = learn_gmm(

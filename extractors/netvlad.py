@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -98,10 +98,10 @@ class NetVlad(Aggregated):
     def local_features(self, raw: Raw) -> Floats:
         return l2_normalise(raw["cells"].astype(np.float32))
 
-    def learn_more(self, features: Floats, centres: Floats) -> dict[str, NDArray[Any]]:
+    def learn_more(self, photos: Iterable[Floats], centres: Floats) -> dict[str, NDArray[Any]]:
         """``alpha`` (1,): ln 100 over the mean gap between the two nearest squared distances."""
-        distances = np.sort(squared_distances(features, centres), axis=1)
-        gap = float((distances[:, 1] - distances[:, 0]).mean())
+        nearest = [np.sort(squared_distances(photo, centres), axis=1)[:, :2] for photo in photos]
+        gap = float(np.diff(np.concatenate(nearest), axis=1).mean())
         return {"alpha": np.array([np.log(RATIO) / max(gap, 1e-6)], np.float32)}
 
     def soft_assignment(self, features: Floats, centres: Floats) -> Floats:

@@ -16,13 +16,12 @@ import pytest
 from data.errors import PlaygroundError
 from extractors.base import RGB, Prepared, Raw
 from extractors.bovw import (
-    MAX_POINTS_PER_WORD,
     Bovw,
     BovwConfig,
     inverse_document_frequency,
     root_sift,
-    vocabulary_size,
 )
+from extractors.kmeans import MAX_POINTS_PER_WORD, draw, vocabulary_size
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -141,6 +140,17 @@ def test_what_is_learned_does_not_depend_on_how_the_sample_is_held() -> None:
     for state in states[1:]:
         for name, array in states[0].items():
             np.testing.assert_array_equal(state[name], array)
+
+
+def test_a_draw_is_that_of_all_rows_together() -> None:
+    rows = np.arange(40, dtype=np.float32).reshape(20, 2)
+    parts = np.split(rows, [3, 3, 11, 19])  # one of them empty
+    counts = [len(part) for part in parts]
+    np.testing.assert_array_equal(draw(iter(parts), counts, 20, seed=5), rows)
+    chosen = np.sort(np.random.default_rng(5).choice(20, 7, replace=False))
+    np.testing.assert_array_equal(draw(iter(parts), counts, 7, seed=5), rows[chosen])
+    doubled = draw(iter(parts), counts, 7, seed=5, convert=lambda part: 2 * part)
+    np.testing.assert_array_equal(doubled, 2 * rows[chosen])
 
 
 def test_words_are_the_nearest_centroids() -> None:

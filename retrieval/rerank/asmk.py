@@ -6,18 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any, ClassVar
 
-import faiss
 import numpy as np
-from numpy.typing import NDArray
 
 from data.errors import PlaygroundError
 from extractors.base import Floats, l2_normalise
-from extractors.bovw import (
-    KMEANS_THREADS,
-    MAX_POINTS_PER_WORD,
-    MIN_POINTS_PER_WORD,
-    vocabulary_size,
-)
+from extractors.kmeans import MAX_POINTS_PER_WORD, draw, k_means, vocabulary_size
 from indexing.base import Ints
 from retrieval.ranking import Query, Ranking
 from retrieval.rerank.base import Progress, RerankCard, Reranker, View
@@ -151,27 +144,12 @@ class Asmk(Reranker):
                 f"{len(vectors)} of {view.extractor}. Add photos to the collection."
             )
         words = vocabulary_size(self.config.words, len(vectors))
+        config = self.config
         most = words * MAX_POINTS_PER_WORD
-        sample: NDArray[Any] = np.asarray(vectors)
-        if len(vectors) > most:
-            rng = np.random.default_rng(self.config.seed)
-            sample = vectors[np.sort(rng.choice(len(vectors), most, replace=False))]
-        kmeans = faiss.Kmeans(
-            vectors.shape[1],
-            words,
-            niter=self.config.iterations,
-            seed=self.config.seed,
-            min_points_per_centroid=1,
-            max_points_per_centroid=max(MAX_POINTS_PER_WORD, MIN_POINTS_PER_WORD),
-        )
-        threads = faiss.omp_get_max_threads()
-        faiss.omp_set_num_threads(KMEANS_THREADS)  # OpenMP: of this Python thread only
-        try:
-            kmeans.train(np.ascontiguousarray(sample, np.float32))
-        finally:
-            faiss.omp_set_num_threads(threads)
+        sample = draw([vectors], [len(vectors)], most, config.seed)
+        codebook = k_means(sample, words, config.seed, config.iterations)
         with open(path, "wb") as handle:  # a name without .npy would get one
-            np.save(handle, np.asarray(kmeans.centroids, np.float32), allow_pickle=False)
+            np.save(handle, codebook, allow_pickle=False)
 
 
 def aggregate(descriptors: Floats, codebook: Floats, assigned: int) -> Aggregate:
