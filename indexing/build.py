@@ -41,9 +41,9 @@ from indexing import alone
 from indexing import registry as index_registry
 from indexing.artefacts import (
     Vectors,
-    build_command,
     extractor_folder,
     identity_difference,
+    index_damage,
     index_folder,
     index_manifest,
     load_vectors,
@@ -597,7 +597,7 @@ class _IndexBuild:
             "libraries": library_versions(),
         }
         files = {kind.file, *(["rows.npy"] if rows is not None else [])}
-        if self._up_to_date(meta, files) and not self.force:
+        if not self.force and self._up_to_date(meta, files):
             action = "unchanged"
         else:
             with self._built(kind, plan, rows) as built:
@@ -616,16 +616,16 @@ class _IndexBuild:
         return Outcome(self.spec, index, action, clock.seconds, photos, 0, tuple(notes))
 
     def _up_to_date(self, meta: dict[str, Any], files: set[str]) -> bool:
-        """Whether the index that is there is the one of ``meta``, and its files are whole."""
-        mend = build_command(self.collection.name, self.spec, self.index)
+        """Whether the index that is there is the one of ``meta``, and whole."""
+        which = self.collection.name, self.spec, self.index
         try:
-            old = index_manifest(self.collection.name, self.spec, self.index)
+            old = index_manifest(*which)
             if old is None or files - set(old["files"]):
                 return False
             same = all(old[key] == value for key, value in meta.items() if key != "libraries")
         except artefact.Damaged:
             return False
-        return same and artefact.damage(self.folder, old, mend) is None
+        return same and index_damage(*which) is None
 
     @contextlib.contextmanager
     def _built(
