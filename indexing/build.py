@@ -430,8 +430,12 @@ class _ExtractorBuild:
                         features[photo.id] = self.extractor.encode(cached[1][photo.id])
                     else:
                         new.append(photo)
-                for photo, raw in zip(new, self._described(new) if new else [], strict=True):
-                    features[photo.id] = self.extractor.encode(raw)
+                found = _read_shard(shards.path(_key(new))) if new else None
+                if found is not None:  # made elsewhere, of the new photos alone
+                    features |= zip((photo.id for photo in new), _read_features(found), strict=True)
+                elif new:
+                    for photo, raw in zip(new, self._described(new), strict=True):
+                        features[photo.id] = self.extractor.encode(raw)
                 _write_features(path, [features[photo.id] for photo in block], self.extractor)
             paths.append(path)
             stage.done += len(block)
@@ -450,17 +454,19 @@ class _ExtractorBuild:
         stage: Stage,
         clock: Clock,
     ) -> None:
-        """The shards of which every photo has to be described, by the executor's workers."""
+        """What has to be described of every block, by the executor's workers."""
         learned: Path | None = None
         if state:
             learned = shards.folder / "state.safetensors"
             _write_shard(learned, state)
         tasks = []
         for block in _blocks(self.collection.photos):
-            path = shards.path(_key(block))
-            new = all((photo.id, photo.sha256) not in known for photo in block)
+            if _read_shard(shards.path(_key(block))) is not None:
+                continue
+            new = [photo for photo in block if (photo.id, photo.sha256) not in known]
+            path = shards.path(_key(new))
             if new and _read_shard(path) is None:
-                ids = tuple(photo.id for photo in block)
+                ids = tuple(photo.id for photo in new)
                 tasks.append(
                     ShardTask(self.collection.name, self.spec, self.weights, ids, learned, path)
                 )
@@ -735,6 +741,16 @@ def _write_features(path: Path, features: list[Features], extractor: Extractor) 
         geometry = [f.geometry for f in features if f.geometry is not None]
         tensors["geometry"] = np.concatenate(geometry).astype(np.float32)
     _write_shard(path, tensors)
+
+
+def _read_features(shard: dict[str, NDArray[Any]]) -> list[Features]:
+    ends = np.cumsum(shard["counts"])[:-1]
+    vectors = np.split(shard["vectors"], ends)
+    if "geometry" not in shard:
+        return [Features(one) for one in vectors]
+    return [
+        Features(*both) for both in zip(vectors, np.split(shard["geometry"], ends), strict=True)
+    ]
 
 
 def _write_tensors(path: Path, tensors: dict[str, NDArray[Any]]) -> None:
