@@ -64,6 +64,12 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--pixels", type=int, default=DEFAULTS.pixels, help="of the views, px")
     result.add_argument("--batch", type=int, default=DEFAULTS.batch, help="tuples per step")
     result.add_argument("--negatives", type=int, default=DEFAULTS.negatives, help="per tuple")
+    result.add_argument(
+        "--positives",
+        type=int,
+        default=DEFAULTS.positives,
+        help="photos of a landmark, for supervised-contrastive, which mines no negatives",
+    )
     result.add_argument("--queries", type=int, default=DEFAULTS.queries, help="per epoch")
     result.add_argument("--pool", type=int, default=DEFAULTS.pool, help="photos to mine from")
     result.add_argument(

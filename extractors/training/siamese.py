@@ -32,7 +32,7 @@ from extractors.training.checkpoint import Progress, Run, pack, to_device, unpac
 from extractors.training.describing import Floats, Score, describe
 from extractors.training.losses import TupleLoss, tuple_loss
 from extractors.training.machine import Machine
-from extractors.training.mining import Draw, difficulty, draw, hardest_negatives
+from extractors.training.mining import Draw, difficulty, draw, groups, hardest_negatives
 from extractors.training.networks import freeze_batchnorm, trained_trunk
 from extractors.training.photos import Split, TrainingPhotos, positions, split_landmarks, square
 from extractors.training.session import Limits, Say, Session
@@ -54,7 +54,7 @@ class SiameseConfig:
 
     network: str = "resnet50"  # or vgg16
     weights: str = "auto"  # of the trunk, see ``extractors.weights``
-    loss: str = "contrastive"  # triplet or n-pair
+    loss: str = "contrastive"  # or another of ``losses.LOSSES``
     margin: float | None = None  # None: the one of ``losses.MARGINS``
     pooling: str = "gem"  # mac, spoc or rmac
     regional: bool = False  # whiten the regions of R-MAC and sum them (``pooling.whitened``)
@@ -68,6 +68,7 @@ class SiameseConfig:
     pixels: int = 224  # side of the views, px
     batch: int = 5  # tuples per step and process
     negatives: int = 5  # per tuple
+    positives: int = 4  # photos per tuple, where the loss takes those of one landmark
     queries: int = 2000  # per epoch
     pool: int = 20_000  # photos that negatives are mined from
     learning_rate: float = 1e-5  # of Adam; 1e-6 for trunks from ImageNet
@@ -202,7 +203,13 @@ def train_siamese(
     Raises:
         PlaygroundError: too few landmarks, or a checkpoint of another recipe.
     """
-    if config.batch * config.negatives < 2:
+    grouped = tuple_loss(config.loss, config.margin).grouped
+    if grouped and (config.batch < 2 or config.positives < 2):
+        raise PlaygroundError(
+            f"--batch {config.batch} --positives {config.positives} is not possible with "
+            f"{config.loss}. Legal: 2 or more of each."
+        )
+    if not grouped and config.batch * config.negatives < 2:
         # pytorch-metric-learning takes a single pair for none and gives a loss of 0.
         raise PlaygroundError("--batch 1 --negatives 1 is not possible. Raise one of them.")
     if config.keep is not None and (config.keep <= 0 or config.tune == "none"):
@@ -378,6 +385,11 @@ class _Training:
         config, epoch = self.config, self.progress.epoch
         rng = np.random.default_rng((config.seed, 4, epoch))
         labels, where, matches = self.photos.labels, self.split.train, self.photos.matches
+        if self.loss.grouped:
+            width = config.batch * self.machine.world
+            many = max(config.queries, width)
+            self.tuples = groups(labels, where, many, config.positives, width, rng)
+            return
         drawn = draw(labels, where, config.queries, config.pool, rng, matches)
         places = np.unique(np.concatenate([drawn.queries, drawn.positives, drawn.pool]))
         vectors = self.describe(self.model, places.tolist())
