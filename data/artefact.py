@@ -50,9 +50,10 @@ def explain_os_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = error.filename or ""
+        where = error.filename or ""  # a write names none
         reasons = {
             errno.ENOSPC: "The disk is full. Free some space",
+            errno.EFBIG: "A file may not be as large there. Set PLAYGROUND_HOME to another disk",
             errno.EDQUOT: "The disk quota is used up. Free some space",
             errno.EACCES: "Permission was denied. Make the folder writable",
             errno.EPERM: "Permission was denied. Make the folder writable",
@@ -65,8 +66,8 @@ def explain_os_errors(doing: str) -> Iterator[None]:
         if reason is None:
             raise
         raise PlaygroundError(
-            f"{doing} failed: {where}: {os.strerror(error.errno or 0)}. {reason} and run the same "
-            f"command again; what was already saved is untouched."
+            f"{doing} failed: {f'{where}: ' if where else ''}{os.strerror(error.errno or 0)}. "
+            f"{reason} and run the same command again; what was already saved is untouched."
         ) from error
 
 

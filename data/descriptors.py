@@ -331,8 +331,8 @@ def own_photos(collection: Collection) -> dict[str, str]:
 def _open_npy(path: Path) -> NDArray[Any]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        reason = str(error).partition("\n")[0][:200]
+    except Exception as error:  # numpy's parsers of a header raise anything for a damaged one
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
         raise PlaygroundError(
             f"{names.printable(path.name)} is no .npy file of numbers ({reason})."
         ) from error
@@ -477,7 +477,8 @@ def _open_parquet(path: Path, key: str | None) -> Matrix:
     try:
         file = pq.ParquetFile(path)
         schema, rows = file.schema_arrow, file.metadata.num_rows
-    except (pa.ArrowException, OSError) as error:
+        shown = ", ".join(f"{f.name} {f.type}" for f in schema)[:300]
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise PlaygroundError(f"{name} is no Parquet file ({type(error).__name__}).") from error
     texts = [
         f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
@@ -489,7 +490,6 @@ def _open_parquet(path: Path, key: str | None) -> Matrix:
         for f in schema
         if _is_number(f.type) and f.name not in index
     }
-    shown = ", ".join(f"{f.name} {f.type}" for f in schema)[:300]
     id_column = "id" if "id" in texts else (texts[0] if len(texts) == 1 else None)
     if key is not None:
         wanted = [key] if key in lists else []
@@ -505,7 +505,9 @@ def _open_parquet(path: Path, key: str | None) -> Matrix:
 
     def read_blocks(columns: list[str]) -> Iterator[Any]:
         try:
-            yield from file.iter_batches(batch_size=BLOCK, columns=columns)
+            for batch in file.iter_batches(batch_size=BLOCK, columns=columns):
+                batch.validate(full=True)  # texts and offsets are taken as they come otherwise
+                yield batch
         except (pa.ArrowException, OSError) as error:
             raise PlaygroundError(f"{name} is damaged ({type(error).__name__}).") from error
 
@@ -538,7 +540,10 @@ def _open_parquet(path: Path, key: str | None) -> Matrix:
         ids += [names.safe_id(str(one)) for one in batch.column(id_column).to_pylist()]
     if len(set(ids)) != len(ids):
         raise PlaygroundError(f"{name} names a photo twice. Each photo has one descriptor.")
-    dim = matrix_of(next(read_blocks(wanted))).shape[1]
+    first = next(read_blocks(wanted), None)
+    if first is None or len(ids) != rows:
+        raise PlaygroundError(f"{name} is damaged: it has {len(ids):,} of {rows:,} rows.")
+    dim = matrix_of(first).shape[1]
     if not 1 <= dim <= MAX_DIM:
         raise PlaygroundError(
             f"{name} has descriptors of {dim:,} numbers. Legal: 1 to {MAX_DIM:,}."

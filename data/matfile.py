@@ -1,7 +1,8 @@
-"""Variables of MATLAB files, read in a process of its own (see ``data.child``).
+"""Variables of MATLAB files, read in a process of their own (see ``data.child``).
 
 scipy's reader ends the process on some damaged files, and a small file may name a huge array: so
-its shape is known before it is read, and what reading it takes is limited.
+its shape is known before it is read, and what reading it takes is limited. The process is kept for
+the next question: starting it takes far longer than most answers.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ REAL = frozenset([*_BYTES, "int16", "uint16", "int8", "uint8", "logical"])
 """Classes of arrays of real numbers; complex ones call themselves the same."""
 _LARGEST = 8  # bytes of a number of any other kind
 
+_workers = child.Workers("data.matfile:answer", 1)
+
 
 class MatError(Exception):
     """Why the file cannot be read, in a word."""
@@ -40,7 +43,7 @@ class _Refusal(PlaygroundError):  # noqa: N818 (crosses from the child)
 
 def variables(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
     """Name to shape and MATLAB class, from the headers alone; raises like ``read``."""
-    answer, _ = _ask("list_variables", {"path": str(path.resolve())}, _BASE)
+    answer, _ = _ask({"path": str(path.resolve())}, _BASE)
     return {name: (tuple(shape), kind) for name, shape, kind in answer["variables"]}
 
 
@@ -66,21 +69,14 @@ def read(path: Path, key: str) -> NDArray[Any]:
     with tempfile.TemporaryDirectory(prefix="mat-") as folder:
         out = Path(folder) / "variable.npy"
         request = {"path": str(path.resolve()), "key": key, "out": str(out)}
-        _ask("save_variable", request, _BASE + 3 * wanted)
+        _ask(request, _BASE + 3 * wanted)
         array: NDArray[Any] = np.load(out, allow_pickle=False)
         return array
 
 
-def _ask(function: str, request: dict[str, Any], memory: int) -> child.Frame:
+def _ask(request: dict[str, Any], memory: int) -> child.Frame:
     try:
-        return child.once(
-            f"data.matfile:{function}",
-            request,
-            child.THRIFTY,
-            memory=memory,
-            seconds=SECONDS,
-            errors={"_Refusal": _Refusal},
-        )
+        return _workers.ask(request, memory=memory, seconds=SECONDS, errors={"_Refusal": _Refusal})
     except _Refusal as error:
         kind = str(error)
         raise (V73Error if kind == "NotImplementedError" else MatError)(kind) from error
@@ -93,26 +89,19 @@ def _ask(function: str, request: dict[str, Any], memory: int) -> child.Frame:
 # In the process of its own
 
 
-def list_variables(request: dict[str, Any], payload: bytes) -> child.Frame:
+def answer(request: dict[str, Any], payload: bytes) -> child.Frame:
+    """Save the variable ``key`` as ``out``; without a key, list what there is."""
     import scipy.io
 
+    path = request["path"]
     try:
-        return {"variables": scipy.io.whosmat(request["path"])}, b""
-    except MemoryError:
-        raise
-    except Exception as error:  # scipy raises anything for broken files
-        raise _Refusal(type(error).__name__) from error
-
-
-def save_variable(request: dict[str, Any], payload: bytes) -> child.Frame:
-    import scipy.io
-
-    key = request["key"]
-    try:
-        array = np.asarray(scipy.io.loadmat(request["path"], variable_names=[key])[key])
+        if "key" not in request:
+            return {"variables": scipy.io.whosmat(path)}, b""
+        key = request["key"]
+        array = np.asarray(scipy.io.loadmat(path, variable_names=[key])[key])
         np.save(request["out"], array, allow_pickle=False)
     except MemoryError:
         raise
-    except Exception as error:
+    except Exception as error:  # scipy raises anything for broken files
         raise _Refusal(type(error).__name__) from error
     return {}, b""

@@ -1,12 +1,14 @@
 """Who may change what.
 
 Usually whoever uses the playground owns the machine. With ``PLAYGROUND_MODE=classroom`` it serves
-visitors: they search, compare, read and evaluate what is built, and change nothing. Every action
-that changes something calls ``require``, here below the pages, so that a page which forgets to
-hide a button gives nothing away. Command lines, and the processes that a permitted click has
-started, run as the owner.
+visitors: they search, compare, read, evaluate and measure what is built, and change nothing. What
+they measure is kept beside what is there, and replaces nothing. Every action that changes
+something calls ``require``, here below the pages, so that a page which forgets to hide a button
+gives nothing away. Command lines run as the owner; a process that a click has started has the
+rights of who clicked.
 
-The teacher is known by a token. It is shown once; the hash of it stays in ``teacher.json``.
+The teacher is known by a token. It is shown once; the hash of it stays in ``teacher.json``. Whoever
+has entered it gets a secret for a cookie, which counts until the server ends, for hours at most.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import contextvars
 import hashlib
 import hmac
 import json
+import math
 import os
 import secrets
 import threading
@@ -31,7 +34,9 @@ from data.paths import artifacts_root
 T = TypeVar("T")
 
 MODE, CLASSROOM = "PLAYGROUND_MODE", "classroom"
+STARTED_BY, VISITOR = "PLAYGROUND_STARTED_BY", "visitor"
 TRIES, WITHIN = 10, 60.0  # wrong tokens of all visitors together, in so many seconds
+SESSIONS, SESSION_S = 20, 12 * 3600.0  # of the teacher: how many at most, and for how long
 
 _owner: contextvars.ContextVar[bool] = contextvars.ContextVar("owner", default=False)
 _is_teacher: Callable[[], bool] = lambda: False  # noqa: E731  (replaced by ``identify``)
@@ -76,8 +81,8 @@ def require(doing: str) -> None:
     if not allowed():
         raise Refused(
             f"Only the teacher may {doing}: this playground runs in classroom mode, in which "
-            f"visitors search, compare and evaluate what is built. The teacher's token is entered "
-            f"on the Collections page."
+            f"visitors search, compare, evaluate and measure what is built. The teacher's token is "
+            f"entered on the Collections page."
         )
 
 
@@ -89,6 +94,17 @@ def as_owner() -> Iterator[None]:
         yield
     finally:
         _owner.reset(token)
+
+
+def command_line() -> contextlib.AbstractContextManager[None]:
+    """Around a command line: whoever has a terminal owns the machine, a visitor's job does not."""
+    visitors = os.environ.get(STARTED_BY) == VISITOR
+    return contextlib.nullcontext() if visitors else as_owner()
+
+
+def environment() -> dict[str, str]:
+    """Of a process that the caller starts: it may do what the caller may."""
+    return os.environ | ({} if allowed() else {STARTED_BY: VISITOR})
 
 
 def carried(call: Callable[[], T]) -> Callable[[], T]:
@@ -172,3 +188,30 @@ def is_token(text: str) -> bool:
             f"playground again: it shows a new one."
         ) from error
     return _tries.check(lambda: hmac.compare_digest(_hash(text.strip()).encode(), wanted))
+
+
+class _Sessions:
+    """Hashes of the secrets that were given for the token, oldest first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ends: dict[str, float] = {}
+
+    def begin(self) -> str:
+        secret = secrets.token_urlsafe(32)
+        with self._lock:
+            while len(self._ends) >= SESSIONS:
+                del self._ends[next(iter(self._ends))]
+            self._ends[_hash(secret)] = time.monotonic() + SESSION_S
+        return secret
+
+    def knows(self, secret: str) -> bool:
+        with self._lock:
+            return self._ends.get(_hash(secret), -math.inf) > time.monotonic()
+
+    def end(self, secret: str) -> None:
+        with self._lock:
+            self._ends.pop(_hash(secret), None)
+
+
+sessions = _Sessions()

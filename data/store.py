@@ -68,6 +68,10 @@ class Collection:
         return {query.id: query for query in self.queries}
 
     @functools.cached_property
+    def _by_content(self) -> dict[str, Photo]:
+        return {photo.sha256: photo for photo in (*self.queries, *self.photos)}
+
+    @functools.cached_property
     def _by_label(self) -> dict[str, frozenset[str]]:
         found: dict[str, list[str]] = {}
         for photo in self.photos:
@@ -119,6 +123,17 @@ class Collection:
                 command=commands.collections("show", self.name, "--json"),
             ) from None
 
+    def of_content(self, sha256: str) -> Photo:
+        """A photo or query with this content.
+
+        Raises:
+            PlaygroundError: there is none.
+        """
+        try:
+            return self._by_content[sha256]
+        except KeyError:
+            raise NotFound(f"The collection {self.name} has no photo of this content.") from None
+
     def find(self, photo_or_id: Photo | str) -> Photo:
         """The photo, else the query, with this id; a ``Photo`` is returned as it is."""
         if isinstance(photo_or_id, Photo):
@@ -164,6 +179,10 @@ class Collection:
 
     def read(self, photo_or_id: Photo | str, longer_side: int | None = None) -> RGB:
         """Decode a photo or query: upright RGB (H, W, 3) uint8.
+
+        In this process and not by a worker (``data.decoding``): of the very bytes that are decoded
+        the hash is that of the import, where a worker has decoded them. A file that was swapped
+        since, even while it is read, reaches no decoder.
 
         Args:
             longer_side: shrink to this longer side in px; boxes refer to the full size.

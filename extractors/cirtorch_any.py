@@ -20,7 +20,8 @@ from extractors import checkpoints
 from extractors.base import Card
 from extractors.checkpoints import Checkpoint, RetrievalMeta, Whitening
 from extractors.cirtorch import DIM, LW_SETS, PublishedConfig, PublishedNetwork, RetrievalNetwork
-from extractors.pooling import l2n, pool, r_mac_regions
+from extractors.modules import Plain
+from extractors.pooling import whitened
 from extractors.weights import Weights
 
 
@@ -32,17 +33,6 @@ class CirtorchConfig(PublishedConfig):
     local_whitening: bool = False  # whiten each cell before pooling
     whitening: bool = False  # a fully connected layer at the end
     lw: bool = False  # the learned whitening of the checkpoint's meta
-
-
-class Plain(nn.Module):
-    """A pooling without parameters: (B, C, H, W) -> (B, C)."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__()
-        self.kind = kind
-
-    def forward(self, x: Tensor) -> Tensor:
-        return pool(x, self.kind)
 
 
 class Regional(nn.Module):
@@ -58,13 +48,8 @@ class Regional(nn.Module):
         self.whiten = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        whole = [(0, 0, x.shape[3], x.shape[2])]
-        regions = [(x0, y0, s, s) for x0, y0, s in r_mac_regions(x.shape[3], x.shape[2])]
-        vectors = [
-            l2n(self.whiten(l2n(self.rpool(x[:, :, y0 : y0 + h, x0 : x0 + w]))))
-            for x0, y0, w, h in whole + regions
-        ]
-        return l2n(torch.stack(vectors).sum(dim=0))
+        result: Tensor = whitened(x, self.rpool, self.whiten, regional=True)
+        return result
 
 
 class AnyRetrievalNetwork(RetrievalNetwork):

@@ -235,12 +235,11 @@ class Delf(NetworkExtractor):
         network, tap = self.load(), self._tap
         pixels = to_array([prepared.pixels])
         height, width = prepared.pixels.shape[:2]
-        descriptors, geometry = [], []
+        maps, cells, geometry = [], [], []
         for scale in self.config.scales:
             resized = rescale(pixels, scale)
-            output = network(resized)[0]
-            cells = output.reshape(len(output), -1).T  # (h * w, C + 1)
-            rows, columns = np.divmod(np.arange(len(cells)), output.shape[2])
+            output = network(resized)[0]  # (C + 1, h, w)
+            rows, columns = np.divmod(np.arange(output[0].size), output.shape[2])
             # The exact factor: sizes are rounded to whole pixels.
             factor_x = resized.shape[3] / pixels.shape[3]
             factor_y = resized.shape[2] / pixels.shape[2]
@@ -251,17 +250,23 @@ class Delf(NetworkExtractor):
                 axis=1,
             ).astype(np.float32)
             inside = (xy[:, 0] < width) & (xy[:, 1] < height)  # not in the padding
-            side = np.full(len(cells), tap.patch / scale, np.float32)
-            place = np.column_stack([prepared.to_photo(xy), side, cells[:, -1]])
-            descriptors.append(cells[inside, :-1])
+            side = np.full(len(xy), tap.patch / scale, np.float32)
+            place = np.column_stack([prepared.to_photo(xy), side, output[-1].ravel()])
+            maps.append(output[:-1].reshape(len(output) - 1, -1))
+            cells.append(np.flatnonzero(inside))
             geometry.append(place[inside].astype(np.float32))
-        vectors, places = np.concatenate(descriptors), np.concatenate(geometry)
+        places = np.concatenate(geometry)
         # Stable: equal scores keep their order, so that the same photo gives the same features.
         best = np.argsort(-places[:, 3], kind="stable")[: self.config.max_features]
-        places = places[best]
+        # Of the maps only what is kept is gathered.
+        origins = np.repeat(np.arange(len(maps)), [len(one) for one in cells])[best]
+        places, chosen = places[best], np.concatenate(cells)[best]
+        vectors = np.empty((len(best), tap.channels), np.float32)
+        for number, one in enumerate(maps):
+            vectors[origins == number] = one[:, chosen[origins == number]].T
         places[:, 2] /= np.float32(np.mean(prepared.scale))
         return {
-            "descriptors": l2_normalise(vectors[best].astype(np.float32)).astype(np.float16),
+            "descriptors": l2_normalise(vectors).astype(np.float16),
             "geometry": places,
         }
 

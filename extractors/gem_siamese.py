@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from data.errors import PlaygroundError
 from extractors.base import Card
 from extractors.cnn import GlobalNetwork, check_image_size, rescale
-from extractors.pooling import Array, gem, l2n, linear
+from extractors.pooling import POOLINGS, Array, l2n, linear, pool, rule_of, whitened
 from extractors.trunks import LITE0, TRUNKS, check_trunk, normalised, trunk
 from extractors.weights import (
     HEAD_SOURCE,
@@ -22,6 +23,7 @@ from extractors.weights import (
     head_source,
     header,
     load_into,
+    own_card,
     own_or_trunk,
     read_state,
     resolve,
@@ -55,10 +57,12 @@ class GemSiameseConfig:
     dim: int = 512  # of the whitened vector
     loss: str = "contrastive"  # which of the two networks: trained with pairs, or with triplets
     trunk: str = LITE0  # or resnet50, vgg16
+    pooling: str = "gem"  # mac, spoc or rmac
+    regional: bool = False  # whiten the regions of R-MAC, then sum
 
 
 class GemSiamese(GlobalNetwork):
-    """A trunk, learnable GeM and a whitening, at several scales."""
+    """A trunk, learnable GeM (or another pooling) and a whitening, at several scales."""
 
     name = "gem-siamese"
     version = 2
@@ -83,6 +87,9 @@ class GemSiamese(GlobalNetwork):
             "dim": "length of the whitened vector, at most the trunk's channels",
             "loss": "contrastive or triplet: which loss the network was trained with",
             "trunk": "efficientnet-lite0, resnet50 or vgg16",
+            "pooling": "gem, mac, spoc or rmac: which one it was trained with",
+            "regional": "true: each region of R-MAC is pooled and whitened, then they are summed; "
+            "with pooling=mac, R-MAC with learned whitening (Gordo et al. 2017)",
         },
         licence="MIT (this project's code); EfficientNet-Lite0: Apache-2.0",
         cost="A pass of the trunk per scale, 1.75 times a single one; EfficientNet-Lite0 takes "
@@ -103,13 +110,35 @@ class GemSiamese(GlobalNetwork):
             )
         if config.loss not in NETWORKS:
             raise PlaygroundError(f"loss={config.loss} is unknown. Legal: {', '.join(NETWORKS)}.")
+        check_pooling(config.pooling, config.regional)
         super().__init__(config, weights)
         own = NETWORKS[config.loss]
         self.network_name = own if config.trunk == LITE0 else f"{own}-{config.trunk}"
+        # None with another pooling is shipped or kept: its weights are named as a file.
+        if head := self._other_head():
+            self.network_name += f"-{'-'.join(f'{k}={v}' for k, v in head.items())}"
 
     @property
     def dim(self) -> int:
         return int(self.config.dim)
+
+    def _other_head(self) -> dict[str, Any]:
+        """What the head has besides GeM of the whole map: the config's fields; empty for none."""
+        fields = {"pooling": self.config.pooling, "regional": self.config.regional}
+        default = GemSiameseConfig()
+        return {k: v for k, v in fields.items() if v != getattr(default, k)}
+
+    def identity(self) -> dict[str, Any]:
+        found = super().identity()
+        # What was built before there were other poolings stays valid.
+        known = {k: v for k, v in found["config"].items() if k not in ("pooling", "regional")}
+        found["config"] = known | self._other_head()
+        return found | rule_of(self.config.pooling, self.config.regional)
+
+    def network_key(self) -> dict[str, Any]:
+        found = super().network_key()
+        found["config"] |= self._other_head()
+        return found
 
     @property
     def weights(self) -> Weights:  # type: ignore[override]
@@ -137,12 +166,14 @@ class GemSiamese(GlobalNetwork):
             assert own.path is not None
             state = read_state(own.path)
             self._check_trunk_of(own.path, state)
+            self._check_head_of(own.path)
             # A file of ours may hold the part of the trunk alone that training has changed.
             if _MARKS[network] not in state or TRUNK_OF in header(own.path):
                 base = trunk_of_head(own.path, network, "scripts.train_siamese")
         features = trunk(network, base if base is not None else resolve(network, "untrained"))
         channels = TRUNKS[network].channels
-        module = seeded(lambda: SiameseNetwork(features, channels, self.dim))
+        pooling, regional = self.config.pooling, self.config.regional
+        module = seeded(lambda: SiameseNetwork(features, channels, self.dim, pooling, regional))
         assert isinstance(module, SiameseNetwork)
         if state is not None:
             whole = {f"trunk.{k}": v for k, v in features.state_dict().items()} | state
@@ -159,10 +190,24 @@ class GemSiamese(GlobalNetwork):
                 f"{self.config.trunk}. Use gem-siamese:trunk={found[-1]}."
             )
 
+    def _check_head_of(self, path: Path) -> None:
+        """Refuse a file whose head pools in another way."""
+        mine = (self.config.pooling, self.config.regional)
+        theirs = head_of(path)
+        if theirs != mine:
+            raise PlaygroundError(
+                f"{path} was trained with {head_words(*theirs)}, and the extractor asks for "
+                f"{head_words(*mine)}. Use gem-siamese:{head_words(*theirs)}."
+            )
+
     def build_network(self) -> nn.Module:
         module = self._module()
         # The head is small and stays in fp32 whatever the runtime's precision.
-        learned = {"p": module.pool.p, "weight": module.whiten.weight, "bias": module.whiten.bias}
+        learned = {
+            "weight": module.whiten.weight,
+            "bias": module.whiten.bias,
+            **dict(module.pool.named_parameters()),  # GeM's exponent p
+        }
         self._head = {name: value.detach().float().numpy() for name, value in learned.items()}
         return normalised(self.config.trunk, module.trunk).eval()
 
@@ -173,16 +218,40 @@ class GemSiamese(GlobalNetwork):
         self._head = arrays
 
     def head(self, pixels: Array, run: Callable[[Array], Array]) -> Array:
-        p: Array
-        weight: Array
-        bias: Array
-        p, weight, bias = self._head["p"], self._head["weight"], self._head["bias"]
+        learned: dict[str, Array] = self._head
         if not isinstance(pixels, np.ndarray):
             import torch
 
-            p, weight, bias = (torch.from_numpy(one) for one in (p, weight, bias))
+            learned = {name: torch.from_numpy(value) for name, value in learned.items()}
+        kind, p = self.config.pooling, learned.get("p", 1.0)
+        pooled = functools.partial(pool, kind=kind, p=p)
+        layer = functools.partial(linear, weight=learned["weight"], bias=learned["bias"])
         total: Array = 0.0
         for scale in self.config.scales:
-            pooled = l2n(gem(run(rescale(pixels, scale)), p))
-            total = total + l2n(linear(pooled, weight, bias))
+            x = run(rescale(pixels, scale))
+            total = total + whitened(x, pooled, layer, self.config.regional)
         return l2n(total / len(self.config.scales))
+
+
+def check_pooling(pooling: str, regional: bool) -> None:
+    """Refuse a head that is not possible."""
+    if pooling not in POOLINGS:
+        raise PlaygroundError(f"pooling={pooling} is unknown. Legal: {', '.join(POOLINGS)}.")
+    if regional and pooling == "rmac":
+        raise PlaygroundError(
+            "pooling=rmac with regional=true is not possible: R-MAC is the maximum of each region. "
+            "Legal: pooling=mac with regional=true, R-MAC whose regions are whitened."
+        )
+
+
+def head_of(path: Path) -> tuple[str, bool]:
+    """Pooling of a trained file's head, and whether by regions; GeM where the file does not say."""
+    recipe = own_card(path).get("recipe")
+    found = recipe if isinstance(recipe, dict) else {}
+    pooling = found.get("pooling", "gem")
+    return (pooling if pooling in POOLINGS else "gem"), found.get("regional", False) is True
+
+
+def head_words(pooling: str, regional: bool) -> str:
+    """A head as it is asked for."""
+    return f"pooling={pooling},regional=true" if regional else f"pooling={pooling}"

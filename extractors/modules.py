@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from extractors.pooling import EPS, gem, l2n
+from extractors.pooling import EPS, gem, l2n, pool, region_vectors, whitened
 from extractors.trunks import MEAN, STD
 
 
@@ -46,26 +46,58 @@ class GeM(nn.Module):
         return gem(x, self.p, self.eps)
 
 
+class Plain(nn.Module):
+    """A pooling without parameters: (B, C, H, W) -> (B, C)."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = pool(x, self.kind)
+        return result
+
+
 class SiameseNetwork(nn.Module):
     """What siamese training yields: (B, 3, H, W) -> (B, dim), whitened, L2-normalised.
 
     Training runs ``forward``; extraction runs the trunk in the chosen runtime and the rest as
-    arrays (``gem_siamese.GemSiamese.head``). State dict: ``trunk.*``, ``pool.p``,
+    arrays (``gem_siamese.GemSiamese.head``). State dict: ``trunk.*``, ``pool.p`` (GeM alone),
     ``whiten.weight``, ``whiten.bias``.
+
+    Args:
+        pooling: one of ``pooling.POOLINGS``.
+        regional: the layer whitens R-MAC's regions, whose sum is the vector, see
+            ``pooling.whitened``.
     """
 
-    def __init__(self, features: nn.Module, channels: int, dim: int) -> None:
+    def __init__(
+        self,
+        features: nn.Module,
+        channels: int,
+        dim: int,
+        pooling: str = "gem",
+        regional: bool = False,
+    ) -> None:
         super().__init__()
         self.trunk = features
-        self.pool = GeM(3.0)
+        self.pool = GeM(3.0) if pooling == "gem" else Plain(pooling)
+        self.regional = regional
         self.whiten = nn.Linear(channels, dim)
         # Until it is trained: a random rotation, which keeps angles (all of them for
         # dim = channels, nearly for fewer).
         nn.init.orthogonal_(self.whiten.weight)
         nn.init.zeros_(self.whiten.bias)
 
+    def pooled(self, feature_map: Tensor) -> list[Tensor]:
+        """What the last layer whitens: one (B, C), or one per region."""
+        if self.regional:
+            return region_vectors(feature_map, self.pool)
+        return [l2n(self.pool(feature_map))]
+
     def head(self, feature_map: Tensor) -> Tensor:
-        return l2n(self.whiten(l2n(self.pool(feature_map))))
+        result: Tensor = whitened(feature_map, self.pool, self.whiten, self.regional)
+        return result
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.trunk(x))

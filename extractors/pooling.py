@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from fractions import Fraction
 from typing import Any
@@ -20,6 +20,7 @@ import numpy as np
 
 Array = Any  # float32, of NumPy or of torch
 EPS = 1e-6
+SAFE_P = 6.0  # of GeM: neither EPS^p nor an activation of a million to it leaves float32's range
 R_MAC_OVERLAP = Fraction(2, 5)  # wanted overlap of neighbouring regions
 POOLINGS = ("gem", "mac", "spoc", "rmac")
 R_MAC_RULE = 2  # of ``r_mac_regions``; 1 was not exact where two overlaps are equally near
@@ -60,7 +61,15 @@ def linear(x: Array, weight: Array, bias: Array) -> Array:
 
 def gem(x: Array, p: Array | float = 3.0, eps: float = EPS) -> Array:
     """Generalised mean: (mean max(x, eps)^p)^(1/p); p = 1 is SPoC, p -> inf is MAC."""
-    return (x.clip(min=eps) ** p).mean(axis=(2, 3)) ** (1.0 / p)
+    x = x.clip(min=eps)
+    if (p if isinstance(p, int | float) else p.item()) <= SAFE_P:
+        return (x**p).mean(axis=(2, 3)) ** (1.0 / p)
+    # The same of x / its maximum, times it: no power leaves float32's range.
+    if isinstance(x, np.ndarray):
+        largest = x.max(axis=(2, 3), keepdims=True)
+    else:
+        largest = x.detach().amax(dim=(2, 3), keepdim=True)
+    return ((x / largest) ** p).mean(axis=(2, 3)) ** (1.0 / p) * largest[:, :, 0, 0]
 
 
 def spoc(x: Array) -> Array:
@@ -107,21 +116,41 @@ def r_mac_regions(width: int, height: int, levels: int = 3) -> list[tuple[int, i
     return regions
 
 
-def rmac(x: Array, levels: int = 3, eps: float = EPS) -> Array:
+def region_vectors(x: Array, pooled: Callable[[Array], Array]) -> list[Array]:
+    """The whole map and R-MAC's regions of it, each pooled and L2-normalised: (B, C) each."""
+    parts = [
+        x[:, :, top : top + side, left : left + side]
+        for left, top, side in r_mac_regions(x.shape[3], x.shape[2])
+    ]
+    return [l2n(pooled(part)) for part in (x, *parts)]
+
+
+def rmac(x: Array) -> Array:
     """Sum of the L2-normalised MACs of the regions and of the whole map."""
-    total = l2n(mac(x), eps)
-    for left, top, side in r_mac_regions(x.shape[3], x.shape[2], levels):
-        total = total + l2n(mac(x[:, :, top : top + side, left : left + side]), eps)
-    return total
+    return sum(region_vectors(x, mac))
 
 
-def rule_of(kind: str) -> dict[str, int]:
+def whitened(
+    x: Array, pooled: Callable[[Array], Array], layer: Callable[[Array], Array], regional: bool
+) -> Array:
+    """Pool, L2, a learned layer, L2: (B, C, H, W) -> (B, d).
+
+    Regional: so for the whole map and each region of R-MAC, then their sum, L2-normalised: R-MAC
+    with learned whitening where ``pooled`` is ``mac`` (Gordo et al., IJCV 2017; cirtorch's
+    ``Rpool``).
+    """
+    if not regional:
+        return l2n(layer(l2n(pooled(x))))
+    return l2n(sum(l2n(layer(one)) for one in region_vectors(x, pooled)))
+
+
+def rule_of(kind: str, regional: bool = False) -> dict[str, int]:
     """What an extractor's identity says besides the name of its pooling."""
-    return {"r_mac_rule": R_MAC_RULE} if kind == "rmac" else {}
+    return {"r_mac_rule": R_MAC_RULE} if regional or kind == "rmac" else {}
 
 
-def pool(x: Array, kind: str, p: float = 3.0) -> Array:
-    """Pool by name (one of ``POOLINGS``)."""
+def pool(x: Array, kind: str, p: Array | float = 3.0) -> Array:
+    """Pool by name (one of ``POOLINGS``); GeM alone has an exponent."""
     if kind == "gem":
         return gem(x, p)
     return {"mac": mac, "spoc": spoc, "rmac": rmac}[kind](x)

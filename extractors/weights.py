@@ -299,8 +299,7 @@ class Weights:
 
         From the file itself, which ``sha256`` covers: artefacts depend on it.
         """
-        card = _object(header(self.path).get(CARD, "")) if self.path is not None else None
-        size = (card or {}).get("image_size", 0)
+        size = own_card(self.path).get("image_size", 0) if self.path is not None else 0
         return size if isinstance(size, int) and 32 <= size <= 4096 else 0
 
     @property
@@ -575,13 +574,18 @@ def header(path: Path) -> dict[str, str]:
         return {}
 
 
+def own_card(path: Path) -> dict[str, Any]:
+    """The card in a file itself, which its SHA-256 covers; empty for none."""
+    return _object(header(path).get(CARD, "")) or {}
+
+
 def training_card(path: Path) -> dict[str, Any] | None:
     """What a file says about its training (``extractors.training.export``); None for nothing.
 
     What was measured afterwards is in the card that lies beside the file.
     """
-    card = _object(header(path).get(CARD, ""))
-    if card is None:
+    card = own_card(path)
+    if not card:
         return None
     try:
         beside = _object(path.with_suffix(".json").read_text(encoding="utf-8"))

@@ -15,12 +15,13 @@ import datetime
 import errno
 import functools
 import hashlib
+import itertools
 import json
 import os
 import platform
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -211,19 +212,25 @@ def library_versions() -> dict[str, str]:
     return found
 
 
-def describe_photos(
+def describe_ahead(
     extractor: Extractor, collection: Collection, photos: Sequence[Photo]
-) -> list[Raw]:
-    """``describe`` of some photos in their order, decoding ahead in threads."""
+) -> Iterator[Raw]:
+    """``describe`` of some photos in their order; a few are decoded and described ahead, in
+    threads, while the caller works on those before."""
 
     def prepare(photo: Photo) -> Prepared:
         return extractor.prepare(collection.read(photo))
 
+    if not photos:
+        return
     network = extractor.load(streams=WORKERS)
     if network is not None and network.batches:
-        return extractor.describe_batch(list(_ahead(photos, prepare)))
-    # The cores are best used by several photos at once.
-    return list(_ahead(photos, lambda photo: extractor.describe(prepare(photo))))
+        prepared = _ahead(photos, prepare)
+        for block in _blocks(photos):
+            yield from extractor.describe_batch(list(itertools.islice(prepared, len(block))))
+    else:
+        # The cores are best used by several photos at once.
+        yield from _ahead(photos, lambda photo: extractor.describe(prepare(photo)))
 
 
 def encode_shard(task: ShardTask) -> None:
@@ -234,7 +241,7 @@ def encode_shard(task: ShardTask) -> None:
     """
     extractor, collection = _opened(task.collection, task.spec, task.weights, task.state)
     photos = [collection.photo(one) for one in task.ids]
-    raws = describe_photos(extractor, collection, photos)
+    raws = describe_ahead(extractor, collection, photos)
     _write_features(task.out, [extractor.encode(raw) for raw in raws], extractor)
 
 
@@ -329,17 +336,27 @@ class _ExtractorBuild:
 
     # -- describe ------------------------------------------------------------------------------
 
-    def _described(self, photos: Sequence[Photo]) -> list[Raw]:
-        self.described += len(photos)
-        return describe_photos(self.extractor, self.collection, photos)
+    def _described(self, photos: Sequence[Photo]) -> Iterator[Raw]:
+        for raw in describe_ahead(self.extractor, self.collection, photos):
+            self.described += 1
+            yield raw
 
-    def _raw_block(self, shards: _Shards, photos: Sequence[Photo]) -> list[Raw]:
-        key = _key(photos)
-        found = shards.read_raws(key)
-        if found is None:
-            found = self._described(photos)
-            shards.write_raws(key, found)
-        return found
+    def _raw_blocks(
+        self, shards: _Shards, blocks: Sequence[Sequence[Photo]]
+    ) -> Iterator[list[Raw]]:
+        """What ``describe`` made of each block, from its shard where that is there and whole."""
+        absent = [block for block in blocks if not shards.path(_key(block)).exists()]
+        ahead = self._described([photo for block in absent for photo in block])
+        keys = {_key(block) for block in absent}
+        for block in blocks:
+            key = _key(block)
+            found = None if key in keys else shards.read_raws(key)
+            if found is None:
+                found = list(
+                    itertools.islice(ahead, len(block)) if key in keys else self._described(block)
+                )
+                shards.write_raws(key, found)
+            yield found
 
     # -- fit -----------------------------------------------------------------------------------
 
@@ -365,7 +382,7 @@ class _ExtractorBuild:
                 stage.seconds = clock.seconds
                 self.progress.update(stage)
 
-            self.extractor.fit(_Sample(lambda block: self._raw_block(raws, block), sample, done))
+            self.extractor.fit(_Sample(lambda blocks: self._raw_blocks(raws, blocks), sample, done))
             state = self.extractor.state()
             _write_shard(path, state)
         stage.done, stage.seconds, stage.state = stage.total, clock.seconds, "done"
@@ -410,13 +427,39 @@ class _ExtractorBuild:
             elsewhere = {*known, *((p.id, p.sha256) for p in photos if p.id in sampled)}
             self._made_elsewhere(self.executor, shards, state, elsewhere, stage, clock)
             stage.done = 0  # what is there is read again, and verified
-        paths = []
+
+        def fresh(block: Sequence[Photo]) -> list[Photo]:
+            """The photos of a block that nothing is known of."""
+            return [p for p in block if (p.id, p.sha256) not in known and p.id not in sampled]
+
+        def part(block: Sequence[Photo]) -> Path:
+            """Where workers put the new photos of a block."""
+            return shards.path(_key(fresh(block)))
+
+        blocks = [(block, shards.path(_key(block))) for block in _blocks(photos)]
+        absent = [
+            (block, path)
+            for block, path in blocks
+            if not path.exists() and not part(block).exists()
+        ]
+        ahead = self._described([photo for block, _ in absent for photo in fresh(block)])
+        to_come = {path for _, path in absent}
         cached: tuple[str, dict[str, Raw]] = ("", {})
-        for block in _blocks(photos):
-            path = shards.path(_key(block))
-            if _read_shard(path) is None:
-                features: dict[str, Features] = {}
-                new = []
+        for block, path in blocks:
+            if path in to_come or _read_shard(path) is None:
+                new = fresh(block)
+                there = None if path in to_come else _read_shard(part(block))
+                encoded: Iterable[Features]
+                if there is not None:
+                    encoded = _read_features(there)
+                else:
+                    described = (
+                        itertools.islice(ahead, len(new))
+                        if path in to_come
+                        else self._described(new)
+                    )
+                    encoded = map(self.extractor.encode, described)
+                features = dict(zip((photo.id for photo in new), encoded, strict=True))
                 for photo in block:
                     row = known.get((photo.id, photo.sha256))
                     if row is not None and old is not None:
@@ -428,22 +471,13 @@ class _ExtractorBuild:
                                 self._sampled_raws(raws, sampled, sampled[photo.id]),
                             )
                         features[photo.id] = self.extractor.encode(cached[1][photo.id])
-                    else:
-                        new.append(photo)
-                found = _read_shard(shards.path(_key(new))) if new else None
-                if found is not None:  # made elsewhere, of the new photos alone
-                    features |= zip((photo.id for photo in new), _read_features(found), strict=True)
-                elif new:
-                    for photo, raw in zip(new, self._described(new), strict=True):
-                        features[photo.id] = self.extractor.encode(raw)
                 _write_features(path, [features[photo.id] for photo in block], self.extractor)
-            paths.append(path)
             stage.done += len(block)
             stage.seconds = clock.seconds
             self.progress.update(stage)
         stage.state = "done"
         self.progress.update(stage)
-        return paths
+        return [path for _, path in blocks]
 
     def _made_elsewhere(
         self,
@@ -480,7 +514,7 @@ class _ExtractorBuild:
         members = [photo for photo in self.collection.photos if sampled.get(photo.id) == key]
         return {
             photo.id: raw
-            for photo, raw in zip(members, self._raw_block(raws, members), strict=True)
+            for photo, raw in zip(members, next(self._raw_blocks(raws, [members])), strict=True)
         }
 
     # -- assemble ------------------------------------------------------------------------------
@@ -654,7 +688,7 @@ class _Sample:
 
     def __init__(
         self,
-        read: Callable[[Sequence[Photo]], list[Raw]],
+        read: Callable[[Sequence[Sequence[Photo]]], Iterator[list[Raw]]],
         photos: Sequence[Photo],
         done: Callable[[int], None],
     ) -> None:
@@ -662,9 +696,9 @@ class _Sample:
 
     def __iter__(self) -> Iterator[Raw]:
         count = 0
-        for block in _blocks(self._photos):
-            yield from self._read(block)
-            count += len(block)
+        for raws in self._read(list(_blocks(self._photos))):
+            yield from raws
+            count += len(raws)
             self._done(count)
 
 

@@ -32,8 +32,14 @@ from indexing.progress import Stage
 WRITE_EVERY = 0.3  # s
 KEEP = 30  # ended jobs whose files are kept
 BUILD, MEASURE = "build", "measurement"  # slots
-# What visitors of a classroom may start: it evaluates or maps what is built, and builds nothing.
-FOR_VISITORS = frozenset(["scripts.evaluate", "scripts.embedding"])
+# What visitors of a classroom may start: it evaluates, maps or measures what is built.
+FOR_VISITORS = (
+    ("scripts.evaluate",),
+    ("scripts.embedding",),
+    ("scripts.benchmark", "index"),
+    ("scripts.benchmark", "lab"),
+)
+MOST_OF_VISITORS = 4  # jobs that run or wait, of all; a visitor starts no further one
 _LOOK_EVERY = 0.5  # s between two looks at a slot
 
 
@@ -184,9 +190,10 @@ def start(collection: str, what: str, arguments: Sequence[str]) -> Job:
         arguments: a module that writes the job's file with ``JobProgress``, and its arguments.
 
     Raises:
-        Conflict: a job about this is running already.
+        Conflict: a job about this is running already, or too many are for a visitor's.
+        Refused: a visitor may not start this.
     """
-    if arguments[0] not in FOR_VISITORS:
+    if not any(tuple(arguments[: len(known)]) == known for known in FOR_VISITORS):
         permission.require(f"start a {what}")
     jobs_root().mkdir(parents=True, exist_ok=True)
     # Two sessions that start at once must not both find that nothing runs.
@@ -201,6 +208,12 @@ def _start(collection: str, what: str, arguments: Sequence[str]) -> Job:
             f"A {what} of {collection} is running already (job {current.id}). Wait for it, or "
             f"cancel it first."
         )
+    busy = sum(one.state == "running" for one in jobs())
+    if busy >= MOST_OF_VISITORS and not permission.allowed():
+        raise Conflict(
+            f"{busy} jobs run or wait already, and visitors start one only while there are fewer "
+            f"than {MOST_OF_VISITORS}. Try again when one has ended."
+        )
     job_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     command = [sys.executable, "-m", *arguments, "--job", job_id]
     _forget_old()
@@ -211,7 +224,7 @@ def _start(collection: str, what: str, arguments: Sequence[str]) -> Job:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            env=permission.environment() | {"PYTHONUNBUFFERED": "1"},
         )
     now = time.time()
     try:
@@ -295,8 +308,11 @@ class JobProgress:
                 except filelock.Timeout:
                     pass
             at_work = next((one for one in before if not one.waiting), None)
-            of = f" of {at_work.collection}" if at_work else ""
+            of = f" of {at_work.collection.rpartition(':')[2]}" if at_work else ""
             words = f"Waits until the {slot}{of} is done; one runs at a time."
+            ahead = sum(bool(one.waiting) for one in earlier)
+            if ahead:
+                words += f" {ahead} more {'waits' if ahead == 1 else 'wait'} before it."
             if words != self._job.waiting:
                 self._job = dataclasses.replace(self._job, waiting=words, updated=time.time())
                 write(self._job)

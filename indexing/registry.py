@@ -34,7 +34,7 @@ TYPES: dict[str, IndexRow] = {
     "ivf": IndexRow("indexing.ivf:Ivf", "IVF", "#e07a1f", view="ivf"),
     "lsh": IndexRow("indexing.lsh:Lsh", "LSH", "#1a936f", view="lsh"),
     "pq": IndexRow("indexing.pq:Pq", "PQ", "#8a4fd3", view="pq"),
-    "flat-l1": IndexRow("indexing.flat_l1:FlatL1", "Flat L1", basic=False),
+    "flat-l1": IndexRow("indexing.flat_l1:FlatL1", "Flat L1", view="flat", basic=False),
     "factory": IndexRow("indexing.factory:Factory", "Factory", basic=False),
     "milvus-flat": IndexRow(
         "indexing.milvus:MilvusFlat", "Milvus Flat", "#0e7c86", basic=False, package="pymilvus"

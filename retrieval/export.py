@@ -32,18 +32,16 @@ def export(
     engine: SearchEngine,
     collection: str,
     extractor: str,
-    index: str | None,
     folder: Path,
     form: Form = "npy",
 ) -> list[Path]:
-    """Write descriptors, and an index over them, with the ids of their rows.
+    """Write descriptors with the ids of their rows.
 
     ``vectors.npy`` (n, D) float32, or ``vectors.mat`` (MATLAB: X (D, n), ids, geometry) or
     ``vectors.parquet`` (a row per vector: id, vector, and x, y, scale, score of local ones);
     ``ids.txt``, the photo of each row, one per line (a photo with
     local descriptors has many rows, one with none has none); ``geometry.npy`` (n, 4) x, y, scale,
-    score for local ones; ``index.faiss``, readable by ``faiss.read_index``, and ``index_rows.npy``,
-    the row of ``vectors.npy`` of each of its entries; ``about.json``, what made them.
+    score for local ones; ``about.json``, what made them.
 
     Args:
         folder: empty or new.
@@ -57,26 +55,13 @@ def export(
     vectors = engine.vectors(collection, extractor)
     _check_new(folder)
     ids = _ids_of_rows(vectors)
-    about: dict[str, Any] = {"collection": collection, **vectors.manifest["identity"]}
+    about = {"collection": collection, **vectors.manifest["identity"]}
     with artefact.explain_os_errors(f"Writing {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
         _save_vectors(folder, vectors.vectors, ids, vectors.geometry, form)
         (folder / "ids.txt").write_text("".join(f"{one}\n" for one in ids), encoding="utf-8")
         if vectors.geometry is not None and form == "npy":
             _save(folder / "geometry.npy", vectors.geometry)
-        if index is not None:
-            vectors, found = engine.opened(collection, extractor, index)
-            source = index_registry.parse_index_spec(index)[0].file
-            path = artefact.file_path(
-                index_folder(collection, extractor, index),
-                found.manifest,
-                source,
-                "python -m scripts.build",
-            )
-            shutil.copyfile(path, folder / source)
-            rows = np.arange(found.built.n) if found.rows is None else found.rows
-            _save(folder / "index_rows.npy", rows)
-            about["index"] = {key: value for key, value in found.manifest.items() if key != "files"}
         (folder / ABOUT).write_text(json.dumps(about, indent=1, sort_keys=True), encoding="utf-8")
     return sorted(folder.iterdir())
 

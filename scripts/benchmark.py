@@ -42,7 +42,7 @@ from extractors.modules import Normalised
 from extractors.trunks import MEAN, STD
 from indexing import registry as index_registry
 from indexing.artefacts import load_index, load_vectors
-from indexing.build import describe_photos, library_versions
+from indexing.build import describe_ahead, library_versions
 from indexing.faiss_settings import search_threads
 from retrieval.engine import SearchEngine
 from retrieval.ranking import Query, Recipe
@@ -106,9 +106,9 @@ def plain_loop(extractor: NetworkExtractor, collection: Collection, count: int) 
 def our_loop(spec: str, collection: Collection, count: int, weights: str) -> float:
     """Photos/s of the build's own describe step, decoding ahead as it does."""
     extractor = extractor_registry.create(spec, weights=weights)
-    describe_photos(extractor, collection, collection.photos[:1])
+    list(describe_ahead(extractor, collection, collection.photos[:1]))
     start = time.perf_counter()
-    describe_photos(extractor, collection, collection.photos[:count])
+    list(describe_ahead(extractor, collection, collection.photos[:count]))
     return count / (time.perf_counter() - start)
 
 

@@ -1,7 +1,8 @@
 """What one change on a page costs: CPU seconds, bytes and waiting, for one user and for many.
 
 A server of its own is started on the collections that are there; sessions talk to it as browsers
-do, without one. On the Search page K is changed, on the others the page is drawn again.
+do, without one, and ask once for every photo that a page names, also for those that a browser would
+leave for later. On the Search page K is changed, on the others the page is drawn again.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import http.client
+import re
 import socket
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.request import urlopen
 
@@ -22,12 +25,24 @@ import psutil
 import websockets
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.asyncio.client import ClientConnection
 
 from data import paths
 from data.errors import PlaygroundError
 
 _START_S = 60
 _SLIDER = "Results per row (K)"
+_PHOTO = re.compile(rb"/(?:photos|media)/[\w./-]+\.jpg")
+
+
+class Counted(ClientConnection):
+    """Counts what comes over the wire, where it is compressed."""
+
+    received = 0
+
+    def data_received(self, data: bytes) -> None:
+        self.received += len(data)
+        super().data_received(data)
 
 
 class Session:
@@ -35,15 +50,18 @@ class Session:
 
     def __init__(self, port: int, page: str, query: str) -> None:
         self.port, self.page, self.query = port, page, query
-        self.bytes = 0
+        self.photos = self.photo_bytes = self.missing = 0
+        self._named: list[str] = []  # photos, in the order of the page
+        self._asked: set[str] = set()
         self._slider = ""
         self._hashes: list[str] = []
         self._page_hash = ""
 
     async def __aenter__(self) -> Session:
-        self._socket = await websockets.connect(
+        self._socket: Any = await websockets.connect(
             f"ws://127.0.0.1:{self.port}/_stcore/stream",
             subprotocols=[websockets.Subprotocol("streamlit")],
+            create_connection=Counted,
             max_size=None,
             ping_interval=None,
         )
@@ -51,6 +69,10 @@ class Session:
 
     async def __aexit__(self, *error: object) -> None:
         await self._socket.close()
+
+    @property
+    def bytes(self) -> int:
+        return int(self._socket.received)
 
     async def draw(self, k: int | None = None) -> float:
         """Draw the page, with another K where given; the seconds until it is complete."""
@@ -69,17 +91,32 @@ class Session:
         while True:
             content = await self._socket.recv()
             assert isinstance(content, bytes)
-            self.bytes += len(content)
+            self._named += [one.decode() for one in _PHOTO.findall(content)]
             message = ForwardMsg.FromString(content)
             kind = message.WhichOneof("type")
             if message.metadata.cacheable and message.hash not in self._hashes:
                 self._hashes.append(message.hash)
-            if kind == "new_session":
-                self._page_hash = message.new_session.page_script_hash
+            if kind == "navigation":
+                self._page_hash = message.navigation.page_script_hash
             elif kind == "delta" and message.delta.new_element.slider.label == _SLIDER:
                 self._slider = message.delta.new_element.slider.id
             elif kind == "script_finished":
                 return time.perf_counter() - start
+
+    def look(self) -> None:
+        """Ask for the photos that the pages have named since; each once, as a browser does."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        with contextlib.closing(connection):
+            for address in dict.fromkeys(self._named):
+                if address in self._asked:
+                    continue
+                self._asked.add(address)
+                connection.request("GET", address)
+                answer = connection.getresponse()
+                self.photo_bytes += len(answer.read())
+                self.photos += 1
+                self.missing += answer.status != 200
+        self._named.clear()
 
 
 @contextlib.contextmanager
@@ -88,7 +125,7 @@ def server() -> Iterator[tuple[int, psutil.Process]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
+    command = [sys.executable, "-m", "streamlit", "run", "server.py", "--server.headless", "true"]
     command += ["--server.port", str(port)]
     with subprocess.Popen(
         command, cwd=paths.PROJECT_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -134,14 +171,18 @@ async def _measure(
                 ]
                 opening = cpu_seconds(process)
                 first = await asyncio.gather(*(tab.draw() for tab in tabs))
+                await _look(tabs)
                 opened = cpu_seconds(process) - opening
                 await asyncio.gather(*(tab.draw() for tab in tabs))
+                await _look(tabs)
                 for tab in tabs:
-                    tab.bytes = 0
+                    tab.photos = tab.photo_bytes = 0
+                received = sum(tab.bytes for tab in tabs)
                 before, waits = cpu_seconds(process), []
                 for number in range(arguments.rounds):
                     k = 10 + number % 40 if page == "search" else None
                     waits += await asyncio.gather(*(tab.draw(k) for tab in tabs))
+                    await _look(tabs)
                 spent = cpu_seconds(process) - before
                 changes = arguments.rounds * sessions
                 waits.sort()
@@ -151,7 +192,10 @@ async def _measure(
                         "sessions": sessions,
                         "changes": changes,
                         "cpu_s": spent / changes,
-                        "bytes": sum(tab.bytes for tab in tabs) // changes,
+                        "bytes": (sum(tab.bytes for tab in tabs) - received) // changes,
+                        "photos": sum(tab.photos for tab in tabs) / changes,
+                        "photo_bytes": sum(tab.photo_bytes for tab in tabs) // changes,
+                        "missing": sum(tab.missing for tab in tabs),
                         "p50_s": statistics.median(waits),
                         "p95_s": waits[min(len(waits) - 1, int(0.95 * len(waits)))],
                         "first_s": statistics.median(first),
@@ -160,3 +204,7 @@ async def _measure(
                     }
                 )
     return rows
+
+
+async def _look(tabs: Sequence[Session]) -> None:
+    await asyncio.gather(*(asyncio.to_thread(tab.look) for tab in tabs))

@@ -32,8 +32,7 @@ Main = Callable[[Sequence[str] | None], int | None]
 def call(main: Main, argv: Sequence[str] | None = None) -> int:
     """Run ``main`` and return its exit code; a ``PlaygroundError`` becomes one line on stderr."""
     try:
-        # Whoever has a terminal owns the machine; what a page starts was permitted when it did.
-        with permission.as_owner():
+        with permission.command_line():
             return main(argv) or 0
     except PlaygroundError as error:
         print(f"error: {printable_lines(str(error))}", file=sys.stderr)

@@ -3,7 +3,7 @@
 python -m scripts.collections import --source roxford5k --path DIR --name rox --no-photos
 python -m scripts.descriptors import --collection rox --name R101-GeM --file FILE.mat
 python -m scripts.build --collection rox --extractors imported:name=R101-GeM --indexes flat
-python -m scripts.descriptors export --collection demo --extractor hog --index flat --out DIR
+python -m scripts.descriptors export --collection demo --extractor hog --out DIR
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     if args.command == "export":
         engine, out = SearchEngine(), Path(args.out)
-        files = export(engine, args.collection, args.extractor, args.index, out, args.format)
+        files = export(engine, args.collection, args.extractor, out, args.format)
         if args.json:
             console.print_json({"files": [str(file) for file in files]})
         else:
@@ -96,13 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     console.json_flag(command)
     command = commands.add_parser(
         "export",
-        help="write descriptors and an index with the ids of their rows",
+        help="write descriptors with the ids of their rows; an index: scripts.index export",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=export.__doc__,
     )
     command.add_argument("--collection", required=True, metavar="NAME")
     command.add_argument("--extractor", required=True, help="a spec that is built")
-    command.add_argument("--index", help="an index that is built; without: descriptors alone")
     command.add_argument("--format", choices=FORMS, default="npy", help="of the descriptors")
     command.add_argument("--out", required=True, metavar="DIR", help="an empty or new folder")
     console.json_flag(command)

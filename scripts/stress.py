@@ -67,9 +67,11 @@ COUNTS = {
     "images": (300, 10_000),
     "uploads": (0, 5),  # of 40 photos each: not for a quick run
     "archives": (20, 1_000),
-    "descriptors": (60, 2_000),
+    "descriptors": (60, 1_000),
+    "checkpoints": (40, 1_000),
     "artefacts": (25, 1_000),
-    "kills": (2, 60),
+    "kills": (2, 100),  # of up to three builds each
+    "full": (1, 50),
     "changes": (150, 20_000),
 }
 
@@ -307,6 +309,34 @@ def descriptors(home: Path) -> Iterator[Case]:
     yield case
 
 
+@contextlib.contextmanager
+def checkpoint_files(home: Path) -> Iterator[Case]:
+    """Mutated weights of every format are read; what is taken must be tensors by name."""
+    import safetensors.torch
+    import torch
+
+    from extractors import checkpoints
+
+    generator = torch.Generator().manual_seed(0)
+    state = {f"{n}.weight": torch.randn((4, 3, 3, 3), generator=generator) for n in range(4)}
+    meta = {"architecture": "resnet50", "mean": [0.5] * 3, "Lw": {"x": np.eye(3)}}
+    paths_of = {name: home / f"whole-{name}" for name in ("plain", "meta", "old", "safetensors")}
+    torch.save(state, paths_of["plain"])
+    torch.save({"state_dict": state, "meta": meta}, paths_of["meta"])
+    torch.save(state, paths_of["old"], _use_new_zipfile_serialization=False)
+    safetensors.torch.save_file(state, paths_of["safetensors"])
+    files = [path.read_bytes() for path in paths_of.values()]
+
+    def case(rng: random.Random) -> None:
+        path = home / "some"
+        path.write_bytes(mutated(rng, rng.choice(files)))
+        for name, tensor in checkpoints.read(path).state.items():
+            if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
+                raise Wrong(f"{name!r} is a {type(tensor).__name__}")
+
+    yield case
+
+
 def collection(home: Path) -> store.Collection:
     """The photos that are made, imported."""
     write_photos(home / "photos")
@@ -387,8 +417,10 @@ def kills(home: Path) -> Iterator[Case]:
     longest = 3.0 + time.perf_counter() - began
     command = [sys.executable, "-m", "scripts.build", "--collection", NAME, "--quiet"]
     command += ["--extractors", ",".join(specs), "--indexes", ",".join(INDEXES)]
+    killed = 0
 
-    def case(rng: random.Random) -> None:
+    def case(rng: random.Random) -> str:
+        nonlocal killed
         shutil.rmtree(root, ignore_errors=True)
         for _ in range(3):
             process = subprocess.Popen(
@@ -401,11 +433,62 @@ def kills(home: Path) -> Iterator[Case]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()
+                killed += 1
             for manifest in root.rglob(artefact.MANIFEST):
                 json.loads(manifest.read_text(encoding="utf-8"))
         build(NAME, specs, INDEXES)
         if digests(root) != whole:
             raise Wrong("the bytes differ from those of an undisturbed build")
+        return f"{killed} builds were killed"
+
+    yield case
+
+
+@contextlib.contextmanager
+def full_disk(home: Path) -> Iterator[Case]:
+    """No file can grow beyond some size: a build says so, what was there stays, the next mends."""
+    import resource
+
+    collection(home)
+    build(NAME, ["hog"], INDEXES)
+    root, kept = paths.vectors_root(NAME), home / "kept"
+    whole = digests(root)
+    shutil.copytree(root, kept)
+    largest = max(path.stat().st_size for path in root.rglob("*") if path.is_file())
+    command = [sys.executable, "-m", "scripts.build", "--collection", NAME, "--quiet"]
+    command += ["--extractors", "hog", "--indexes", ",".join(INDEXES)]
+    said = 0
+
+    def case(rng: random.Random) -> str:
+        nonlocal said
+        most = int(np.exp(rng.uniform(np.log(200), np.log(largest))))
+        # Half of the builds have their vectors already and come to the indexes.
+        part = "/indexes/" if rng.random() < 0.5 else ""
+        there = sorted(name for name in whole if part in name)
+        for name in rng.sample(there, rng.randrange(1, len(there) + 1)):
+            (root / name).unlink()
+        before = digests(root)
+        done = subprocess.run(
+            command,
+            cwd=paths.PROJECT_ROOT,
+            capture_output=True,
+            text=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
+        )
+        try:
+            if done.returncode not in (0, 1, 2) or "Traceback" in done.stderr:
+                raise Wrong(f"ended with {done.returncode} at {most} bytes: {done.stderr[-400:]}")
+            after = digests(root)
+            if any(after.get(name) != digest for name, digest in before.items()):
+                raise Wrong(f"what was there has changed, at {most} bytes")
+            build(NAME, ["hog"], INDEXES)
+            if digests(root) != whole:
+                raise Wrong("the bytes differ from those of an undisturbed build")
+        finally:
+            shutil.rmtree(root)
+            shutil.copytree(kept, root)
+        said += done.returncode != 0
+        return f"{said} builds found no room and said so"
 
     yield case
 
@@ -462,8 +545,10 @@ KINDS: dict[str, Callable[[Path], contextlib.AbstractContextManager[Case]]] = {
     "uploads": uploads,
     "archives": archives,
     "descriptors": descriptors,
+    "checkpoints": checkpoint_files,
     "artefacts": damaged_artefacts,
     "kills": kills,
+    "full": full_disk,
     "changes": changes,
 }
 

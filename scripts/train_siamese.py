@@ -20,6 +20,8 @@ from pathlib import Path
 import safetensors.torch
 
 from data.paths import check_name
+from extractors.gem_siamese import head_words
+from extractors.pooling import POOLINGS
 from extractors.training import siamese
 from extractors.training.checkpoint import Run
 from extractors.training.export import Shared, card_of, save_weights
@@ -52,10 +54,22 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--loss", default=DEFAULTS.loss, choices=list(LOSSES))
     result.add_argument("--margin", type=float, help="default: 1.4 contrastive, 0.5 triplet")
+    result.add_argument("--pooling", default=DEFAULTS.pooling, choices=POOLINGS)
+    result.add_argument(
+        "--regional",
+        action="store_true",
+        help="whiten the regions of R-MAC and sum them; with --pooling mac: R-MAC, trained",
+    )
     result.add_argument("--dim", type=int, default=DEFAULTS.dim, help="of the descriptors")
     result.add_argument("--pixels", type=int, default=DEFAULTS.pixels, help="of the views, px")
     result.add_argument("--batch", type=int, default=DEFAULTS.batch, help="tuples per step")
     result.add_argument("--negatives", type=int, default=DEFAULTS.negatives, help="per tuple")
+    result.add_argument(
+        "--positives",
+        type=int,
+        default=DEFAULTS.positives,
+        help="photos of a landmark, for supervised-contrastive, which mines no negatives",
+    )
     result.add_argument("--queries", type=int, default=DEFAULTS.queries, help="per epoch")
     result.add_argument("--pool", type=int, default=DEFAULTS.pool, help="photos to mine from")
     result.add_argument(
@@ -87,6 +101,12 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument(
         "--head", help="start the last layers from these weights: bundled, file:PATH"
+    )
+    result.add_argument(
+        "--average",
+        type=float,
+        metavar="SHARE",
+        help="keep weights this far from the start's towards the trained ones (try 0.5)",
     )
     result.add_argument("--batchnorm", default=DEFAULTS.batchnorm, choices=("eval", "train"))
     result.add_argument("--patience", type=int, default=DEFAULTS.patience, help="epochs; 0 = off")
@@ -144,7 +164,8 @@ def _export(
     found = run.load()
     assert found is not None  # training ends with a checkpoint
     progress = found[1]
-    title = f"GeM-Siamese, {config.network} trunk, {config.loss} loss"
+    head = head_words(config.pooling, config.regional)
+    title = f"GeM-Siamese, {head}, {config.network} trunk, {config.loss} loss"
     card = card_of(
         title,
         run.recipe,

@@ -183,6 +183,20 @@ def cut_npy(path: Path) -> Path:
     return path
 
 
+def open_bracket_npy(path: Path) -> Path:
+    np.save(path, matrix())
+    path.write_bytes(path.read_bytes().replace(b"), }", b" , }"))
+    return path
+
+
+def no_text_parquet(path: Path) -> Path:
+    """Its ids are no UTF-8, which nothing says before they are read."""
+    offsets, letters = (pa.py_buffer(np.array(one)) for one in (np.int32([0, 1, 2]), b"\xff\xfe"))
+    ids = pa.StringArray.from_buffers(2, offsets, letters)
+    pq.write_table(pa.table({"id": ids, "v": [[1.0], [2.0]]}), path)
+    return path
+
+
 def parquet_of(**columns: Any) -> Callable[[Path], Path]:
     def write(path: Path) -> Path:
         pq.write_table(pa.table(columns), path)
@@ -209,6 +223,7 @@ HDF5 = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM" + b"
         ("a.npy", write_bytes(b"words"), "is no .npy file"),
         ("a.npy", object_array, "is no .npy file"),
         ("a.npy", cut_npy, "is no .npy file"),
+        ("a.npy", open_bracket_npy, "is no .npy file"),
         ("a.npy", lambda p: save_npy(p, np.zeros(5)), "shape"),
         ("a.npy", lambda p: save_npy(p, np.zeros((2, 2), complex)), "complex"),
         ("a.npy", lambda p: save_npy(p, np.zeros((0, 5))), "shape"),
@@ -219,6 +234,7 @@ HDF5 = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM" + b"
         ("a.mat", mat_of(Y=matrix()), r"no variable X. It has: Y \(20, 8\). Name one with --key"),
         ("a.mat", mat_of(X="text"), "holds char"),
         ("a.parquet", write_bytes(b"PAR1 words PAR1"), "is no Parquet file"),
+        ("a.parquet", no_text_parquet, "is damaged"),
         ("a.parquet", parquet_of(id=IDS), "Needed: a text column id"),
         ("a.parquet", parquet_of(v=matrix().tolist()), "Needed: a text column id"),
         ("a.parquet", parquet_of(id=["a", "a"], v=[[1.0], [2.0]]), "names a photo twice"),
@@ -238,6 +254,15 @@ def test_files_that_are_refused(
     assert not (tmp_path / "proof").exists()
     with pytest.raises(PlaygroundError, match="There is no file"):
         descriptors.read(tmp_path / "nothing.npy", IDS)
+
+
+def test_a_parquet_file_with_fewer_rows_than_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save_parquet(tmp_path / "a", matrix())
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", lambda self, **options: iter(()))
+    with pytest.raises(PlaygroundError, match=rf"is damaged: it has 0 of {N} rows"):
+        descriptors.read(path, IDS)
 
 
 def test_ids_files(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,6 +117,38 @@ def test_a_stopped_build_goes_on_where_it_was(
     assert artefact_bytes(paths.vectors_root("toy")) == undisturbed
 
 
+def test_lost_and_damaged_shards_are_made_again(
+    toy_collection: store.Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_module, "BLOCK", 4)
+
+    def stopping(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    undisturbed = {}
+    for spec, kind in (("hog", "vectors-*"), ("bovw:words=64", "raw")):
+        build("toy", [spec], [])
+        folder = artefacts.extractor_folder("toy", spec)
+        undisturbed[spec] = artefact_bytes(folder)
+        for path in folder.glob("*.*"):
+            path.unlink()
+        with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+            stopped.setattr(artefact, "save", stopping)
+            build("toy", [spec], [])
+        made = sorted((folder / "partial").glob(f"*/{kind}/*"))
+        assert len(made) == 8
+        if kind == "raw":  # else nobody asks for what was learned from
+            for path in (folder / "partial").glob("*/[sv]*"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        damaged = bytearray(made[2].read_bytes())
+        damaged[-1] ^= 1
+        made[2].write_bytes(damaged)
+        for path in (made[0], made[5]):
+            path.unlink()
+        assert 9 < build("toy", [spec], [])[0].described <= 12  # a block has 2 or 4 photos
+        assert artefact_bytes(folder) == undisturbed[spec]
+
+
 def test_only_new_photos_are_described(toy_folder: Path, home: Path, tmp_path: Path) -> None:
     small = write_toy(tmp_path / "small", landmarks=4)
     importing.import_collection("toy", DemoSource(small))
@@ -203,6 +236,14 @@ def test_a_full_disk_leaves_what_was_there(
     after = artefact_bytes(toy_collection.folder.parent.parent / "vectors" / "toy")
     manifests = {k: v for k, v in before.items() if "partial" not in k}
     assert manifests.items() <= after.items()
+
+
+def test_a_write_that_fails_names_no_file_and_is_a_sentence() -> None:
+    with (
+        pytest.raises(PlaygroundError, match=r"^Saving failed: File too large\. A file may not"),
+        artefact.explain_os_errors("Saving"),
+    ):
+        raise OSError(errno.EFBIG, "File too large")
 
 
 def test_too_little_space_is_said_before_the_work(

@@ -18,6 +18,7 @@ from PIL import Image
 from data import importing, permission
 from data.demo import DemoSource
 from indexing.build import build
+from pages.parts import classroom
 from pages.parts.text import plain
 
 EVIL = "evil.example"
@@ -98,6 +99,19 @@ def test_the_policy_stops_what_no_escaping_would(tab: Tab) -> None:
     assert stopped == ["connect-src", "img-src"]
 
 
+def test_photos_come_by_addresses(tab: Tab) -> None:
+    answers: list[Any] = []
+    tab.page.on("response", lambda one: answers.append(one) if "/photos/" in one.url else None)
+    tab.open("/")
+    pictures = tab.page.locator(".row .pic img[src]")
+    pictures.first.wait_for()
+    tab.settle()
+    sources = pictures.evaluate_all("all => all.map(one => [one.src, one.naturalWidth])")
+    assert sources and all("/photos/toy/" in src and width == 160 for src, width in sources)
+    assert {one.status for one in answers} == {200}
+    assert len({one.url for one in answers}) == len(answers)  # each is asked for once
+
+
 def test_headers_are_on_every_answer(url: str) -> None:
     for path in ("/", "/_stcore/health"):
         with urllib.request.urlopen(url + path) as answer:
@@ -106,7 +120,7 @@ def test_headers_are_on_every_answer(url: str) -> None:
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_uploads_stay_in_their_session_and_the_token_opens_one_session(
+def test_uploads_stay_in_their_session_and_the_token_opens_one_browser(
     tab: Tab, chrome: Any, url: str, home: Path, tmp_path: Path
 ) -> None:
     other = Tab(chrome, url)
@@ -119,14 +133,36 @@ def test_uploads_stay_in_their_session_and_the_token_opens_one_session(
     assert "mine-alone" not in other.page.content()
     log = (home / "server.log").read_text()
     (token,) = re.findall(r"this once:\s+(\S+)", log)
-    tab.open("/collections")
+    enter(tab, "not it")
     tab.page.get_by_role("button", name="I am the teacher").click()
-    tab.page.get_by_label("Token").fill(token)
-    tab.page.get_by_role("button", name="Enter").click()
+    tab.page.get_by_text("That is not the token").wait_for()
+    enter(tab, token)
     tab.page.get_by_role("tab", name="Change").wait_for()
+    tab.open("/collections")  # loaded again: the cookie says who this is
+    tab.page.get_by_role("tab", name="Change").wait_for()
+    assert tab.page.url == f"{url}/collections"
+    # Nothing on the page can read the cookie, and the token is nowhere in the browser.
+    kept = tab.page.evaluate(
+        "() => document.cookie + JSON.stringify([localStorage, sessionStorage])"
+    )
+    (cookie,) = (one for one in tab.context.cookies() if one["name"] == classroom.COOKIE)
+    assert cookie["value"] not in kept and token not in kept + cookie["value"]
     other.open("/collections")
     assert other.page.get_by_role("tab", name="Change").count() == 0
     other.close()
+    tab.page.get_by_role("button", name="Leave").click()
+    tab.page.get_by_role("button", name="I am the teacher").wait_for()
+    tab.open("/collections")
+    assert tab.page.get_by_role("tab", name="Change").count() == 0
+
+
+def enter(tab: Tab, token: str) -> None:
+    tab.open("/collections")
+    tab.page.get_by_role("button", name="I am the teacher").click()
+    tab.page.get_by_label("Token").fill(token)
+    with tab.page.expect_navigation():
+        tab.page.get_by_role("button", name="Enter").click()
+    tab.settle()
 
 
 @pytest.mark.parametrize(

@@ -42,23 +42,35 @@ def test_an_exported_index_answers_like_the_engine(
     built: store.Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    arguments = ["export", "--collection", "toy", "--extractor", "hog", "--index", "flat"]
-    assert call(script.main, [*arguments, "--out", str(out), "--json"]) == 0
+    arguments = ["export", "--collection", "toy", "--extractor", "hog"]
+    of_index = [*arguments, "--index", "flat", "--out", str(out)]
+    assert call(index_script.main, [*of_index, "--json"]) == 0
     names = {Path(one).name for one in json.loads(capsys.readouterr().out)["files"]}
-    assert names == {"vectors.npy", "ids.txt", "index.faiss", "index_rows.npy", "about.json"}
+    assert names == {"index.faiss", "ids.txt", "example_query.npy", "README.md", "about.json"}
     ids = (out / "ids.txt").read_text().split()
-    vectors = np.load(out / "vectors.npy")
-    assert ids == list(built.ids) and vectors.shape == (30, 3780)
     engine = SearchEngine()
     query = Query.of_photo(built, built.queries[0])
     q = engine.describe("toy", "hog", query).features.vectors
     _, found = faiss.read_index(str(out / "index.faiss")).search(q, 5)
-    rows = np.load(out / "index_rows.npy")
     hits = engine.search("toy", Recipe.of("hog", "flat"), query, 5).hits
-    assert [ids[rows[one]] for one in found[0]] == [hit.id for hit in hits]
+    assert [ids[one] for one in found[0]] == [hit.id for hit in hits]
     assert json.loads((out / "about.json").read_text())["extractor"] == "hog"
-    assert call(script.main, [*arguments, "--out", str(out)]) == 2
-    assert "not an empty folder" in capsys.readouterr().err
+    again = ((index_script.main, of_index), (script.main, [*arguments, "--out", str(out)]))
+    for main, words in again:
+        assert call(main, words) == 2
+        assert "not an empty folder" in capsys.readouterr().err
+
+
+def test_exported_descriptors_are_those_of_the_collection(
+    built: store.Collection, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["export", "--collection", "toy", "--extractor", "hog", "--out", str(out)]
+    assert call(script.main, arguments) == 0
+    assert {file.name for file in out.iterdir()} == {"vectors.npy", "ids.txt", "about.json"}
+    assert (out / "ids.txt").read_text().split() == list(built.ids)
+    expected = np.asarray(SearchEngine().vectors("toy", "hog").vectors)
+    assert np.array_equal(np.load(out / "vectors.npy"), expected)
 
 
 @pytest.mark.parametrize("form", ["mat", "parquet"])
@@ -102,8 +114,6 @@ def test_an_exported_index_is_read_by_the_five_lines_beside_it(
             )
             order = np.argsort(-vectors[0], kind="stable")[:10]
             assert found == [built.ids[row] for row in order]
-    assert call(index_script.main, [*arguments, "--out", str(out)]) == 2
-    assert "not an empty folder" in capsys.readouterr().err
 
 
 def test_matches_say_whose_they_are() -> None:
@@ -169,7 +179,7 @@ def test_a_picture_never_leaves_its_folder(name: str, safe: str) -> None:
 def test_local_rows_name_their_photo(built: store.Collection, tmp_path: Path) -> None:
     spec = "delf:trunk=resnet50,image_size=128,scales=1.0,max_features=10,dim=8"
     build("toy", [spec], ["flat"], weights="untrained")
-    export(SearchEngine(), "toy", spec, None, tmp_path / "out")
+    export(SearchEngine(), "toy", spec, tmp_path / "out")
     ids = (tmp_path / "out" / "ids.txt").read_text().split()
     vectors = SearchEngine().vectors("toy", spec)
     assert vectors.offsets is not None

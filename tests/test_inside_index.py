@@ -48,6 +48,13 @@ def test_flat_ranks_everything() -> None:
     assert (np.diff(view.distances) >= 0).all()
 
 
+def test_flat_ranks_everything_by_its_own_metric() -> None:
+    view = flat.look(built("flat-l1"), QUERIES[0])
+    exact = np.abs(VECTORS - QUERIES[0]).sum(axis=1)
+    assert sorted(view.rows) == list(range(N))
+    np.testing.assert_allclose(view.distances, np.sort(exact), atol=1e-4)
+
+
 def test_a_view_refuses_another_type_and_another_query() -> None:
     with pytest.raises(PlaygroundError, match="type ivf, not flat"):
         ivf.look(built("flat"), VECTORS, QUERIES[0], K)

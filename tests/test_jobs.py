@@ -102,7 +102,7 @@ def test_a_waiting_job_can_be_cancelled(toy_collection: store.Collection) -> Non
 
 
 def test_jobs_of_a_slot_take_turns_in_their_order(home: Path) -> None:
-    made = [JobProgress(f"j{i}", f"c{i}", [Stage("hog", "extract")]) for i in range(4)]
+    made = [JobProgress(f"j{i}", f"map:c{i}", [Stage("hog", "extract")]) for i in range(4)]
     turns: list[int] = []
     go = threading.Event()
 
@@ -118,10 +118,9 @@ def test_jobs_of_a_slot_take_turns_in_their_order(home: Path) -> None:
     until(lambda: turns == [0])
     for thread in threads[:0:-1]:  # the last comes first to the queue
         thread.start()
-    until(lambda: sum(bool(j.waiting) for j in jobs.jobs()) == 3)
-    assert {j.waiting for j in jobs.jobs() if j.waiting} == {
-        "Waits until the build of c0 is done; one runs at a time."
-    }
+    words = "Waits until the build of c0 is done; one runs at a time."
+    queue = ["", words, f"{words} 1 more waits before it.", f"{words} 2 more wait before it."]
+    until(lambda: [jobs.job(f"j{i}").waiting for i in range(4)] == queue)
     with JobProgress("m", "measure", []).turn(MEASURE):  # another slot does not wait
         go.set()
     for thread in threads:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,14 @@ import scipy.io
 from data import child, matfile
 from data.descriptors import open_matrix
 from data.errors import PlaygroundError
+
+
+@pytest.fixture(autouse=True)
+def own_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    workers = child.Workers("data.matfile:answer", 1)
+    monkeypatch.setattr(matfile, "_workers", workers)
+    yield
+    workers.close()
 
 
 def test_a_variable_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -29,6 +39,30 @@ def test_a_reader_that_dies_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(child, "COMMAND", (sys.executable, "-c", killed))
     with pytest.raises(PlaygroundError, match=r"no MATLAB file \(its reader died\)"):
         open_matrix(tmp_path / "a.mat", count=3, key="X")
+
+
+def test_one_process_answers_until_it_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    real = child.Child.__init__
+
+    def start(self: child.Child, *given: Any) -> None:
+        started.append(given[0])
+        real(self, *given)
+
+    monkeypatch.setattr(child.Child, "__init__", start)
+    scipy.io.savemat(tmp_path / "a.mat", {"X": np.ones((3, 4))})
+    (tmp_path / "b.mat").write_bytes((tmp_path / "a.mat").read_bytes()[:150])
+    assert matfile.read(tmp_path / "a.mat", "X").shape == (3, 4)
+    with pytest.raises(matfile.MatError):
+        matfile.read(tmp_path / "b.mat", "X")
+    assert matfile.read(tmp_path / "a.mat", "X").shape == (3, 4)
+    assert started == ["data.matfile:answer"]
+    with monkeypatch.context() as patch:
+        patch.setattr(matfile, "SECONDS", 0.0)  # it is killed before it has answered
+        with pytest.raises(matfile.MatError, match="its reader died"):
+            matfile.variables(tmp_path / "a.mat")
+    assert matfile.read(tmp_path / "a.mat", "X").shape == (3, 4)
+    assert started == ["data.matfile:answer"] * 2
 
 
 def test_the_shape_is_judged_before_anything_is_read(

@@ -24,7 +24,7 @@ from pages.parts import backend, plots
 from retrieval.engine import SearchEngine
 from retrieval.ranking import Query, Recipe
 
-SPECS = ["flat", "ivf:nlist=3", "lsh", "pq:m=4,nbits=2"]
+SPECS = ["flat", "flat-l1", "ivf:nlist=3", "lsh", "pq:m=4,nbits=2"]
 
 
 @pytest.fixture(scope="module")
@@ -104,15 +104,19 @@ def query_vector() -> Any:
     )
 
 
-def test_flat_shows_every_distance(home: Path) -> None:
-    test = page()
+@pytest.mark.parametrize(
+    ("index", "words", "power"),
+    [("flat", "every other index is judged by", 2), ("flat-l1", "not that of the cosine", 1)],
+)
+def test_flat_shows_every_distance(home: Path, index: str, words: str, power: int) -> None:
+    test = page(index=index)
     assert test.title[0].value == "Inside the index"
-    assert "every other index is judged by" in text(test)
+    assert words in text(test)
     shown = {name for name in traces(test) if name}
     assert shown == {"the query's landmark", "another landmark"}
     engine, query, vectors = query_vector()
     described = engine.describe(NAME, "hog", query)
-    exact = np.sort(((vectors - described.features.vectors[0]) ** 2).sum(1))
+    exact = np.sort((np.abs(vectors - described.features.vectors[0]) ** power).sum(1))
     drawn = [
         value for spec in charts(test).values() for trace in spec["data"] for value in ys(trace)
     ]

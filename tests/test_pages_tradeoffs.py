@@ -16,7 +16,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from ui_fakes import NAME, ToySource
 
-from data import importing, store
+from data import importing, permission, store
 from data.paths import PROJECT_ROOT
 from evaluation import session
 from evaluation.tradeoffs import front, live, padding, rows
@@ -185,6 +185,29 @@ def test_nothing_measured_says_how_and_starts_it(home: Path) -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     assert parser.parse_args([*arguments, "--job", "x"]).sizes == "real,10k"
+
+
+def test_a_visitor_measures_up_to_a_size_and_stops_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(permission.MODE, permission.CLASSROOM)
+    monkeypatch.setattr(permission, "_is_teacher", lambda: False)
+    test = page()
+    fine(test)
+    assert not test.code and "Nothing is measured yet" in text(test)
+    sizes = next(one for one in test.button_group if one.key == f"t_sizes-{NAME}")
+    assert [one.partition(" ")[0] for one in sizes.options] == ["12", "10k"]
+    assert [one for one in test.button if one.label == "Make the experiment"]
+    with mock.patch.object(jobs, "_start") as start:
+        test.button(key="measure").click().run()
+    fine(test)
+    what, _, words = start.call_args.args
+    assert what == "tradeoffs:toy" and words[:2] == ["scripts.benchmark", "index"]
+    job = Job("t-1", "tradeoffs:toy", "running", 1, 0.0, 0.0, 0.0, waiting="Waits for its turn.")
+    with mock.patch.object(backend, "jobs", return_value=[job]):
+        test = page()
+    assert [one.proto.text for one in test.get("progress")] == ["Waits for its turn."]
+    assert not [one for one in test.button if one.key == "cancel_tradeoffs"]
 
 
 def test_progress_and_cancel(home: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -15,13 +16,17 @@ from test_pages_app import READY
 from ui_fakes import NAME, ToySource, faked
 
 from data import changing, demo, importing, permission, store
-from data.errors import Invalid
+from data.errors import Conflict, Invalid
 from data.folder import FolderSource
 from data.gldv2 import download, estimate
 from data.gldv2.lists import Wanted
 from data.glr21 import Glr21Source
-from data.paths import PROJECT_ROOT
+from data.paths import PROJECT_ROOT, vectors_root
 from data.sources.registry import BENCHMARKS
+from evaluation.lab import run as lab
+from evaluation.lab.base import Row
+from evaluation.tradeoffs import measure, padding, rows
+from evaluation.tradeoffs.run import measure_grid
 from extractors import downloads
 from extractors.weights import TABLE
 from indexing import jobs
@@ -29,6 +34,7 @@ from indexing.build import build
 from indexing.imported import import_descriptors
 from pages.parts import classroom
 from scripts import console
+from scripts.stress import digests
 
 
 @pytest.fixture
@@ -61,7 +67,11 @@ CHANGES: dict[str, Callable[[Path], Any]] = {
     "start a build": lambda tmp: jobs.start_build(NAME),
     "start a check": lambda tmp: jobs.start(NAME, "build", ["scripts.build", "--check"]),
     "start a download": lambda tmp: jobs.start(NAME, "download", ["scripts.download"]),
-    "start a benchmark": lambda tmp: jobs.start(NAME, "measurement", ["scripts.benchmark"]),
+    "start a benchmark": lambda tmp: jobs.start(NAME, "measurement", ["scripts.benchmark", "kill"]),
+    "measure over many": lambda tmp: measure_grid(NAME, "hog", [None, 10_001]),
+    "measure again": lambda tmp: measure_grid(NAME, "hog", [None], force=True),
+    "experiment over many": lambda tmp: lab.run(NAME, "hog", ["codes"], 10_001),
+    "delete what pads": lambda tmp: padding.clear(NAME, "hog"),
     "stop": lambda tmp: jobs.cancel("any"),
 }
 
@@ -95,10 +105,82 @@ def test_the_command_line_is_the_owners(toy: Path) -> None:
     assert not store.exists(NAME)
 
 
-def test_visitors_start_an_evaluation(toy: Path) -> None:
+@pytest.mark.parametrize("module", ["evaluate", "embedding", "benchmark index", "benchmark lab"])
+def test_visitors_start_what_measures(toy: Path, module: str) -> None:
     with mock.patch.object(jobs, "_start") as start:
-        jobs.start("evaluate:toy", "evaluation", ["scripts.evaluate", "--collection", NAME])
+        jobs.start("x:toy", "job", f"scripts.{module} --collection {NAME}".split())
     assert start.called
+
+
+def test_a_job_has_the_rights_of_who_started_it(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(name: str) -> dict[str, str]:
+        with mock.patch.object(jobs.subprocess, "Popen") as popen:
+            popen.return_value.pid = os.getpid()
+            jobs.start(name, "evaluation", ["scripts.evaluate"])
+        given: dict[str, str] = popen.call_args.kwargs["env"]
+        return given
+
+    def rights(environment: dict[str, str]) -> bool:
+        found: list[bool] = []
+
+        def main(argv: Any) -> None:
+            found.append(permission.allowed())
+
+        with mock.patch.dict("os.environ", environment, clear=True):
+            assert console.call(main) == 0
+        return found.pop()
+
+    assert not rights(start("visitors"))
+    monkeypatch.setattr(permission, "_is_teacher", lambda: True)
+    teachers = start("teachers")
+    monkeypatch.setattr(permission, "_is_teacher", lambda: False)
+    assert rights(teachers)
+
+
+def test_visitors_start_a_few_jobs_and_the_teacher_more(
+    toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mock.patch.object(jobs.subprocess, "Popen") as popen:
+        popen.return_value.pid = os.getpid()  # they are seen to run
+        for number in range(jobs.MOST_OF_VISITORS):
+            jobs.start(f"tradeoffs:{number}", "measurement", ["scripts.benchmark", "index"])
+        with pytest.raises(Conflict, match="4 jobs run or wait already"):
+            jobs.start("tradeoffs:x", "measurement", ["scripts.benchmark", "index"])
+        monkeypatch.setattr(permission, "_is_teacher", lambda: True)
+        jobs.start("tradeoffs:x", "measurement", ["scripts.benchmark", "index"])
+    assert popen.call_count == jobs.MOST_OF_VISITORS + 1
+
+
+def test_what_visitors_measure_replaces_nothing(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    effort = measure.Effort(samples=3, seconds=0.01, fewest=2)
+    with permission.as_owner():
+        build(NAME, ["hog"], ["flat"])
+        measure_grid(NAME, "hog", [None], specs=["flat"], repeats=2, effort=effort)
+    points = rows.points_path(NAME, "hog")
+    kept, built = points.read_bytes(), digests(vectors_root(NAME))
+    outcome = measure_grid(
+        NAME, "hog", [None], specs=["flat", "ivf:nlist=2,nprobe=1"], repeats=1, effort=effort
+    )
+    assert (len(outcome.points), outcome.measured) == (2, 1)
+    assert points.read_bytes().startswith(kept) and len(points.read_bytes()) > len(kept)
+    assert digests(vectors_root(NAME)) == built
+    # An experiment that is kept is given as it is; the owner makes it again.
+    made: list[str] = []
+
+    class Stub:
+        name = "codes"
+
+        def measure(self, ground: Any) -> list[Row]:
+            made.append(ground.vectors.collection)
+            return [Row("Flat", 1, float(len(made)), 0.1)]
+
+    monkeypatch.setattr(lab.registry, "experiment", lambda name: Stub())
+    for _ in range(2):
+        (kept_one,) = lab.run(NAME, "hog", ["codes"], None)
+        assert kept_one.rows[0].recall == 1.0
+    with permission.as_owner():
+        (again,) = lab.run(NAME, "hog", ["codes"], None)
+    assert again.rows[0].recall == 2.0 and len(made) == 2
 
 
 def test_a_thread_has_the_rights_of_who_started_it(toy: Path) -> None:
@@ -160,6 +242,67 @@ def test_a_damaged_token_file_lets_nobody_in(toy: Path) -> None:
             assert not permission.is_token("None")
         except permission.Refused as error:
             assert "Delete that file" in str(error)
+
+
+def test_a_secret_counts_for_a_while_and_only_its_hash_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(permission.time, "monotonic", lambda: now)
+    sessions = permission._Sessions()
+    first, second = sessions.begin(), sessions.begin()
+    assert sessions.knows(first) and sessions.knows(second) and first != second
+    assert first not in str(vars(sessions))
+    assert not sessions.knows("") and not sessions.knows(first[:-1])
+    sessions.end(first)
+    assert not sessions.knows(first) and sessions.knows(second)
+    for _ in range(permission.SESSIONS):
+        sessions.begin()
+    assert not sessions.knows(second)  # the oldest makes room
+    last = sessions.begin()
+    now += permission.SESSION_S
+    assert not sessions.knows(last)
+
+
+@pytest.fixture
+def entrance(toy: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Sends the form of the Collections page."""
+    from starlette.applications import Starlette
+    from starlette.testclient import TestClient
+
+    import server
+
+    monkeypatch.setattr(permission, "sessions", permission._Sessions())
+    client = TestClient(Starlette(routes=[server.ENTRANCE]), follow_redirects=False)
+    kind = {"content-type": "application/x-www-form-urlencoded"}
+    return lambda form: client.post("/teacher", content=form, headers=kind)
+
+
+def test_the_token_is_exchanged_for_a_cookie(entrance: Callable[[str], Any]) -> None:
+    token = permission.new_token()
+    assert token is not None
+    wrong = entrance("token=wrong")
+    assert wrong.headers["location"] == "/collections?teacher=wrong"
+    assert "set-cookie" not in wrong.headers
+    right = entrance(f"token={token}")
+    assert (right.status_code, right.headers["location"]) == (303, "/collections")
+    name, _, rest = right.headers["set-cookie"].partition("=")
+    secret, *attributes = rest.split("; ")
+    assert name == classroom.COOKIE and permission.sessions.knows(secret) and secret != token
+    # No age: the browser forgets it when it is closed.
+    assert sorted(attributes) == ["HttpOnly", "Path=/", "SameSite=strict"]
+    assert entrance("x" * 2_000).status_code == 413
+    for _ in range(permission.TRIES):
+        late = entrance("token=wrong")
+    assert late.headers["location"] == "/collections?teacher=wait"
+    assert "set-cookie" not in entrance(f"token={token}").headers
+
+
+def test_without_a_classroom_there_is_no_entrance(
+    entrance: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(permission.MODE)
+    assert entrance("token=x").status_code == 404
 
 
 # The pages

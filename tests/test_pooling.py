@@ -27,6 +27,34 @@ def test_gem_tends_to_the_maximum() -> None:
     assert float(gem(four_cells().double(), 300.0)) == pytest.approx(4.0, abs=0.02)
 
 
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e3])
+@pytest.mark.parametrize("p", [6.5, 40.0, 100.0])
+def test_gem_of_a_large_exponent_is_finite_for_small_and_large_maps(p: float, scale: float) -> None:
+    x = np.random.default_rng(0).uniform(0, scale, (2, 3, 4, 5))
+    x[1, 2] = 0  # a dead channel
+    clipped = np.maximum(x, 1e-6)
+    expected = np.exp(np.logaddexp.reduce(p * np.log(clipped), axis=(2, 3)) / p - np.log(20) / p)
+    found = gem(x.astype(np.float32), p)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    tensor = torch.from_numpy(x).float().requires_grad_()
+    exponent = torch.tensor([p], requires_grad=True)
+    pooled = gem(tensor, exponent)
+    np.testing.assert_allclose(pooled.detach().numpy(), expected, rtol=1e-5)
+    pooled.sum().backward()
+    assert bool(torch.isfinite(tensor.grad).all() and torch.isfinite(exponent.grad).all())
+    # Homogeneous of degree 1, above the floor: activation times slope sums to the value (Euler).
+    live = (tensor * tensor.grad).sum(dim=(2, 3)).detach().numpy()
+    np.testing.assert_allclose(live[0], expected[0], rtol=1e-3)
+
+
+@pytest.mark.parametrize("p", [1.0, 3.0, 6.0])
+def test_usual_exponents_give_what_the_formula_gives_to_the_last_bit(p: float) -> None:
+    x = np.random.default_rng(1).uniform(0, 9, (2, 3, 4, 5)).astype(np.float32)
+    plain = (np.maximum(x, np.float32(1e-6)) ** p).mean(axis=(2, 3)) ** (1.0 / p)
+    assert np.array_equal(gem(x, p), plain)
+
+
 def test_gem_of_one_is_spoc_and_mac_is_the_maximum() -> None:
     x = torch.rand(2, 5, 7, 4)
     assert torch.allclose(gem(x, 1.0), spoc(x), atol=1e-6)

@@ -21,6 +21,7 @@ from data import importing, paths, photos, store
 from data.sources.registry import BENCHMARKS
 from data.sources.sfm import Sfm120k
 from extractors import registry, trunks
+from extractors.gem_siamese import head_of
 from extractors.solar import SoaBlock
 from extractors.training import mining
 from extractors.training.losses import SECOND_ORDER, tuple_loss
@@ -130,6 +131,7 @@ def test_a_recipe_s_training_runs_at_toy_size(
     losses = [entry["loss"] for entry in card["history"] if "loss" in entry]
     assert losses and np.isfinite(losses).all()
     assert card["recipe"]["loss"] == given.loss and card["recipe"]["margin"] == given.margin
+    assert head_of(weights) == (given.pooling, given.regional)
 
 
 def test_the_second_order_loss_by_hand() -> None:

@@ -101,7 +101,7 @@ def test_zubud_has_its_official_sizes(tmp_path: Path) -> None:
 
 def test_smvs(home: Path, tmp_path: Path) -> None:
     files = "print/Reference/001 print/Reference/002 print/Droid/001 landmarks/Reference/001"
-    for seed, file in enumerate(f"{files} landmarks/Canon/001 landmarks/Canon/009".split()):
+    for seed, file in enumerate(f"{files} landmarks/Query/001 landmarks/Query/009".split()):
         put_photo(tmp_path / f"{file}.jpg", seed)
     collection = load(Smvs(tmp_path))
     assert len(collection.photos) == 3
@@ -281,6 +281,25 @@ def test_neural_codes_landmarks(home: Path, tmp_path: Path, line: str) -> None:
     assert (photo.label, photo.url) == ("Big Ben", "http://a.org/x/big%20ben.jpg")
     assert collection.source["partial"]["photos_missing"] == 1
     assert NeuralCodesTraining(tmp_path).absent()["photos"] == ["Tower_Pisa/2.jpg"]
+
+
+def test_the_lists_of_deep_image_retrieval(tmp_path: Path) -> None:
+    """Lines as they are in annotation_clean_train.txt and annotation_full_val.txt."""
+    bilbao = "http://a.de/313/004A,Architektur,Gehry,-Frank,Guggenheim-Bilbao.jpg"
+    flags = "http://b.com/balmoral.jpg?w=529"
+    put_text(
+        tmp_path / "annotation_clean_train.txt",
+        f"{bilbao} 421 4 403 7 327\n{flags} 241 0 463 82 295\n",
+    )
+    put_text(tmp_path / "annotation_full_val.txt", f"{bilbao} 421\n")
+    found = NeuralCodesTraining(tmp_path, photos=False).listing().photos
+    assert [(one.label, one.url) for one in found] == [
+        ("421", bilbao),
+        ("241", flags),
+        ("421", bilbao),
+    ]
+    assert found[0].name == "421/004A,Architektur,Gehry,-Frank,Guggenheim-Bilbao.jpg"
+    assert found[1].name == "241/balmoral.jpg"
 
 
 def test_neural_codes_one_file_per_landmark(tmp_path: Path) -> None:

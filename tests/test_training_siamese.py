@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -11,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 pytest.importorskip("pytorch_metric_learning")
@@ -22,9 +23,9 @@ from extractors.gem_siamese import GemSiamese, GemSiameseConfig
 from extractors.modules import SiameseNetwork
 from extractors.training import networks, siamese
 from extractors.training.export import card_of, save_weights
-from extractors.training.losses import MARGINS, N_PAIR_SCALE, tuple_loss
+from extractors.training.losses import MARGINS, N_PAIR_SCALE, TEMPERATURE, tuple_loss
 from extractors.training.machine import Machine, machine
-from extractors.training.mining import difficulty, draw, hardest_negatives
+from extractors.training.mining import difficulty, draw, groups, hardest_negatives
 from extractors.training.photos import split_landmarks
 from extractors.training.session import Limits
 from extractors.training.siamese import evened
@@ -79,6 +80,16 @@ def test_triplet_is_on_squared_distances() -> None:
     vectors = unit(0, at_distance(0.6), at_distance(0.7), at_distance(1.5))[None]
     expected = 0.6**2 - 0.7**2 + 0.5  # the far negative adds nothing
     assert tuple_loss("triplet")(vectors).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_supervised_contrastive_is_a_softmax_over_the_batch() -> None:
+    mixed = unit(0, 60, 90, 150).reshape(2, 2, 2)
+    cosines = np.cos(np.radians(np.subtract.outer([0, 60, 90, 150], [0, 60, 90, 150])))
+    weights = np.exp(cosines / TEMPERATURE)
+    np.fill_diagonal(weights, 0)
+    right = weights[[0, 1, 2, 3], [1, 0, 3, 2]] / weights.sum(axis=1)
+    found = tuple_loss("supervised-contrastive")(mixed).item()
+    assert found == pytest.approx(-np.log(right).mean(), rel=1e-4)
 
 
 def test_losses_average_over_tuples() -> None:
@@ -140,6 +151,20 @@ def test_draw_pairs_each_query_with_another_photo_of_its_landmark() -> None:
     for query, positive in zip(drawn.queries, drawn.positives, strict=True):
         assert labels[query] == labels[positive] and query != positive
     assert max([*drawn.queries, *drawn.positives, *drawn.pool]) < 6
+
+
+def test_groups_are_of_one_landmark_each_and_of_different_ones_in_a_batch() -> None:
+    labels = ["a"] * 4 + ["b"] * 3 + ["c"] * 2 + ["d"] * 5
+    where = [i for i in range(14) if i != 0]  # one photo of a is held out
+    found = groups(labels, where, 7, 3, 3, np.random.default_rng(0))
+    assert found.shape == (6, 3)  # two batches of three groups; a third would not be whole
+    for batch in found.reshape(2, 3, 3):
+        of = [{labels[i] for i in group} for group in batch]
+        assert all(len(one) == 1 for one in of) and len(set.union(*of)) == 3
+    assert 0 not in found
+    assert all(len(set(g)) == 3 for g in found if labels[g[0]] != "c")  # c has but two
+    with pytest.raises(PlaygroundError, match="needs 5 different landmarks and there are 4"):
+        groups(labels, where, 5, 3, 5, np.random.default_rng(0))
 
 
 def test_held_out_landmarks_are_whole_and_apart() -> None:
@@ -256,8 +281,6 @@ def trained(folder: Path, config: siamese.SiameseConfig, limits: Limits = CPU) -
 
 
 def tensors(folder: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
     return load_file(folder / "checkpoint.safetensors")
 
 
@@ -388,6 +411,28 @@ def test_a_penalty_without_anything_to_hold_is_refused(
         trained(tmp_path, dataclasses.replace(TINY, **change))
 
 
+@pytest.mark.usefixtures("tiny")
+def test_an_average_lies_between_the_start_and_the_trained_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rising = itertools.count()
+    monkeypatch.setitem(globals(), "mean_precision", lambda *_: {"map": next(rising)})
+    config = dataclasses.replace(TINY, learning_rate=0.02, average=0.25)
+    trained(tmp_path, config, Limits(epochs=1))
+    trained(tmp_path, config, Limits(epochs=2))  # goes on with the same start
+    start, best = (load_file(tmp_path / name) for name in (siamese.START, siamese.BEST))
+    moved = 0
+    for name, value in best.items():
+        end = tensors(tmp_path)[f"network.{name}"]
+        if name.endswith("num_batches_tracked"):
+            continue
+        assert torch.allclose(value, start[name] + (end - start[name]) / 4, atol=1e-6), name
+        moved += not torch.equal(end, start[name])
+    assert moved
+    with pytest.raises(PlaygroundError, match=r"--average 0 is not possible. Legal: above 0, to 1"):
+        trained(tmp_path / "b", dataclasses.replace(config, average=0.0))
+
+
 def test_a_tuned_part_is_stored_without_the_rest_of_the_packaged_trunk(tmp_path: Path) -> None:
     trunk, found = networks.trained_trunk(LITE0, "packaged")
     network = SiameseNetwork(trunk, trunks.TRUNKS[LITE0].channels, 4)
@@ -420,11 +465,18 @@ def test_an_unknown_part_to_tune_names_the_parts(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize("loss", ["triplet", "n-pair"])
+@pytest.mark.parametrize("loss", ["triplet", "n-pair", "supervised-contrastive"])
 def test_the_other_losses_train(tmp_path: Path, loss: str) -> None:
     progress = trained(tmp_path, dataclasses.replace(TINY, loss=loss), Limits(epochs=1))
     losses = [entry["loss"] for entry in progress.history if "loss" in entry]
     assert progress.ended == "done" and np.isfinite(losses).all() and losses
+
+
+@pytest.mark.usefixtures("tiny")
+def test_groups_of_one_photo_are_refused(tmp_path: Path) -> None:
+    config = dataclasses.replace(TINY, loss="supervised-contrastive", positives=1)
+    with pytest.raises(PlaygroundError, match="--batch 3 --positives 1 is not possible with sup"):
+        trained(tmp_path, config)
 
 
 @pytest.mark.usefixtures("tiny")

@@ -6,7 +6,7 @@ import os
 import threading
 from pathlib import Path
 
-from data import importing, photos
+from data import decoding, importing, photos
 from data.errors import PlaygroundError
 from data.gldv2.session import Session
 from data.glr21 import PHOTO_ID, photo_file
@@ -65,6 +65,6 @@ def fit(content: bytes, longer_side: int | None) -> bytes:
     header = photos.read_header(content)
     small = longer_side is None or max(header.width, header.height) <= longer_side
     if small and header.format in ("JPEG", "MPO"):
-        photos.decode(content)
+        decoding.thumbnail(content)
         return content
-    return photos.encode_jpeg(photos.decode(content, longer_side=longer_side), quality=_QUALITY)
+    return photos.encode_jpeg(decoding.decode(content, longer_side=longer_side), quality=_QUALITY)

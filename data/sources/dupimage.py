@@ -2,9 +2,9 @@
 
 Zhou, Lu, Li, Song, Tian, "Spatial coding for large scale partial-duplicate web image search", ACM
 Multimedia 2010; 1,104 pictures, of which the authors used 108 as queries. The archive could not be
-looked at: one folder per group is what public lists say of it. Which pictures are the queries is
-not known here, so that every picture is one, unless ``queries.txt`` (ours: a path per line) lists
-them.
+looked at, and no public reader of it was found (searched: the name, the paper's title, the counts);
+one folder per group is what lists of data sets say of it. Which pictures are the queries is not
+known here, so that every picture is one, unless ``queries.txt`` (ours: a path per line) lists them.
 """
 
 from __future__ import annotations

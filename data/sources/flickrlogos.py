@@ -9,10 +9,13 @@ of the class no-logo) are searched with the 960 test photos that show a logo; ea
 right answers. The photos are in ``classes/jpg/CLASS/``.
 
 47: ``train/filelist.txt`` and ``test/filelist.txt`` name photos (``./000001/000001010.png``);
-beside each, a file of the same name ending in ``.gt_data.txt`` has a line per logo: x0 y0 x1 y1,
-the class's number, and more (these columns could not be compared with the files). It is a
-detection data set without an official retrieval protocol: here, every logo of the test set is a
-query with its box, and the training photos that show its class are right.
+beside each with a logo, a file of the same name ending in ``.gt_data.txt`` has a line per logo: x1
+y1 (upper left) x2 y2 (lower right) in px, class, a dummy, the mask's name, difficult, truncated.
+Two public readers agree on these nine words, one of them quoting the data set's README; the lists
+and the names of masks are also read in hiteacherIamhumble/LogoCleaner
+(``v0_SuperPixel+Rf/dataloader.py``). It is a detection data set without an official retrieval
+protocol: here, every logo of the test set is a query with its box, and the training photos that
+show its class are right.
 """
 
 from __future__ import annotations

@@ -1,8 +1,12 @@
 """The photos that Neural Codes were trained on: 213,678 of 672 landmarks, as addresses.
 
-Babenko, Slesarev, Chigorin, Lempitsky, "Neural codes for image retrieval", ECCV 2014. The authors
-give a list of addresses with the landmark of each. Its exact form could not be verified: what is
-read is a text file (``.txt`` or ``.csv``) in whose lines one word is an address and the rest,
+Babenko, Slesarev, Chigorin, Lempitsky, "Neural codes for image retrieval", ECCV 2014. What is to be
+had are the lists of Gordo, Almazan, Revaud, Larlus, "Deep image retrieval", ECCV 2016:
+``annotation_full_{train,val}.txt``, an address and a class of 0 to 585 per line, and
+``annotation_clean_{train,val}.txt``, of what was verified by geometry, with an estimated box x1 x2
+y1 y2 behind, which is not used here (their README and files as kept in the repository
+chengxiaoy/landmark_retrieval_2019, ``annotations_landmarks/``). Other lists, such as Babenko's own,
+which could not be looked at, are read as far as one word of a line is an address and the rest,
 before or behind it, the landmark; a file without any other words gives its own name to all its
 addresses. Photos are looked up as LANDMARK/NAME, NAME being the last part of the address.
 """
@@ -16,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 from data import names
 from data.benchmark import Benchmark, Entry, Listing
 
+_GORDO = re.compile(r"(https?://\S+) (\d+)(?: \d+){0,4}\s*")  # addresses with commas among them
 _URL = re.compile(r"""https?://[^\s"',;]+""")
 
 
@@ -29,10 +34,12 @@ class NeuralCodesTraining(Benchmark):
     licence = "photos from the web under their owners' terms; for research"
     author = "A. Babenko et al."
     how = (
-        "http://sites.skoltech.ru/compvision/projects/neuralcodes/: the list of addresses. Put it "
-        "into FOLDER (a .txt or .csv file with an address and its landmark per line, or one file "
-        "per landmark), and the photos that are still online as FOLDER/LANDMARK/NAME, NAME being "
-        "the last part of the address. Many are gone: the collection says how many."
+        "http://sites.skoltech.ru/compvision/projects/neuralcodes/, or the lists of Deep Image "
+        "Retrieval (annotation_clean_train.txt and others). Put a list into FOLDER (a .txt or .csv "
+        "file with an address and its landmark per line, or one file per landmark), and the "
+        "photos that are still online as FOLDER/LANDMARK/NAME, LANDMARK being the class as the "
+        "list names it, NAME the last part of the address. Many are gone: the collection says how "
+        "many."
     )
 
     def read(self) -> Listing:
@@ -42,19 +49,30 @@ class NeuralCodesTraining(Benchmark):
         ids, photos = names.Ids(), []
         for path in lists:
             for line in self.text(path).splitlines():
-                found = _URL.search(line)
+                found = _address(line)
                 if found is None:
                     continue
-                rest = (line[: found.start()] + " " + line[found.end() :]).strip(" \t\"',;")
-                label = names.printable(rest) or path.stem
-                file = f"{_folder_name(label)}/{_file_name(found[0])}"
-                photos.append(Entry(ids.of(file), file, label=label, url=found[0]))
+                url, label = found[0], found[1] or path.stem
+                file = f"{_folder_name(label)}/{_file_name(url)}"
+                photos.append(Entry(ids.of(file), file, label=label, url=url))
         if not photos:
             raise self.missing("A list of addresses (.txt or .csv)")
         return Listing(photos)
 
     def _folder(self) -> Path:
         return self.path.parent if self.path.is_file() else self.path
+
+
+def _address(line: str) -> tuple[str, str] | None:
+    """The address of a line and its landmark, which may be empty; None where there is none."""
+    listed = _GORDO.fullmatch(line)
+    if listed is not None:
+        return listed[1], listed[2]
+    found = _URL.search(line)
+    if found is None:
+        return None
+    rest = (line[: found.start()] + " " + line[found.end() :]).strip(" \t\"',;")
+    return found[0], names.printable(rest)
 
 
 def _folder_name(label: str) -> str:

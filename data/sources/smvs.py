@@ -2,9 +2,10 @@
 
 Chandrasekhar et al., "The Stanford Mobile Visual Search data set", MMSys 2011: 1,200 references of
 eight categories and 3,300 queries. A category's folder holds ``Reference/001.jpg``, … and one
-folder per camera, in which a photo of the same number shows the same object. Public readers confirm
-categories, ``Reference`` and the equal numbers; the cameras' folders could not be looked at, so
-that every folder beside ``Reference`` is taken for one.
+folder per camera, in which a photo of the same number shows the same object: ``Canon``, ``Droid``,
+``E63`` and ``Palm`` of ``dvd_covers`` (kept in the repository
+kdatsenko/scalable-vocabulary-tree-image-recognition), ``Query`` of ``landmarks`` (OpenIMAJ's
+``QuantisedAffinePlay.java``). Every folder beside ``Reference`` is taken for one.
 """
 
 from __future__ import annotations

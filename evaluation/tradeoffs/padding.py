@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from data import artefact, paths, store
+from data import artefact, paths, permission, store
 from data.descriptors import Matrix
 from data.errors import PlaygroundError
 from data.progress import Progress
@@ -35,6 +35,7 @@ from indexing.artefacts import Vectors, build_command, load_vectors, read_vector
 from indexing.base import Floats, Ints
 
 _BLOCK = 16_384  # rows copied at a time
+VISITORS_MOST = 10_000  # vectors that a classroom's visitor fills a collection up to: a minute
 _RESERVE = 0.9  # share of the free disk and memory that may be asked for
 
 
@@ -90,6 +91,16 @@ def parse_size(text: str) -> int | None:
     if not (digits.isascii() and digits.isdigit()) or not 1 <= int(digits) * factor <= 10**9:
         raise PlaygroundError(f"'{text}' is not a size. Legal: real, 10k, 1m, 250000.")
     return int(digits) * factor
+
+
+def check_size(n: int | None) -> None:
+    """Refuse visitors what would keep everybody waiting; None is the collection as it is.
+
+    Raises:
+        Refused: a visitor asks for more than ``VISITORS_MOST`` vectors.
+    """
+    if n is not None and n > VISITORS_MOST:
+        permission.require(f"measure over {n:,} vectors (visitors: up to {VISITORS_MOST:,})")
 
 
 def real_vectors(collection: str, extractor: str) -> Vectors:
@@ -193,8 +204,9 @@ def clear(collection: str, extractor: str) -> int:
     """Delete all padded vectors of an extractor; measured points stay. Returns the bytes freed.
 
     Raises:
-        PlaygroundError: a set is being written.
+        PlaygroundError: a set is being written, or a visitor asks.
     """
+    permission.require("delete padded vectors")
     spec = extractor_registry.canonical(extractor)
     freed = 0
     for folder in sorted(set_folder(collection, spec, 0).parent.glob("*/")):

@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data import artefact
+from data import artefact, permission
 from data.errors import PlaygroundError
 from data.progress import Progress, Steps
 from evaluation.tradeoffs import grid, measure, padding, questions, rows
@@ -85,7 +85,12 @@ def measure_grid(
     Raises:
         PlaygroundError: the vectors are not there or local, something does not fit into memory or
             on the disk (refused before anything is made), or another process measures the same.
+        Refused: a visitor asks for too many vectors, or for what was measured already.
     """
+    for size in sizes:
+        padding.check_size(size)
+    if force:
+        permission.require("measure again what was measured")
     spec = extractor_registry.canonical(extractor)
     own = padding.real_vectors(collection, spec)
     photos, dim = len(own.ids), int(own.vectors.shape[1])

@@ -64,26 +64,27 @@ class Run:
         with artefact.explain_os_errors(doing), artefact.exclusive(self.folder, doing):
             yield
 
-    def load(self) -> tuple[dict[str, Tensor], Progress] | None:
-        """The last checkpoint, or None where there is none.
+    def load(self, file: str = FILE) -> tuple[dict[str, Tensor], Progress] | None:
+        """The last checkpoint, or what ``save_as`` kept as ``file``; None where there is none.
 
         Raises:
             PlaygroundError: damaged, or of another recipe.
         """
-        if not self.path.is_file():
+        path = self.folder / file
+        if not path.is_file():
             return None
         again = f"To start again, delete the folder {self.folder}, or give another --out."
         try:
-            with safetensors.safe_open(str(self.path), framework="pt") as file:
-                header = file.metadata() or {}
+            with safetensors.safe_open(str(path), framework="pt") as opened:
+                header = opened.metadata() or {}
             saved = json.loads(header.get("training", "null"))
-            tensors = safetensors.torch.load_file(self.path)
+            tensors = safetensors.torch.load_file(path)
         except (OSError, ValueError, safetensors.SafetensorError) as error:
             raise PlaygroundError(
-                f"{self.path} cannot be read as a checkpoint ({error}). {again}"
+                f"{path} cannot be read as a checkpoint ({error}). {again}"
             ) from None
         if not isinstance(saved, dict) or saved.get("format") != FORMAT:
-            raise PlaygroundError(f"{self.path} is no checkpoint of format {FORMAT}. {again}")
+            raise PlaygroundError(f"{path} is no checkpoint of format {FORMAT}. {again}")
         self._refuse_other_recipe(saved["recipe"], again)
         return tensors, Progress(**saved["progress"])
 

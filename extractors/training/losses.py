@@ -1,8 +1,10 @@
 """The losses of siamese training, from pytorch-metric-learning with the field's definitions.
 
 All work on *tuples* of descriptors: a query, a positive of the same landmark, and negatives of
-other landmarks. Vectors have unit length. Losses are summed over a tuple (Radenovic et al.) and
-averaged over the tuples of a batch, so that the batch size does not change the step.
+other landmarks; the supervised contrastive loss takes photos of one landmark for a tuple, and the
+batch's other tuples for negatives. Vectors have unit length. Losses are summed over a tuple
+(Radenovic et al.) and averaged over the tuples of a batch, so that the batch size does not change
+the step.
 """
 
 from __future__ import annotations
@@ -12,7 +14,12 @@ from typing import Any
 
 import torch
 from pytorch_metric_learning.distances import DotProductSimilarity, LpDistance
-from pytorch_metric_learning.losses import ContrastiveLoss, NPairsLoss, TripletMarginLoss
+from pytorch_metric_learning.losses import (
+    ContrastiveLoss,
+    NPairsLoss,
+    SupConLoss,
+    TripletMarginLoss,
+)
 from pytorch_metric_learning.reducers import SumReducer
 from torch import Tensor
 
@@ -21,8 +28,15 @@ from data.errors import PlaygroundError
 # For networks that end in a whitening layer, as ours do (cirtorch, README): 0.5 for triplets, and
 # for pairs about twice the 0.7 of networks without one. Unrelated whitened vectors are some 1.41
 # apart. (The published ResNet101, whitened afterwards, was trained with 0.85.)
-MARGINS = {"contrastive": 1.4, "triplet": 0.5, "n-pair": 0.0, "second-order": 1.25}
+MARGINS = {
+    "contrastive": 1.4,
+    "triplet": 0.5,
+    "n-pair": 0.0,
+    "second-order": 1.25,
+    "supervised-contrastive": 0.0,
+}
 SECOND_ORDER = 10.0  # weight of the second-order term beside the triplets (SOLAR)
+TEMPERATURE = 0.07  # of the supervised contrastive loss (Khosla et al.)
 N_PAIR_SCALE = 16.0  # largest dot product; unit vectors alone give a softmax that hardly differs
 
 
@@ -40,16 +54,22 @@ class SquaredContrastiveLoss(ContrastiveLoss):
 
 
 class TupleLoss(abc.ABC):
-    """A loss of tuples; ``pairs`` says whether negatives come as pairs of their landmark."""
+    """A loss of tuples.
+
+    Attributes:
+        pairs: negatives come as pairs of their landmark.
+        grouped: a tuple holds photos of one landmark, and no two tuples of a batch the same one.
+    """
 
     pairs = False
+    grouped = False
 
     def __init__(self, margin: float) -> None:
         self.margin = margin
 
     @abc.abstractmethod
     def __call__(self, vectors: Tensor) -> Tensor:
-        """(T, M, D), query first, then positive, then negatives -> a number."""
+        """(T, M, D) -> a number; query first, then positive, then negatives, unless ``grouped``."""
 
 
 class Contrastive(TupleLoss):
@@ -123,11 +143,34 @@ class SecondOrder(Triplet):
         return super().__call__(vectors) + SECOND_ORDER * second
 
 
+class SupervisedContrastive(TupleLoss):
+    """Of all pictures of a batch, those of one's own landmark shall be the likeliest.
+
+    Khosla et al.: Supervised contrastive learning, NeurIPS 2020: the mean over a picture's
+    positives of -log softmax of cosine / ``TEMPERATURE``. Each picture has the whole batch for
+    negatives, where a tuple of mined ones has five: many times as much is learned of a step.
+    """
+
+    grouped = True
+
+    def __init__(self, margin: float = 0.0) -> None:
+        super().__init__(margin)
+        distance: Any = DotProductSimilarity(normalize_embeddings=False)
+        self._loss = SupConLoss(temperature=TEMPERATURE, distance=distance)
+
+    def __call__(self, vectors: Tensor) -> Tensor:
+        landmarks = torch.arange(len(vectors), device=vectors.device)
+        labels = landmarks.repeat_interleave(vectors.shape[1])
+        loss: Tensor = self._loss(vectors.flatten(0, 1), labels)
+        return loss
+
+
 LOSSES: dict[str, type[TupleLoss]] = {
     "contrastive": Contrastive,
     "triplet": Triplet,
     "n-pair": NPair,
     "second-order": SecondOrder,
+    "supervised-contrastive": SupervisedContrastive,
 }
 
 

@@ -87,6 +87,40 @@ def _draw_listed(
     return Draw(drawn[:, 0], drawn[:, 1], others)
 
 
+def groups(
+    labels: Sequence[str],
+    where: Sequence[int],
+    count: int,
+    size: int,
+    width: int,
+    rng: np.random.Generator,
+) -> Places:
+    """Draw groups of pictures of one landmark each: (count, size), fewer where it does not divide.
+
+    Args:
+        where: the positions that may be used.
+        count: groups at most.
+        size: pictures of a group; a landmark with fewer gives some twice.
+        width: groups of a batch, which are of different landmarks: rows 0 to width - 1, and so on.
+
+    Raises:
+        PlaygroundError: fewer landmarks than a batch needs.
+    """
+    members = list(positions([labels[i] for i in where]).values())
+    if len(members) < width:
+        raise PlaygroundError(
+            f"A batch needs {width} different landmarks and there are {len(members)} to train on. "
+            f"Give a --batch of at most {len(members)}, or add landmarks."
+        )
+    places = np.asarray(where, np.int64)
+    found: list[Places] = []
+    for _ in range(count // width):
+        for landmark in rng.choice(len(members), width, replace=False):
+            own = places[members[landmark]]
+            found.append(rng.choice(own, size, replace=len(own) < size))
+    return np.array(found, np.int64).reshape(-1, size)
+
+
 def hardest_negatives(
     queries: Floats,
     query_labels: Sequence[str],

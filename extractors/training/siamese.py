@@ -1,4 +1,4 @@
-"""Siamese training: trunk, learnable GeM and whitening, from tuples with hard negatives.
+"""Siamese training: trunk, pooling and whitening, from tuples with hard negatives.
 
 The recipe is that of Radenovic, Tolias, Chum (TPAMI 2019; cirtorch ``examples/train.py``): each
 epoch draws queries, mines hard negatives with the current network, and trains on the tuples. GeM's
@@ -26,14 +26,13 @@ from torch.utils.data import DataLoader, Dataset
 from data.artefact import digest
 from data.errors import PlaygroundError
 from extractors.base import RGB
-from extractors.gem_siamese import NETWORKS
+from extractors.gem_siamese import NETWORKS, check_pooling, head_of, head_words
 from extractors.modules import SiameseNetwork
-from extractors.pooling import l2n
 from extractors.training.checkpoint import Progress, Run, pack, to_device, unpack
 from extractors.training.describing import Floats, Score, describe
 from extractors.training.losses import TupleLoss, tuple_loss
 from extractors.training.machine import Machine
-from extractors.training.mining import Draw, difficulty, draw, hardest_negatives
+from extractors.training.mining import Draw, difficulty, draw, groups, hardest_negatives
 from extractors.training.networks import freeze_batchnorm, trained_trunk
 from extractors.training.photos import Split, TrainingPhotos, positions, split_landmarks, square
 from extractors.training.session import Limits, Say, Session
@@ -44,6 +43,7 @@ from extractors.weights import Weights, read_state, resolve, seeded
 
 LOG_STEPS = 10
 BEST = "best.safetensors"
+START = "start.safetensors"  # what ``average`` goes back towards
 WHITENING_FLOOR = 1e-3  # of the largest eigenvalue, where whitening starts from
 _MARGIN = 8 / 7  # pictures are read so much larger than the views taken from them
 
@@ -54,8 +54,10 @@ class SiameseConfig:
 
     network: str = "resnet50"  # or vgg16
     weights: str = "auto"  # of the trunk, see ``extractors.weights``
-    loss: str = "contrastive"  # triplet or n-pair
+    loss: str = "contrastive"  # or another of ``losses.LOSSES``
     margin: float | None = None  # None: the one of ``losses.MARGINS``
+    pooling: str = "gem"  # mac, spoc or rmac
+    regional: bool = False  # whiten the regions of R-MAC and sum them (``pooling.whitened``)
     dim: int = 512  # of the whitened vector
     # How far the start evens out the principal components: 0.5 is whitening, the field's start for
     # classifiers' trunks; 0 only turns, which suits a trunk whose pooled vectors were trained to be
@@ -66,6 +68,7 @@ class SiameseConfig:
     pixels: int = 224  # side of the views, px
     batch: int = 5  # tuples per step and process
     negatives: int = 5  # per tuple
+    positives: int = 4  # photos per tuple, where the loss takes those of one landmark
     queries: int = 2000  # per epoch
     pool: int = 20_000  # photos that negatives are mined from
     learning_rate: float = 1e-5  # of Adam; 1e-6 for trunks from ImageNet
@@ -79,6 +82,10 @@ class SiameseConfig:
     # Weights whose exponent and last layer training starts from, such as bundled or file:PATH,
     # instead of from a whitening of the training photos.
     head: str | None = None
+    # The result lies this far on the straight line from the start's weights to the trained ones;
+    # None = at its end. Half way keeps more of what photographs taught than either end does
+    # (Wortsman et al.: Robust fine-tuning of zero-shot models, CVPR 2022).
+    average: float | None = None
     batchnorm: str = "eval"  # or "train": estimate its statistics again
     patience: int = 5  # epochs without a better validation mAP until it stops; 0 = never
     hold_out: float = 0.2  # share of the landmarks for validation
@@ -111,14 +118,20 @@ class Trained(nn.Module):
 
 
 class Pooled(nn.Module):
-    """The descriptor before whitening: what whitening is learned from."""
+    """The descriptor before whitening: what whitening is learned from.
 
-    def __init__(self, trained: Trained) -> None:
+    Where regions are whitened, one of each picture, drawn.
+    """
+
+    def __init__(self, trained: Trained, seed: int) -> None:
         super().__init__()
         self.trained = trained
+        self._rng = np.random.default_rng((seed, 7))
 
     def forward(self, x: Tensor) -> Tensor:
-        return l2n(self.trained.network.pool(self.trained.features(x)))
+        parts = torch.stack(self.trained.network.pooled(self.trained.features(x)), dim=1)
+        drawn = self._rng.integers(parts.shape[1], size=len(x))
+        return parts[torch.arange(len(x)), torch.from_numpy(drawn)]
 
 
 def kept_loss(vectors: Tensor, before: Tensor) -> Tensor:
@@ -190,7 +203,13 @@ def train_siamese(
     Raises:
         PlaygroundError: too few landmarks, or a checkpoint of another recipe.
     """
-    if config.batch * config.negatives < 2:
+    grouped = tuple_loss(config.loss, config.margin).grouped
+    if grouped and (config.batch < 2 or config.positives < 2):
+        raise PlaygroundError(
+            f"--batch {config.batch} --positives {config.positives} is not possible with "
+            f"{config.loss}. Legal: 2 or more of each."
+        )
+    if not grouped and config.batch * config.negatives < 2:
         # pytorch-metric-learning takes a single pair for none and gives a loss of 0.
         raise PlaygroundError("--batch 1 --negatives 1 is not possible. Raise one of them.")
     if config.keep is not None and (config.keep <= 0 or config.tune == "none"):
@@ -198,9 +217,15 @@ def train_siamese(
             f"--keep {config.keep:g} --tune {config.tune} is not possible. Legal: a weight "
             f"above 0, and a part of the trunk to tune."
         )
+    if config.average is not None and not 0 < config.average <= 1:
+        raise PlaygroundError(
+            f"--average {config.average:g} is not possible. Legal: above 0, to 1."
+        )
+    check_pooling(config.pooling, config.regional)
     trunk, found = trained_trunk(config.network, config.weights)
     run = Run(folder, recipe(config, photos, found.sha256))
-    network = seeded(lambda: SiameseNetwork(trunk, TRUNKS[config.network].channels, config.dim))
+    channels, head = TRUNKS[config.network].channels, (config.pooling, config.regional)
+    network = seeded(lambda: SiameseNetwork(trunk, channels, config.dim, *head))
     assert isinstance(network, SiameseNetwork)
     with run.locked() if machine.leads else contextlib.nullcontext():
         return _Training(
@@ -212,6 +237,9 @@ def recipe(config: SiameseConfig, photos: TrainingPhotos, trunk_sha256: str) -> 
     """What a checkpoint must agree on to be continued. How long it trains is not part of it."""
     settings = dataclasses.asdict(config)
     del settings["weights"]
+    for name in ("pooling", "regional"):  # checkpoints from before there was a choice go on
+        if settings[name] == getattr(SiameseConfig, name):
+            del settings[name]
     if config.head is not None:  # which, wherever it lies
         settings["head"] = _head_weights(config).sha256
     return {
@@ -263,6 +291,9 @@ class _Training:
                 self.scaler.load_state_dict(self.progress.extra["scaler"])
         network.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         to_device(self.optimiser, machine.device)
+        self.start: dict[str, Tensor] | None = None  # where ``average`` asks for it
+        if found is not None and (start := run.load(START)) is not None:
+            self.start = start[0]
         self.session = Session(limits, self.progress, machine, say)
         self.say = say
         self.fresh = found is None
@@ -277,6 +308,10 @@ class _Training:
                 self.whiten()
             else:
                 self.start_from(_head_weights(self.config))
+            if self.config.average is not None:
+                self.start = copy.deepcopy(self.model.network.state_dict())
+                if self.machine.leads:
+                    self.run.save_as(START, self.start, progress)
             self.validate()
             self.save()
         trained = self.machine.distributed(self.model)
@@ -314,7 +349,7 @@ class _Training:
             chosen = rng.choice(len(where), most, replace=False)
             where = tuple(where[i] for i in np.sort(chosen))
         self.say(f"whitening from {len(where)} photos")
-        vectors = self.describe(Pooled(self.model), where)
+        vectors = self.describe(Pooled(self.model, self.config.seed), where)
         if self.config.shrink is None:
             found = pca_whitening(vectors, WHITENING_FLOOR)
             rows = evened(found.P[: self.config.dim], self.config.whitening)
@@ -333,12 +368,15 @@ class _Training:
     def start_from(self, found: Weights) -> None:
         """Exponent and last layer of a network that was trained before."""
         assert found.path is not None
-        names = ("pool.p", "whiten.weight", "whiten.bias")
         state, own = read_state(found.path), self.model.network.state_dict()
-        if any(name not in state or state[name].shape != own[name].shape for name in names):
+        names = [name for name in own if not name.startswith("trunk.")]
+        head = (self.config.pooling, self.config.regional)
+        if head_of(found.path) != head or any(
+            name not in state or state[name].shape != own[name].shape for name in names
+        ):
             raise PlaygroundError(
                 f"--head {self.config.head}: {found.path.name} has no head of {self.config.dim} "
-                f"dimensions for the trunk {self.config.network}."
+                f"dimensions for the trunk {self.config.network} with {head_words(*head)}."
             )
         self.model.network.load_state_dict({name: state[name] for name in names}, strict=False)
 
@@ -347,6 +385,11 @@ class _Training:
         config, epoch = self.config, self.progress.epoch
         rng = np.random.default_rng((config.seed, 4, epoch))
         labels, where, matches = self.photos.labels, self.split.train, self.photos.matches
+        if self.loss.grouped:
+            width = config.batch * self.machine.world
+            many = max(config.queries, width)
+            self.tuples = groups(labels, where, many, config.positives, width, rng)
+            return
         drawn = draw(labels, where, config.queries, config.pool, rng, matches)
         places = np.unique(np.concatenate([drawn.queries, drawn.positives, drawn.pool]))
         vectors = self.describe(self.model, places.tolist())
@@ -405,9 +448,9 @@ class _Training:
             total, moved, since = total + loss, moved + left, since + 1
             ended = at >= len(self.tuples)
             if since == LOG_STEPS or ended:
-                p = float(self.model.network.pool.p.detach())
                 said = {"left": moved / since} if self.untouched is not None else {}
-                session.record(loss=total / since, **said, p=p, done=session.fraction)
+                exponent = {k: v.item() for k, v in self.model.network.pool.named_parameters()}
+                session.record(loss=total / since, **said, **exponent, done=session.fraction)
                 total, moved, since = 0.0, 0.0, 0
             if ended:
                 break
@@ -465,17 +508,32 @@ class _Training:
         """Score the held-out landmarks; keep the network if it is the best so far."""
         progress = self.progress
         values: dict[str, float] = {}
-        if self.score is not None:
-            where = self.split.validation
-            vectors = self.describe(self.model, where)
-            values = self.score(vectors, [self.photos.labels[i] for i in where])
-            self.session.record(**values)
-        best = progress.extra.get("best")
-        if self.score is None or best is None or values["map"] > best["map"]:
-            progress.extra["best"] = {"map": values.get("map"), "epoch": progress.epoch}
-            if self.machine.leads:
-                state = self.model.network.state_dict()
-                self.run.save_as(BEST, state, progress)
+        with self.averaged():
+            if self.score is not None:
+                where = self.split.validation
+                vectors = self.describe(self.model, where)
+                values = self.score(vectors, [self.photos.labels[i] for i in where])
+                self.session.record(**values)
+            best = progress.extra.get("best")
+            if self.score is None or best is None or values["map"] > best["map"]:
+                progress.extra["best"] = {"map": values.get("map"), "epoch": progress.epoch}
+                if self.machine.leads:
+                    self.run.save_as(BEST, self.model.network.state_dict(), progress)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The weights that would be the result now; training goes on from its own."""
+        if self.config.average is None:
+            yield
+            return
+        assert self.start is not None  # saved before the first checkpoint
+        network = self.model.network
+        own = copy.deepcopy(network.state_dict())
+        network.load_state_dict(interpolated(self.start, own, self.config.average))
+        try:
+            yield
+        finally:
+            network.load_state_dict(own)
 
     def stale(self) -> bool:
         """Whether validation has not risen for ``patience`` epochs."""
@@ -492,6 +550,18 @@ class _Training:
             if self.tuples is not None:
                 tensors["tuples"] = torch.from_numpy(self.tuples)
             self.run.save(tensors, self.progress)
+
+
+def interpolated(
+    start: dict[str, Tensor], end: dict[str, Tensor], share: float
+) -> dict[str, Tensor]:
+    """Weights on the straight line between two of one network; counters are the end's."""
+    return {
+        name: torch.lerp(start[name].to(value), value, share)
+        if value.is_floating_point()
+        else value
+        for name, value in end.items()
+    }
 
 
 def evened(rows: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
@@ -541,7 +611,11 @@ def _optimiser(network: SiameseNetwork, config: SiameseConfig) -> torch.optim.Op
     head = rate if config.head_rate is None else config.head_rate
     trunk = [p for p in network.trunk.parameters() if p.requires_grad]
     groups = [
-        {"params": [network.pool.p], "base": head * config.p_factor, "weight_decay": 0.0},
+        {
+            "params": list(network.pool.parameters()),
+            "base": head * config.p_factor,
+            "weight_decay": 0.0,
+        },
         {"params": list(network.whiten.parameters()), "base": head},
     ]
     if trunk:

@@ -13,13 +13,13 @@ from indexing.base import BuiltIndex, Floats, Ints
 _CHUNK = 8_192  # rows taken to float64 at a time
 
 
-def faiss_object(built: BuiltIndex, kind: str) -> Any:
-    """FAISS's object behind an index of our type ``kind``."""
+def faiss_object(built: BuiltIndex, *kinds: str) -> Any:
+    """FAISS's object behind an index of one of our types ``kinds``."""
     found = built.inspect()
-    if found is None or built.name != kind:
+    if found is None or built.name not in kinds:
         raise PlaygroundError(
-            f"This view shows an index of the type {kind}, not {built.name}. Choose an index of "
-            f"that type, or build one: python -m scripts.build --indexes {kind}"
+            f"This view shows an index of the type {' or '.join(kinds)}, not {built.name}. Choose "
+            f"an index of that type, or build one: python -m scripts.build --indexes {kinds[0]}"
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Flat: the distance of the query to every vector."""
+"""Flat, by either metric: the distance of the query to every vector."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class FlatView:
 
     Attributes:
         rows: (n,) int64 rows of the index.
-        distances: (n,) float32 squared L2, ascending.
+        distances: (n,) float32, ascending; squared L2, or L1 of ``flat-l1``.
     """
 
     rows: Ints
@@ -23,6 +23,6 @@ class FlatView:
 
 def look(built: BuiltIndex, query: Floats) -> FlatView:
     """Rank the whole collection for one query of d numbers, as FAISS does."""
-    faiss_object(built, "flat")
+    faiss_object(built, "flat", "flat-l1")
     rows, distances = built.search(as_query(query, built.d), built.n)[0]
     return FlatView(rows, distances)

@@ -12,7 +12,7 @@ import streamlit as st
 from data.base import Photo
 from data.errors import PlaygroundError
 from pages.accuracy import causes, charts, table, words
-from pages.parts import backend, details, evaluated, results, state
+from pages.parts import backend, details, evaluated, results, state, thumbnails
 from pages.parts.text import plain
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def _grid(
     photos = {one: collection.photo(one) for one in ids}
     data = {
         "rows": list(strips),
-        "thumbs": {one: backend.thumbnail_url(collection, photo) for one, photo in photos.items()},
+        "thumbs": {one: thumbnails.url(collection, photo) for one, photo in photos.items()},
         "labels": {one: backend.caption(collection, photo) for one, photo in photos.items()},
     }
     data["key"] = _digest([data["rows"], collection.fingerprint])

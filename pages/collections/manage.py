@@ -14,7 +14,7 @@ from extractors import registry as extractor_registry
 from indexing import registry as index_registry
 from indexing.artefacts import drop_held
 from pages.collections import fetching, importing
-from pages.parts import backend, building, choices, classroom, details, state
+from pages.parts import backend, building, choices, classroom, details, state, thumbnails
 from pages.parts.compare import size
 from pages.parts.gallery import gallery
 from pages.parts.text import photos as count_of
@@ -178,7 +178,7 @@ def _photos(collection: Collection) -> None:
     items = [
         (
             p.id,
-            backend.thumbnail_url(collection, p),
+            thumbnails.url(collection, p),
             backend.marked(collection, p),
         )
         for p in shown

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.embedding import map as embedding_map
-from pages.parts import backend, details
+from pages.parts import backend, details, thumbnails
 from pages.parts.gallery import gallery
 from pages.parts.text import photos as count_photos
 
@@ -32,7 +32,7 @@ def show(
     shown = [collection.photos[position] for position in positions]
     st.markdown(f"**{count_photos(len(shown))}**: {words}")
     items = [
-        (one.id, backend.thumbnail_url(collection, one), backend.caption(collection, one))
+        (one.id, thumbnails.url(collection, one), backend.caption(collection, one))
         for one in shown[:_SHOWN]
     ]
     with st.container(height=embedding_map.HEIGHT, border=False, key="em_beside"):

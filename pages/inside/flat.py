@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -22,17 +24,46 @@ from pages.parts.inside_data import (
 _MOST = 4_000  # photos in the drawing
 
 
+@dataclasses.dataclass(frozen=True)
+class _Metric:
+    """How a distance is written."""
+
+    axis: str
+    symbol: str
+    column: str
+    formula: str
+    judges: str  # what the order is good for
+
+
+_METRICS = {
+    "l2": _Metric(
+        "Squared L2 distance",
+        "d²",
+        "squared_l2",
+        r"d^2(q, x) = \sum_{j=1}^{d} (q_j - x_j)^2 \overset{\lVert x \rVert = 1}{=} "
+        r"2 - 2\cos(q, x)",
+        "this is the exact order that every other index is judged by",
+    ),
+    "l1": _Metric(
+        "L1 distance",
+        "d",
+        "l1",
+        r"d(q, x) = \sum_{j=1}^{d} |q_j - x_j|",
+        "this is the exact order by this distance, which is not that of the cosine",
+    ),
+}
+
+
 def draw(case: Case, opened: Opened) -> None:
     """The sorted distances and the K nearest photos."""
     from indexing.inside import flat
 
     view = flat.look(opened.built, case.vector)
+    metric = _METRICS[opened.built.distance]
     explain(
         "Every dot is a photo, placed by its rank and its distance to the query; the K nearest in "
-        "the blue band are the answer. Nothing is skipped, so this is the exact order that every "
-        "other index is judged by.",
-        r"d^2(q, x) = \sum_{j=1}^{d} (q_j - x_j)^2 \overset{\lVert x \rVert = 1}{=} "
-        r"2 - 2\cos(q, x)",
+        f"the blue band are the answer. Nothing is skipped, so {metric.judges}.",
+        metric.formula,
     )
     shown = min(len(view.rows), _MOST)
     positions = opened.photos(view.rows[:shown])
@@ -41,11 +72,11 @@ def draw(case: Case, opened: Opened) -> None:
             "rank": range(1, shown + 1),
             "photo": [case.collection.photos[int(one)].id for one in positions],
             "landmark": [case.collection.photos[int(one)].label for one in positions],
-            "squared_l2": view.distances[:shown],
+            metric.column: view.distances[:shown],
             "verdict": verdicts(case, positions),
         }
     )
-    made = plots.figure("Rank (logarithmic)", "Squared L2 distance", log_x=True)
+    made = plots.figure("Rank (logarithmic)", metric.axis, log_x=True)
     made.add_vrect(0.9, case.k + 0.5, fillcolor=plots.ACCENT, opacity=0.10, line_width=0)
     marks = [step * 10**power for power in range(6) for step in (1, 2, 5)]
     made.update_xaxes(
@@ -58,18 +89,19 @@ def draw(case: Case, opened: Opened) -> None:
         made.add_trace(
             go.Scatter(
                 x=part["rank"],
-                y=part["squared_l2"],
+                y=part[metric.column],
                 mode="markers",
                 name=str(verdict),
                 marker={"color": COLOURS[str(verdict)], "size": 8},
                 text=[hover[i] for i in part.index],
-                hovertemplate="%{text}<br>rank %{x}, d² %{y:.4f}<extra></extra>",
+                hovertemplate="%{text}<br>rank %{x}, "
+                f"{metric.symbol} %{{y:.4f}}<extra></extra>",
             )
         )
     plots.figure_with_downloads(
         made,
         listed,
-        f"{case.name}-flat",
+        f"{case.name}-{opened.built.name}",
         key="in_flat",
         alt="Distance of every photo over its rank",
         note=f"All {len(view.rows):,} photos"

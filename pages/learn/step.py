@@ -17,7 +17,7 @@ from pages.learn import answers, words
 from pages.learn.answers import Answer
 from pages.learn.lesson import Lesson, Number, Step, in_words, is_right
 from pages.learn.progress import Place
-from pages.parts import backend, building, compare, details, results
+from pages.parts import backend, building, compare, details, results, thumbnails
 from pages.parts.text import plain
 from retrieval.compare import kind_of
 
@@ -288,7 +288,7 @@ def _payload(members: Collection, step: Step, answer: Answer) -> dict[str, Any]:
         if one.result is not None
     ]
     photos = {hit.id: members.photo(hit.id) for row in rows for hit in row.hits}
-    thumbs = {one: backend.thumbnail_url(members, photo) for one, photo in photos.items()}
+    thumbs = {one: thumbnails.url(members, photo) for one, photo in photos.items()}
     labels = {one: backend.marked(members, photo) for one, photo in photos.items()}
     query = answers.query_of(members, step)
     kind = kind_of(members, query, query.label)

@@ -42,7 +42,6 @@ log = logging.getLogger("playground")
 
 UPLOAD_SIDE = 2000  # px; a larger upload is shrunk, so that a session stays small
 _BUILD_FLAGS = {"--collection", "--extractors", "--indexes"}
-GRID_SIDE = 160  # px, thumbnails in results
 
 
 @contextlib.contextmanager
@@ -251,24 +250,6 @@ def _evaluations(name: str, seen: str) -> list[Row]:
 
 def cancel(job_id: str) -> None:
     background.cancel(job_id)
-
-
-def thumbnail_url(members: Collection, photo: Photo) -> str:
-    """A small thumbnail as a data URL; one that cannot be made is an empty URL, not an error."""
-    try:
-        # Streamlit's own cache takes ten times as long, for some hundred look-ups per page.
-        return _thumbnails.get(photo.sha256, lambda: _thumbnail_url(members, photo))
-    except PlaygroundError:
-        return ""
-
-
-_thumbnails: Cache[str] = Cache(20_000)
-
-
-def _thumbnail_url(members: Collection, photo: Photo) -> str:
-    small = photo_files.decode(members.thumbnail(photo), longer_side=GRID_SIDE)
-    jpeg = photo_files.encode_jpeg(small, quality=72)
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
 def read_photo(members: Collection, photo: Photo) -> tuple[RGB, float]:

@@ -12,8 +12,21 @@ from data import permission
 from data.errors import PlaygroundError
 from pages.parts.text import plain
 
+COOKIE = "playground_teacher"
+ENTRANCE = "teacher"  # where the form below is sent to, beside the pages
+WRONG, TOO_MANY = "wrong", "wait"  # what becomes of a token, in the address that follows
 _TEACHER = "is_teacher"
-VISITORS = "Visitors search, compare and evaluate what is built here; only the teacher changes it."
+_has_entrance = False
+# A form of the browser's own: the answer to it can set a cookie that no script reads.
+_FORM = f"""
+<form class="teacher-form" action="{ENTRANCE}" method="post">
+<label for="teacher-token">Token</label>
+<input id="teacher-token" name="token" type="password" maxlength="100" autocomplete="off" required>
+<button type="submit">Enter</button>
+</form>
+"""
+_NOT_IT = "That is not the token. It was shown on the terminal at the first start."
+VISITORS = "Visitors search, compare, evaluate and measure; only the teacher changes what is here."
 
 
 def begin() -> None:
@@ -50,8 +63,20 @@ def announce() -> None:
 
 
 def _is_teacher() -> bool:
-    # Threads of ours have no session, and nobody's rights.
-    return get_script_run_ctx() is not None and st.session_state.get(_TEACHER) is True
+    if get_script_run_ctx() is None:  # threads of ours have no session, and nobody's rights
+        return False
+    return st.session_state.get(_TEACHER) is True or permission.sessions.knows(_secret())
+
+
+def _secret() -> str:
+    """That of the teacher's cookie, as the browser sent it; empty without one."""
+    return str(st.context.cookies.get(COOKIE, ""))
+
+
+def open_entrance() -> None:
+    """Say that the server takes the token itself, and answers with a cookie."""
+    global _has_entrance
+    _has_entrance = True
 
 
 @st.cache_data(show_spinner=False)
@@ -72,20 +97,38 @@ def door() -> None:
         return
     if permission.allowed():
         with st.container(horizontal=True, vertical_alignment="center", key="teacher"):
-            st.caption("You are the teacher, until this page is closed or loaded again.")
+            until = "you leave or close the browser, for some hours at most"
+            if _TEACHER in st.session_state:
+                until = "this page is closed or loaded again"
+            st.caption(f"You are the teacher, until {until}.")
             if st.button("Leave", key="teacher_leave", type="tertiary"):
-                del st.session_state[_TEACHER]
+                st.session_state.pop(_TEACHER, None)
+                permission.sessions.end(_secret())
                 st.rerun()
         return
     with st.container(horizontal=True, vertical_alignment="center", key="visitor"):
         st.caption(VISITORS, width="content")
-        with st.popover("I am the teacher", type="tertiary"), st.form("teacher_form", border=False):
+        with st.popover("I am the teacher", type="tertiary"):
+            _ask()
+
+
+def _ask() -> None:
+    """For the token: by the server's entrance where it has one, else in this session alone."""
+    if not _has_entrance:
+        with st.form("teacher_form", border=False):
             given = st.text_input(
                 "Token", type="password", key="teacher_token", max_chars=100, autocomplete="off"
             )
             sent = st.form_submit_button("Enter", type="primary")
             if sent and given:
                 _enter(given)
+        return
+    st.html(_FORM)
+    became = st.query_params.get(ENTRANCE)
+    if became == WRONG:
+        st.error(_NOT_IT)
+    elif became == TOO_MANY:
+        st.error("Too many wrong tokens. Try again in a minute.")
 
 
 def _enter(given: str) -> None:
@@ -93,6 +136,6 @@ def _enter(given: str) -> None:
         if permission.is_token(given):
             st.session_state[_TEACHER] = True
             st.rerun()
-        st.error("That is not the token. It was shown on the terminal at the first start.")
+        st.error(_NOT_IT)
     except PlaygroundError as error:
         st.error(plain(str(error)))

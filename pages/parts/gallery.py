@@ -91,14 +91,14 @@ export default function ({ parentElement, data, setTriggerValue }) {
 _gallery = st.components.v2.component("playground_gallery", html=_HTML, css=_CSS, js=_JS)
 
 Item = tuple[str, str, str]
-"""(photo id, image as data URL, caption)."""
+"""(photo id, address of the image, caption)."""
 
 
 def gallery(
     items: Sequence[Item], key: str, label: str, chosen: str | None = None, strip: bool = False
 ) -> str | None:
     """Show the photos; the id of the one clicked in this run, else None."""
-    digest = hashlib.sha1(repr([(i, len(s), c) for i, s, c in items]).encode()).hexdigest()
+    digest = hashlib.sha1(repr(items).encode()).hexdigest()
     data: dict[str, Any] = {
         "items": [list(item) for item in items],
         "key": digest,

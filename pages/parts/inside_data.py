@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from pages.parts import backend, details, plots
+from pages.parts import backend, details, plots, thumbnails
 from pages.parts.gallery import gallery
 from pages.parts.inside_query import Asked
 
@@ -150,7 +150,7 @@ def strip(case: Case, positions: Sequence[int] | Ints, words: Sequence[str], key
     """Photos in a row with a caption each; a click opens one."""
     shown = [photo(case, position) for position in positions]
     items = [
-        (one.id, backend.thumbnail_url(case.collection, one), text)
+        (one.id, thumbnails.url(case.collection, one), text)
         for one, text in zip(shown, words, strict=True)
     ]
     picked = gallery(items, key, "Photos of this picture", strip=True)
@@ -165,7 +165,7 @@ def appearing(
     """The true neighbours in their order: found ones with their photo, the others still empty."""
     shown = [photo(case, position) for position in positions]
     items = [
-        (one.id, backend.thumbnail_url(case.collection, one) if there else _EMPTY, text)
+        (one.id, thumbnails.url(case.collection, one) if there else _EMPTY, text)
         for one, there, text in zip(shown, found, words, strict=True)
     ]
     picked = gallery(items, key, "True neighbours, found and not yet found", strip=True)

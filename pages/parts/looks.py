@@ -41,6 +41,11 @@ h1 a, h2 a, h3 a { display: none !important; }
 .st-key-search_box button { min-height: 2rem; padding: .1rem .7rem; font-size: .85rem; }
 .st-key-search_box p { font-size: .85rem; }
 .st-key-search_view { justify-content: flex-end; }
+.teacher-form { display: flex; flex-direction: column; gap: .5rem; }
+.teacher-form input { padding: .45rem .7rem; border-radius: .6rem; border: 1px solid currentColor;
+  background: transparent; color: inherit; font: inherit; }
+.teacher-form button { padding: .4rem .7rem; border-radius: .6rem; border: 1px solid currentColor;
+  background: transparent; color: inherit; font: inherit; cursor: pointer; }
 @media (max-width: 900px) {
   .st-key-search { grid-template-columns: minmax(0, 1fr); grid-template-rows: auto;
     grid-template-areas: "query" "results" "methods"; }

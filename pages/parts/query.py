@@ -13,7 +13,7 @@ import streamlit as st
 from data import names
 from data.base import Box, Photo
 from extractors.base import RGB
-from pages.parts import backend, cropper, region, state
+from pages.parts import backend, cropper, region, state, thumbnails
 from pages.parts.gallery import gallery
 from pages.parts.text import plain
 
@@ -149,7 +149,7 @@ def _from_collection(collection: Collection, source: str) -> Query | None:
     items = [
         (
             photo.id,
-            backend.thumbnail_url(collection, photo),
+            thumbnails.url(collection, photo),
             backend.caption(collection, photo),
         )
         for photo in offered

@@ -62,8 +62,9 @@ _CSS = """
 .info[aria-expanded=true] { background: var(--st-primary-color); color: #fff; }
 .notes { flex-basis: 100%; font-size: .8rem; }
 .note { display: block; opacity: .8; padding: .1rem 0; }
-.strip { display: flex; gap: .5rem; overflow-x: auto; padding: 2px 2px .4rem;
-  scrollbar-width: thin; scrollbar-color: #c3ccdb transparent; overscroll-behavior-x: contain; }
+.strip { display: flex; align-items: flex-start; gap: .5rem; overflow-x: auto;
+  padding: 2px 2px .4rem; scrollbar-width: thin; scrollbar-color: #c3ccdb transparent;
+  overscroll-behavior-x: contain; }
 .hit { flex: 0 0 112px; width: 112px; padding: 0; border: 0; background: none; color: inherit;
   font: inherit; text-align: left; cursor: pointer; border-radius: .55rem; }
 .pic { position: relative; display: block; width: 112px; height: 92px; border-radius: .55rem;

@@ -25,6 +25,7 @@ from pages.parts import (
     region,
     results,
     state,
+    thumbnails,
     weights,
     why,
 )
@@ -139,7 +140,7 @@ def _results(
         st.info(plain(nothing))
     ids = dict.fromkeys(hit.id for row in rows for hit in row.hits)
     photos = {one: collection.photo(one) for one in ids}
-    thumbnails = {one: backend.thumbnail_url(collection, photo) for one, photo in photos.items()}
+    thumbs = {one: thumbnails.url(collection, photo) for one, photo in photos.items()}
     labels = {one: backend.marked(collection, photo) for one, photo in photos.items()}
     titles = {
         name: backend.title(name)
@@ -148,7 +149,7 @@ def _results(
     }
     kind = kind_of(collection, chosen.photo, chosen.label)
     kin = frozenset(one for one, photo in photos.items() if kind and photo.kind == kind)
-    data = compare.payload(rows, thumbnails, labels, titles, kin)
+    data = compare.payload(rows, thumbs, labels, titles, kin)
     data["key"] = _digest(data["rows"], collection.fingerprint)
     data["differ"] = state.current().differences
     if pair is None:

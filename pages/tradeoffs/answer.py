@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from data.errors import PlaygroundError
-from pages.parts import backend, details, results
+from pages.parts import backend, details, results, thumbnails
 from pages.parts.compare import seconds, size
 from pages.parts.text import plain
 from pages.tradeoffs.data import SIMULATED, Scale, briefly
@@ -284,7 +284,7 @@ def grid(case: Case, asked: Asked) -> dict[str, Any]:
             if photo_id is not None:
                 photo = case.collection.photo(photo_id)
                 labels[name] = backend.caption(case.collection, photo)
-                thumbs[name] = backend.thumbnail_url(case.collection, photo)
+                thumbs[name] = thumbnails.url(case.collection, photo)
                 verdict = truth.verdict(photo_id, photo.label) if truth else None
             else:
                 labels[name] = _kind(asked.vectors, row)

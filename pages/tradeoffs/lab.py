@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from data import permission
-from pages.parts import backend, classroom, plots
+from pages.parts import backend, plots
 from pages.parts.text import plain
 from pages.tradeoffs import run
 
@@ -61,16 +61,17 @@ def _offer(name: str, extractor: str, experiment: Experiment) -> None:
     if run.running(name):
         st.caption("A measurement is running; this one can be started when it has ended.")
         return
-    if not permission.allowed():
-        st.caption(f"{classroom.VISITORS} An experiment builds indexes of its own.")
-        return
     if st.button("Make the experiment", key=f"lab-{experiment.name}"):
         arguments = ["--collection", name, "--extractor", extractor]
         arguments += ["--experiments", experiment.name]
         with backend.guard("start the experiment"):
             backend.start_tradeoffs(run.PREFIX + name, arguments, "lab")
             st.rerun()
-    st.caption("Not made yet. In a process of its own, over 10,000 vectors; or by:")
+    words = "Not made yet. In a process of its own, over 10,000 vectors"
+    if not permission.allowed():
+        st.caption(f"{words}. {run.FOR_ALL}")
+        return
+    st.caption(f"{words}; or by:")
     st.code(command(name, extractor, experiment.name), language="bash", wrap_lines=True)
 
 

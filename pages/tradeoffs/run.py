@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from data import permission
-from pages.parts import backend, classroom
+from pages.parts import backend
 from pages.parts.compare import seconds
 from pages.parts.text import plain
 from pages.tradeoffs.answer import command
@@ -20,6 +20,7 @@ EVERY = 1.5  # s between two looks at the progress file
 PREFIX = "tradeoffs:"  # of what the job is about, before the collection's name
 _SEEN = "tradeoffs_seen"
 SIZES = ("real", "10k", "100k", "1m")
+FOR_ALL = "One measurement runs at a time, and all see what it finds; only the teacher stops it."
 
 
 def _jobs(name: str) -> list[Job]:
@@ -85,16 +86,15 @@ def offer(name: str, extractor: str, photos: int, nothing_yet: bool) -> None:
     """What can be measured, with the command and a button for the quick grid."""
     if running(name):
         return
-    if not permission.allowed():
-        st.caption(f"{classroom.VISITORS} A measurement builds indexes of its own.")
-        return
+    mine = permission.allowed()
     if nothing_yet:
-        st.info(
-            f"Nothing is measured yet for {backend.label(extractor)} on {plain(name)}. Measure the "
-            f"full grid, up to a million vectors, by:"
-        )
-        st.code(command(name, extractor), language="bash", wrap_lines=True)
-    possible = [one for one in SIZES if one == "real" or _count(one) > photos]
+        words = f"Nothing is measured yet for {backend.label(extractor)} on {plain(name)}."
+        if mine:
+            st.info(f"{words} Measure the full grid, up to a million vectors, by:")
+            st.code(command(name, extractor), language="bash", wrap_lines=True)
+        else:
+            st.info(words)
+    possible = [one for one in SIZES if _possible(one, photos, mine)]
     with st.container(border=True, key="measure_box", gap="small"):
         chosen = st.pills(
             "Measure the quick grid at",
@@ -111,11 +111,18 @@ def offer(name: str, extractor: str, photos: int, nothing_yet: bool) -> None:
                 with backend.guard("start the measurement"):
                     backend.start_tradeoffs(PREFIX + name, arguments)
                     st.rerun()
+            how = "It can be stopped, and what was measured is kept." if mine else FOR_ALL
             st.caption(
-                "In a process of its own; it can be stopped, and what was measured is kept. "
+                f"In a process of its own. {how} "
                 "Sizes above the collection's are filled with simulated vectors, and labelled so. "
                 "Other load on this machine makes the times worse."
             )
+
+
+def _possible(size: str, photos: int, mine: bool) -> bool:
+    from evaluation.tradeoffs.padding import VISITORS_MOST
+
+    return size == "real" or photos < _count(size) <= (10**9 if mine else VISITORS_MOST)
 
 
 def _count(size: str) -> int:
