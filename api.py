@@ -497,9 +497,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         version=VERSION,
         description="Search collections of landmark photos. Everything else: docs/api.md.",
         lifespan=lifespan,
-        exception_handlers=dict.fromkeys(
-            (PlaygroundError, HttpError, RequestValidationError, Exception), _answer_problem
-        ),
+        exception_handlers=dict.fromkeys(ERRORS, _answer_problem),
     )
     made.state.service = service
     made.include_router(open_to_all)

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from data import artefact, commands, layout, paths, photos
+from data import artefact, commands, elsewhere, layout, paths, photos
 from data.base import Photo, Skipped
 from data.errors import Conflict, NotFound, PlaygroundError
 from data.photos import RGB, BadPhoto
@@ -203,7 +203,7 @@ class Collection:
         """The bytes of the photo's file, which are those that were hashed.
 
         A file of the same size with other content would otherwise stand under the old photo's
-        label. Raises like ``read``.
+        label. Where there is no file, ``data.elsewhere`` may have it. Raises like ``read``.
         """
         photo = self.find(photo_or_id)
         path = self.path(photo)
@@ -218,7 +218,15 @@ class Collection:
             changed = bool(photo.size) and path.stat().st_size != photo.size
             content = b"" if changed else path.read_bytes()
         except OSError as error:
-            raise NotFound(self._gone(photo, path, error)) from error
+            gone = self._gone(photo, path, error)
+            if elsewhere.url() is None:
+                raise NotFound(gone) from error
+            try:
+                content = elsewhere.read(photo.file, photo.size)
+            except PlaygroundError as why:
+                words = f"{gone} Nor can it be read from {elsewhere.VARIABLE}: {why}."
+                raise NotFound(words) from why
+            changed = False
         if changed or hashlib.sha256(content).hexdigest() != photo.sha256:
             raise Conflict(self._changed(photo, path))
         return content

@@ -337,6 +337,30 @@ def load_index(collection: str, extractor: str, index: str, vectors: Vectors) ->
     return LoadedIndex(manifest, built, rows)
 
 
+def index_damage(collection: str, extractor: str, index: str) -> PlaygroundError | None:
+    """What is wrong with an index's files, or with all that a server holds of it.
+
+    Raises:
+        Unreachable: the server does not answer.
+        Damaged: the manifest is.
+    """
+    folder = index_folder(collection, extractor, index)
+    mend = build_command(collection, extractor, index)
+    manifest = index_manifest(collection, extractor, index)
+    if manifest is None:
+        return None
+    damage = artefact.damage(folder, manifest, mend)
+    if damage is None:
+        kind, _ = index_registry.parse_index_spec(index)
+        try:
+            kind.check(artefact.file_path(folder, manifest, kind.file, mend, content=False))
+        except Unreachable:
+            raise
+        except PlaygroundError as error:
+            damage = Conflict(str(error), command=mend)
+    return damage
+
+
 def drop_held(collection: str) -> None:
     """Remove what servers hold of a collection's indexes, before its files are deleted.
 

@@ -285,6 +285,17 @@ class IndexType(abc.ABC):
             PlaygroundError: the file is damaged or is not the index of the manifest.
         """
 
+    def check(self, path: Path) -> None:  # noqa: B027 (the file is all there is)
+        """Compare all that something else than the file holds with what was built.
+
+        Args:
+            path: of the saved file, whose own digest was verified.
+
+        Raises:
+            Unreachable: what holds it does not answer.
+            PlaygroundError: it holds something else.
+        """
+
     def drop(self, path: Path) -> None:  # noqa: B027 (the file is all there is)
         """Remove what something else than the file holds, before the file goes.
 

@@ -21,7 +21,7 @@ import os
 import platform
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -42,9 +42,9 @@ from indexing import alone
 from indexing import registry as index_registry
 from indexing.artefacts import (
     Vectors,
-    build_command,
     extractor_folder,
     identity_difference,
+    index_damage,
     index_folder,
     index_manifest,
     load_vectors,
@@ -432,21 +432,34 @@ class _ExtractorBuild:
             """The photos of a block that nothing is known of."""
             return [p for p in block if (p.id, p.sha256) not in known and p.id not in sampled]
 
+        def part(block: Sequence[Photo]) -> Path:
+            """Where workers put the new photos of a block."""
+            return shards.path(_key(fresh(block)))
+
         blocks = [(block, shards.path(_key(block))) for block in _blocks(photos)]
-        absent = [(block, path) for block, path in blocks if not path.exists()]
+        absent = [
+            (block, path)
+            for block, path in blocks
+            if not path.exists() and not part(block).exists()
+        ]
         ahead = self._described([photo for block, _ in absent for photo in fresh(block)])
         to_come = {path for _, path in absent}
         cached: tuple[str, dict[str, Raw]] = ("", {})
         for block, path in blocks:
             if path in to_come or _read_shard(path) is None:
                 new = fresh(block)
-                raws_of = (
-                    itertools.islice(ahead, len(new)) if path in to_come else self._described(new)
-                )
-                features = {
-                    photo.id: self.extractor.encode(raw)
-                    for photo, raw in zip(new, raws_of, strict=True)
-                }
+                there = None if path in to_come else _read_shard(part(block))
+                encoded: Iterable[Features]
+                if there is not None:
+                    encoded = _read_features(there)
+                else:
+                    described = (
+                        itertools.islice(ahead, len(new))
+                        if path in to_come
+                        else self._described(new)
+                    )
+                    encoded = map(self.extractor.encode, described)
+                features = dict(zip((photo.id for photo in new), encoded, strict=True))
                 for photo in block:
                     row = known.get((photo.id, photo.sha256))
                     if row is not None and old is not None:
@@ -475,17 +488,19 @@ class _ExtractorBuild:
         stage: Stage,
         clock: Clock,
     ) -> None:
-        """The shards of which every photo has to be described, by the executor's workers."""
+        """What has to be described of every block, by the executor's workers."""
         learned: Path | None = None
         if state:
             learned = shards.folder / "state.safetensors"
             _write_shard(learned, state)
         tasks = []
         for block in _blocks(self.collection.photos):
-            path = shards.path(_key(block))
-            new = all((photo.id, photo.sha256) not in known for photo in block)
+            if _read_shard(shards.path(_key(block))) is not None:
+                continue
+            new = [photo for photo in block if (photo.id, photo.sha256) not in known]
+            path = shards.path(_key(new))
             if new and _read_shard(path) is None:
-                ids = tuple(photo.id for photo in block)
+                ids = tuple(photo.id for photo in new)
                 tasks.append(
                     ShardTask(self.collection.name, self.spec, self.weights, ids, learned, path)
                 )
@@ -622,7 +637,7 @@ class _IndexBuild:
             "libraries": library_versions(),
         }
         files = {kind.file, *(["rows.npy"] if rows is not None else [])}
-        if self._up_to_date(meta, files) and not self.force:
+        if not self.force and self._up_to_date(meta, files):
             action = "unchanged"
         else:
             with self._built(kind, plan, rows) as built:
@@ -641,16 +656,16 @@ class _IndexBuild:
         return Outcome(self.spec, index, action, clock.seconds, photos, 0, tuple(notes))
 
     def _up_to_date(self, meta: dict[str, Any], files: set[str]) -> bool:
-        """Whether the index that is there is the one of ``meta``, and its files are whole."""
-        mend = build_command(self.collection.name, self.spec, self.index)
+        """Whether the index that is there is the one of ``meta``, and whole."""
+        which = self.collection.name, self.spec, self.index
         try:
-            old = index_manifest(self.collection.name, self.spec, self.index)
+            old = index_manifest(*which)
             if old is None or files - set(old["files"]):
                 return False
             same = all(old[key] == value for key, value in meta.items() if key != "libraries")
         except artefact.Damaged:
             return False
-        return same and artefact.damage(self.folder, old, mend) is None
+        return same and index_damage(*which) is None
 
     @contextlib.contextmanager
     def _built(
@@ -760,6 +775,16 @@ def _write_features(path: Path, features: list[Features], extractor: Extractor) 
         geometry = [f.geometry for f in features if f.geometry is not None]
         tensors["geometry"] = np.concatenate(geometry).astype(np.float32)
     _write_shard(path, tensors)
+
+
+def _read_features(shard: dict[str, NDArray[Any]]) -> list[Features]:
+    ends = np.cumsum(shard["counts"])[:-1]
+    vectors = np.split(shard["vectors"], ends)
+    if "geometry" not in shard:
+        return [Features(one) for one in vectors]
+    return [
+        Features(*both) for both in zip(vectors, np.split(shard["geometry"], ends), strict=True)
+    ]
 
 
 def _write_tensors(path: Path, tensors: dict[str, NDArray[Any]]) -> None:

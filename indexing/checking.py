@@ -16,24 +16,28 @@ from indexing.artefacts import (
     built_extractors,
     built_indexes,
     extractor_folder,
-    index_folder,
-    index_manifest,
+    index_damage,
     read_vectors_manifest,
     recorded_source,
     vectors_manifest,
 )
+from indexing.base import Unreachable
 from indexing.build import Failure, Incomplete, Outcome, build
 from indexing.progress import Progress
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """An artefact, or a photo. ``wrong`` says what is damaged and what helps; empty: nothing."""
+    """An artefact, or a photo. ``wrong`` says what is damaged and what helps; empty: nothing.
+
+    ``away``: it could not be compared, as the server that holds it does not answer.
+    """
 
     extractor: str  # empty for a photo
     index: str | None
     wrong: str = ""
     photo: str = ""
+    away: bool = False
 
 
 def check(collection: str, extractors: Sequence[str] | None = None) -> list[Finding]:
@@ -49,7 +53,10 @@ def check(collection: str, extractors: Sequence[str] | None = None) -> list[Find
         if wanted is None or spec in wanted:
             found.append(Finding(spec, None, _wrong(collection, spec, None)))
             for index in built_indexes(collection, spec) if _known(spec) else []:
-                found.append(Finding(spec, index, _wrong(collection, spec, index)))
+                try:
+                    found.append(Finding(spec, index, _wrong(collection, spec, index)))
+                except Unreachable as error:
+                    found.append(Finding(spec, index, str(error), away=True))
     return found
 
 
@@ -70,7 +77,7 @@ def mend(
     """
     outcomes: list[Outcome] = []
     failures: list[Failure] = []
-    damaged = [one for one in found if one.wrong and not one.photo]
+    damaged = [one for one in found if one.wrong and not one.photo and not one.away]
     for spec in dict.fromkeys(one.extractor for one in damaged):
         # Indexes over descriptors that come out differently have to follow.
         own = [one for one in damaged if one.extractor == spec]
@@ -89,6 +96,8 @@ def mend(
         except PlaygroundError as error:
             failures.append(Failure(spec, None, error))
     for one in found:
+        if one.away:
+            failures.append(Failure(one.extractor, one.index, Unreachable(one.wrong)))
         if one.photo:
             failures.append(Failure(f"photo {one.photo}", None, Conflict(one.wrong)))
     if failures:
@@ -104,16 +113,21 @@ def _known(spec: str) -> bool:
 
 
 def _wrong(collection: str, spec: str, index: str | None) -> str:
-    """A sentence on what is damaged in an artefact; empty where nothing is."""
+    """A sentence on what is damaged in an artefact; empty where nothing is.
+
+    Raises:
+        Unreachable: a server that holds it does not answer.
+    """
+    damage: PlaygroundError | None
     try:
         if index is None:
             folder, mend = extractor_folder(collection, spec), build_command(collection, spec)
             manifest = vectors_manifest(collection, spec)
+            damage = artefact.damage(folder, manifest, mend) if manifest is not None else None
         else:
-            folder = index_folder(collection, spec, index)
-            mend = build_command(collection, spec, index)
-            manifest = index_manifest(collection, spec, index)
-        damage = artefact.damage(folder, manifest, mend) if manifest is not None else None
+            damage = index_damage(collection, spec, index)
+    except Unreachable:
+        raise
     except PlaygroundError as error:
         damage = error
     return str(damage or "")

@@ -1,4 +1,4 @@
-"""Where the shards of a build are made: the contract, and the registry of those who keep it.
+"""The contract of whoever makes the shards of a build outside its process (``indexing.ray``).
 
 A shard is named by its photos and by what the extractor has learned, and holds its own digest. So a
 worker may make one twice, or die within one: the build uses what is whole and makes the rest.
@@ -7,16 +7,9 @@ worker may make one twice, or die within one: the build uses what is whole and m
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
-
-from data.errors import Invalid
-
-EXECUTORS = {"ray": "indexing.ray:RayExecutor"}
-"""Name to class. ``threads``, the process of the build itself, needs none."""
-THREADS = "threads"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,22 +46,3 @@ class Executor(Protocol):
     def close(self) -> None:
         """Let the workers go."""
         ...
-
-
-def open_executor(name: str, address: str | None = None) -> Executor | None:
-    """The executor of a name; None for ``threads``.
-
-    Args:
-        address: of a cluster that runs already; None: one on this machine, for this build.
-
-    Raises:
-        PlaygroundError: there is no such executor, or its package is not installed.
-    """
-    if name == THREADS:
-        return None
-    if name not in EXECUTORS:
-        legal = ", ".join([THREADS, *EXECUTORS])
-        raise Invalid(f"There is no executor '{name}'. Legal: {legal}.")
-    module, _, title = EXECUTORS[name].partition(":")
-    made: Executor = getattr(importlib.import_module(module), title)(address)
-    return made

@@ -34,6 +34,8 @@ from indexing.pq import divisors
 
 _LEGAL = re.compile(r"[A-Za-z0-9_,()+]{1,120}")
 _MOST_CANDIDATES = 4_096  # of HNSW
+_MOST_ROUNDS = 50  # of OPQ: FAISS's own default
+_MOST_BEAM = 32
 _LARGEST = 16_384  # dimension or count in a string at most, lists apart
 _EXAMPLES = (
     "Flat, IVF256,Flat, PQ16x4fs,RFlat, OPQ16_64,IVF256,PQ16x4fs,RFlat, HNSW32, SQ8, "
@@ -90,6 +92,8 @@ class Factory(FaissType):
             "factory": f"the string; examples: {_EXAMPLES}",
             "nprobe": "with IVF: cells visited per query; default nlist / 8, 4 to 64",
             "ef_construction": "with HNSW: candidates kept while building, 1 to 4096; default 40",
+            "opq_iterations": "with OPQ: rounds that learn the rotation, 1 to 50; default 50",
+            "beam": "with RQ: partial codes kept while encoding, 1 to 32; default 5",
             "ef_search": "with HNSW: candidates kept during the walk, 1 to 4096; default 64",
             "k_factor": "with RFlat or Refine: candidates per neighbour, 1 to 100; default 10",
         },
@@ -121,10 +125,9 @@ class Factory(FaissType):
                 f"{limit / 1e9:.1f} GB. Choose a shorter code, such as PQ or SQ8 without RFlat."
             )
         build: dict[str, Value] = {"factory": text}
-        if "ef_construction" in chosen and isinstance(_core(index), faiss.IndexHNSW):
-            build["ef_construction"] = as_int(
-                "ef_construction", chosen.pop("ef_construction"), 1, _MOST_CANDIDATES
-            )
+        for name, most in _training(index).items():
+            if name in chosen:
+                build[name] = as_int(name, chosen.pop(name), 1, most)
         legal = _parameters(index)
         search = {key: entry.default for key, entry in legal.items()}
         for key, value in chosen.items():
@@ -159,6 +162,11 @@ class Factory(FaissType):
         bits = next((int(p.pq.nbits) for p in parts if _has_pq(p)), bits)
         if "ef_construction" in plan.build:
             _core(index).hnsw.efConstruction = int(plan.build["ef_construction"])
+        if "beam" in plan.build:
+            _core(index).rq.max_beam_size = int(plan.build["beam"])
+        for part in parts:
+            if isinstance(part, faiss.OPQMatrix) and "opq_iterations" in plan.build:
+                part.niter = int(plan.build["opq_iterations"])
         kept = [_prepare(part, bits) for part in parts]  # FAISS points into these as it trains
         if {type(part).__name__ for part in parts} <= _ANY_THREADS:
             apply()
@@ -276,6 +284,18 @@ def _parameters(index: Any) -> dict[str, SearchParameter]:
         legal["ef_search"] = SearchParameter(1, _MOST_CANDIDATES, 64, _MEANINGS["ef_search"])
     if any(isinstance(part, faiss.IndexRefine) for part in walk(index)):
         legal["k_factor"] = SearchParameter(1, 100, 10, _MEANINGS["k_factor"])
+    return legal
+
+
+def _training(index: Any) -> dict[str, int]:
+    """Name and largest value of the build parameters that this structure has."""
+    core, legal = _core(index), dict[str, int]()
+    if isinstance(core, faiss.IndexHNSW):
+        legal["ef_construction"] = _MOST_CANDIDATES
+    if isinstance(core, faiss.IndexResidualQuantizer | faiss.IndexIVFResidualQuantizer):
+        legal["beam"] = _MOST_BEAM
+    if any(isinstance(part, faiss.OPQMatrix) for part in walk(index)):
+        legal["opq_iterations"] = _MOST_ROUNDS
     return legal
 
 

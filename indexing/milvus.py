@@ -22,7 +22,7 @@ import shutil
 import tarfile
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -84,7 +84,8 @@ class Handle:
 
     Attributes:
         server: its address, without what may be secret in it; empty: milvus-lite.
-        rows: digest of some rows.
+        rows: digest of some rows, compared whenever the index is opened.
+        content: digest of all ids and vectors, compared by a build and by ``--check``.
         alias: that names the collection on the server; empty: it is nobody's, and is dropped.
         previous: the collection that the alias named before, to be dropped.
     """
@@ -93,6 +94,7 @@ class Handle:
     n: int
     d: int
     rows: str
+    content: str = ""
     server: str = ""
     alias: str = ""
     previous: str = ""
@@ -156,6 +158,23 @@ class _Store:
         held = {int(one["id"]): np.asarray(one["vector"], np.float32) for one in found}
         return _rows_digest([held[i] for i in ids.tolist() if i in held])
 
+    def content(self, name: str) -> str:
+        """Digest of everything, read back by ascending id."""
+        with self.told():
+            batches = self.client.query_iterator(
+                name,
+                batch_size=BATCH,
+                output_fields=["id", "vector"],
+                consistency_level="Strong",
+            )
+            try:
+                return _content_digest(
+                    (np.array([one["id"] for one in batch]), [one["vector"] for one in batch])
+                    for batch in iter(batches.next, [])
+                )
+            finally:
+                batches.close()
+
     def named_by(self, alias: str) -> str | None:
         """The collection that an alias names; None: there is no such alias."""
         with self.told():
@@ -204,6 +223,15 @@ def _shown(uri: str) -> str:
 
 def _rows_digest(rows: list[Floats]) -> str:
     return hashlib.sha256(np.ascontiguousarray(rows, np.float32).tobytes()).hexdigest()
+
+
+def _content_digest(batches: Iterable[tuple[Ints, Any]]) -> str:
+    """Of (m,) ids and (m, D) vectors, however they are divided."""
+    ids, numbers = hashlib.sha256(), hashlib.sha256()
+    for some, vectors in batches:
+        ids.update(some.astype("<i8").tobytes())
+        numbers.update(np.ascontiguousarray(vectors, "<f4").tobytes())
+    return hashlib.sha256(ids.digest() + numbers.digest()).hexdigest()
 
 
 def _probes(n: int) -> Ints:
@@ -360,17 +388,21 @@ class MilvusType(IndexType):
             )
         name = self._collection(vectors, plan)
         rows = _rows_digest([vectors[i] for i in _probes(n)])
+        starts = range(0, n, BATCH)
+        content = _content_digest(
+            (np.arange(s, min(n, s + BATCH)), vectors[s : s + BATCH]) for s in starts
+        )
+        handle = Handle(name, n, d, rows, content)
         uri = server()
         if uri is not None:
+            handle = dataclasses.replace(handle, server=_shown(uri))
             store = _Store(uri)
-            seconds = self._fill(store, name, vectors, plan)
-            handle = Handle(name, n, d, rows, server=_shown(uri))
+            seconds = self._fill(store, handle, vectors, plan)
             built = MilvusIndex(self, plan, store, handle, None)
         else:
-            handle = Handle(name, n, d, rows)
             with self._workshop(name) as folder:
                 store = _Store(None, folder, keep=True)
-                seconds = self._fill(store, name, vectors, plan)
+                seconds = self._fill(store, handle, vectors, plan)
                 store.close()
                 opened = _room() / f"open-{os.getpid()}-{next(_numbers)}"
                 opened.mkdir()
@@ -403,24 +435,23 @@ class MilvusType(IndexType):
         finally:
             lock.release()
 
-    def _fill(self, store: _Store, name: str, vectors: Floats, plan: Plan) -> tuple[float, float]:
-        """Send what is not there yet, and index it.
+    def _fill(
+        self, store: _Store, handle: Handle, vectors: Floats, plan: Plan
+    ) -> tuple[float, float]:
+        """Send what is not there yet, index it, and read all of it back.
 
         Returns:
             Seconds of indexing and of sending.
         """
-        client, (n, d) = store.client, vectors.shape
+        client, name, n = store.client, handle.collection, handle.n
         start = time.perf_counter()
         with store.told():
             if not store.has(name):
                 schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
                 schema.add_field("id", DataType.INT64, is_primary=True)
-                schema.add_field("vector", DataType.FLOAT_VECTOR, dim=d)
+                schema.add_field("vector", DataType.FLOAT_VECTOR, dim=handle.d)
                 client.create_collection(name, schema=schema, consistency_level="Strong")
-            for first in range(self._sent(store, name), n, BATCH):
-                part = vectors[first : first + BATCH]
-                client.upsert(name, [{"id": first + i, "vector": v} for i, v in enumerate(part)])
-            client.flush(name)
+            self._send(store, name, vectors, self._sent(store, name))
             sent = time.perf_counter()
             if "vector" not in client.list_indexes(name):
                 wanted = client.prepare_index_params()
@@ -434,12 +465,23 @@ class MilvusType(IndexType):
                 )
                 client.create_index(name, wanted)
             client.load_collection(name)
-        held = store.count(name)
-        if held != n:
-            raise PlaygroundError(
-                f"Milvus holds {held:,} of the {n:,} vectors that were sent. Build the index again."
-            )
-        return time.perf_counter() - sent, sent - start
+            indexed = time.perf_counter()
+            if store.content(name) != handle.content:  # somebody changed what was there before
+                client.delete(name, filter=f"id < 0 or id >= {n}")
+                self._send(store, name, vectors, 0)
+                if store.content(name) != handle.content:
+                    raise PlaygroundError(
+                        f"{store.shown} holds other vectors than were sent, {store.count(name):,} "
+                        f"instead of {n:,}. Build the index again."
+                    )
+        return indexed - sent, sent - start
+
+    def _send(self, store: _Store, name: str, vectors: Floats, start: int) -> None:
+        for first in range(start, len(vectors), BATCH):
+            part = vectors[first : first + BATCH]
+            rows = [{"id": first + i, "vector": vector} for i, vector in enumerate(part)]
+            store.client.upsert(name, rows)
+        store.client.flush(name)
 
     def _sent(self, store: _Store, name: str) -> int:
         """The row to go on from: whole batches that are there, the last one sent again."""
@@ -466,14 +508,29 @@ class MilvusType(IndexType):
         opened.mkdir()
         return self._opened(plan, handle, opened, path)
 
-    def _on_server(self, plan: Plan, handle: Handle) -> MilvusIndex:
+    def check(self, path: Path) -> None:
+        handle = _handle(path)
+        if not handle.server:  # the file is the database
+            return
+        store = self._server(handle)
+        self._check(store, handle)
+        if store.content(handle.collection) != handle.content:
+            raise PlaygroundError(
+                f"Milvus holds other vectors than were built ({store.shown}, collection "
+                f"{handle.collection}). Build the index again."
+            )
+
+    def _server(self, handle: Handle) -> _Store:
         uri = server()
         if uri is None:
             raise Unreachable(
                 f"This index lies on the Milvus server at {handle.server}. Set PLAYGROUND_MILVUS "
                 f"to its address, and start again."
             )
-        store = _Store(uri)
+        return _Store(uri)
+
+    def _on_server(self, plan: Plan, handle: Handle) -> MilvusIndex:
+        store = self._server(handle)
         self._check(store, handle)
         if handle.previous:
             _drop_quietly(store, handle.previous)

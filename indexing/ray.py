@@ -6,19 +6,21 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from data import elsewhere
 from data.errors import PlaygroundError
 from data.paths import PROJECT_ROOT, artifacts_root
 from indexing.executor import ShardTask
 
 INSTALL = "pip install -r requirements-ray.txt"
-_QUEUED = 2  # tasks per worker that wait: the next photo is there when one is done
+_WAITING = 1_000  # tasks that Ray knows of: enough for every core, whatever joins or leaves
+_TRIES = 3  # of a shard, beside the first, whose worker died: its photos may be the reason
 
 
 class RayExecutor:
-    """One actor per core, each of which holds the extractor.
+    """A task per shard; Ray keeps a process per core, which opens the extractor once.
 
-    An actor that dies is started again and does its task once more; a task that fails because of
-    a photo fails the build with its sentence.
+    What a dead worker or a lost machine was at is done again elsewhere, by Ray itself; a task that
+    fails because of a photo fails the build with its sentence.
     """
 
     def __init__(self, address: str | None = None) -> None:
@@ -35,6 +37,8 @@ class RayExecutor:
         # Every process of one photo at a time: actors with threads of their own starve each other.
         quiet = {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
         there = {"PLAYGROUND_HOME": str(artifacts_root()), "PYTHONPATH": str(PROJECT_ROOT)}
+        if photos := elsewhere.url():
+            there[elsewhere.VARIABLE] = photos
         try:
             ray.init(
                 address=address,
@@ -52,39 +56,37 @@ class RayExecutor:
 
     def map(self, tasks: Sequence[ShardTask]) -> Iterator[ShardTask]:
         ray = self._ray
-        worker = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(_Worker)
-        count = max(1, min(len(tasks), int(ray.cluster_resources().get("CPU", 1))))
-        actors = [worker.remote() for _ in range(count)]
+        made = ray.remote(num_cpus=1, max_retries=_TRIES)(make_shard)
         waiting = list(reversed(tasks))
-        running: dict[Any, tuple[Any, ShardTask]] = {}
-        for actor in actors * _QUEUED:
-            if waiting:
+        running: dict[Any, ShardTask] = {}
+        while waiting or running:
+            while waiting and len(running) < _WAITING:
                 task = waiting.pop()
-                running[actor.run.remote(task)] = (actor, task)
-        while running:
+                running[made.remote(task)] = task
             done, _ = ray.wait(list(running), num_returns=1)
-            actor, task = running.pop(done[0])
-            sentence = ray.get(done[0])
+            task = running.pop(done[0])
+            try:
+                sentence = ray.get(done[0])
+            except ray.exceptions.RayError as error:
+                raise PlaygroundError(
+                    f"Ray's workers died {_TRIES + 1} times at the photos {', '.join(task.ids)} "
+                    f"({type(error).__name__}). What was described is kept: run the same command "
+                    f"again, or without --executor, which says more."
+                ) from error
             if sentence:
                 raise PlaygroundError(sentence)
             yield task
-            if waiting:
-                following = waiting.pop()
-                running[actor.run.remote(following)] = (actor, following)
 
     def close(self) -> None:
         self._ray.shutdown()
 
 
-class _Worker:
-    """In a process of its own; the extractor is opened with the first task."""
+def make_shard(task: ShardTask) -> str:
+    """In a worker: a sentence where the shard cannot be made, empty where it is there."""
+    from indexing.build import encode_shard
 
-    def run(self, task: ShardTask) -> str:
-        """Make a shard; a sentence where that is not possible, empty where it is done."""
-        from indexing.build import encode_shard
-
-        try:
-            encode_shard(task)
-        except PlaygroundError as error:
-            return str(error)
-        return ""
+    try:
+        encode_shard(task)
+    except PlaygroundError as error:
+        return str(error)
+    return ""

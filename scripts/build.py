@@ -27,10 +27,10 @@ from extractors import registry as extractor_registry
 from indexing import checking
 from indexing import registry as index_registry
 from indexing.build import Failure, Incomplete, Outcome, build, planned_stages
-from indexing.executor import EXECUTORS, THREADS, open_executor
 from indexing.faiss_settings import PARALLEL
 from indexing.jobs import JobProgress
 from indexing.progress import Silent, Stage, Terminal
+from indexing.ray import RayExecutor
 from retrieval import prepare
 from retrieval.ranking import Recipe
 from scripts.console import Progress, counted, page_job, print_json, print_table, run
@@ -73,8 +73,9 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument(
         "--executor",
-        default=THREADS,
-        help=f"who describes the photos: {THREADS} (this process), {', '.join(EXECUTORS)}",
+        choices=("threads", "ray"),
+        default="threads",
+        help="who describes the photos: this process (default), or Ray's workers",
     )
     result.add_argument(
         "--ray-address",
@@ -100,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     recipes = [Recipe.of(spec, index, arguments.rerank) for spec in extractors for index in indexes]
     quiet = arguments.quiet or not sys.stderr.isatty()
     failures: list[Failure] = []
-    executor = open_executor(arguments.executor, arguments.ray_address)
+    executor = RayExecutor(arguments.ray_address) if arguments.executor == "ray" else None
     try:
         outcomes = build(
             arguments.collection,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,12 +19,15 @@ from test_build import artefact_bytes
 
 from data import changing, importing, store
 from data.demo import DemoSource
-from data.errors import Invalid, PlaygroundError
-from data.paths import vectors_root
+from data.errors import PlaygroundError
+from data.paths import PROJECT_ROOT, vectors_root
+from extractors.base import Features
 from indexing import artefacts
 from indexing import build as build_module
+from indexing import ray as ray_module
 from indexing.build import build, encode_shard
-from indexing.executor import ShardTask, open_executor
+from indexing.executor import ShardTask
+from indexing.ray import RayExecutor
 
 SPECS = ["hog", "bovw:words=64"]
 
@@ -117,44 +122,161 @@ def test_a_damaged_shard_is_made_again(plain: dict[str, str]) -> None:
     assert artefact_bytes(vectors_root("toy")) == hog
 
 
-def test_unknown_executor() -> None:
-    assert open_executor("threads") is None
-    with pytest.raises(Invalid, match=r"There is no executor 'dask'\. Legal: threads, ray"):
-        open_executor("dask")
+def test_only_new_photos_of_a_block_are_made_elsewhere(
+    toy_folder: Path, toy_collection: store.Collection, plain: dict[str, str]
+) -> None:
+    removed = [photo.id for photo in toy_collection.photos[::3]]
+    changing.remove("toy", removed)
+    build("toy", ["hog"], ["flat"])
+    importing.import_collection("toy", DemoSource(toy_folder), on_exists="refresh")
+    executor = Backwards()
+    outcome = build("toy", ["hog"], ["flat"], executor=executor)[0]
+    assert sorted(one for task in executor.tasks for one in task.ids) == removed
+    assert outcome.described == len(removed)
+    hog = {name: value for name, value in plain.items() if name.startswith("hog")}
+    assert artefact_bytes(vectors_root("toy")) == hog
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_a_shard_gives_back_its_features(local: bool, tmp_path: Path) -> None:
+    counts = (3, 0, 2) if local else (1, 1, 1)
+    rng = np.random.default_rng(1)
+    made = [
+        Features(rng.random((n, 7), np.float32), rng.random((n, 4), np.float32) if local else None)
+        for n in counts
+    ]
+    extractor: Any = SimpleNamespace(name="any", dim=7, local=local)
+    build_module._write_features(tmp_path / "shard", made, extractor)
+    found = build_module._read_features(build_module._whole_shard(tmp_path / "shard"))
+    for one, right in zip(found, made, strict=True):
+        assert np.array_equal(one.vectors, right.vectors)
+        assert (one.geometry is None) == (not local)
+        assert not local or np.array_equal(one.geometry, right.geometry)  # type: ignore[arg-type]
 
 
 def test_ray_missing_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(PlaygroundError, match=r"requirements-ray\.txt"):
-        open_executor("ray")
+        RayExecutor()
+
+
+# -- Ray ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ray(plain: dict[str, str]) -> Any:
+    return pytest.importorskip("ray", reason="Ray is optional: pip install -r requirements-ray.txt")
+
+
+def hog_of(files: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in files.items() if name.startswith("hog")}
+
+
+class Losing:
+    """Ray, and what befalls it after the first shard."""
+
+    def __init__(self, executor: RayExecutor, lose: Callable[[], object]) -> None:
+        self.executor, self.lose, self.lost = executor, lose, False
+
+    def map(self, tasks: Sequence[ShardTask]) -> Iterator[ShardTask]:
+        for task in self.executor.map(tasks):
+            if not self.lost:
+                self.lose()
+                self.lost = True
+            yield task
+
+    def close(self) -> None:
+        self.executor.close()
+
+
+def kill_a_worker() -> None:
+    """As the system does when memory is short."""
+    named = ((one, one.info["cmdline"] or [""]) for one in psutil.process_iter(["cmdline"]))
+    workers = [one.pid for one, words in named if words[0].startswith("ray::")]
+    assert workers
+    os.kill(workers[0], signal.SIGKILL)
 
 
 @pytest.mark.slow
-def test_ray_makes_the_same_bytes_though_a_worker_is_killed(plain: dict[str, str]) -> None:
-    pytest.importorskip("ray", reason="Ray is optional: pip install -r requirements-ray.txt")
-    executor: Any = open_executor("ray")
-
-    class Killing:
-        """Ends a worker, as the system does when memory is short, after the first shard."""
-
-        def map(self, tasks: Sequence[ShardTask]) -> Iterator[ShardTask]:
-            for number, task in enumerate(executor.map(tasks)):
-                if number == 0:
-                    workers = [
-                        one
-                        for one in psutil.process_iter(["cmdline"])
-                        if "_Worker" in " ".join(one.info["cmdline"] or [])
-                    ]
-                    assert workers
-                    os.kill(workers[0].pid, signal.SIGKILL)
-                yield task
-
-        def close(self) -> None:
-            executor.close()
-
+def test_ray_makes_the_same_bytes_though_a_worker_is_killed(
+    ray: Any, plain: dict[str, str]
+) -> None:
+    executor = Losing(RayExecutor(), kill_a_worker)
     try:
-        build("toy", ["hog"], ["flat"], executor=Killing())
+        build("toy", ["hog"], ["flat"], executor=executor)
     finally:
         executor.close()
-    hog = {name: value for name, value in plain.items() if name.startswith("hog")}
-    assert artefact_bytes(vectors_root("toy")) == hog
+    assert executor.lost and artefact_bytes(vectors_root("toy")) == hog_of(plain)
+
+
+@pytest.mark.slow
+def test_ray_makes_the_same_bytes_though_a_machine_is_lost(ray: Any, plain: dict[str, str]) -> None:
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    second = cluster.add_node(num_cpus=1)
+    try:
+        executor = RayExecutor(cluster.address)
+        assert len([one for one in ray.nodes() if one["Alive"]]) == 2
+        losing = Losing(executor, lambda: cluster.remove_node(second, allow_graceful=False))
+        try:
+            build("toy", ["hog"], ["flat"], executor=losing)
+        finally:
+            executor.close()
+    finally:
+        cluster.shutdown()
+    assert losing.lost and artefact_bytes(vectors_root("toy")) == hog_of(plain)
+
+
+DRIVER = """
+import os, signal, sys
+from indexing import build
+from indexing.ray import RayExecutor
+
+class Dying(RayExecutor):
+    def map(self, tasks):
+        for number, task in enumerate(super().map(tasks)):
+            if number == int(sys.argv[1]):
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield task
+
+build.BLOCK = 5
+executor = Dying()
+print([one.described for one in build.build("toy", ["hog"], ["flat"], executor=executor)][0])
+executor.close()
+"""
+
+
+@pytest.mark.slow
+def test_ray_goes_on_after_its_driver_was_killed(ray: Any, plain: dict[str, str]) -> None:
+    def drive(most: int) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", DRIVER, str(most)]
+        return subprocess.run(
+            command, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=600
+        )
+
+    assert drive(2).returncode == -signal.SIGKILL
+    whole = list(vectors_root("toy").rglob("*.safetensors"))
+    assert len(whole) >= 3 and artefact_bytes(vectors_root("toy")) != hog_of(plain)
+    again = drive(99)
+    assert again.returncode == 0, again.stderr
+    assert int(again.stdout.split()[-1]) <= 30 - 15  # three shards of five were there
+    assert artefact_bytes(vectors_root("toy")) == hog_of(plain)
+
+
+@pytest.mark.slow
+def test_a_photo_that_ends_every_worker_ends_the_build(
+    ray: Any, plain: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_module, "make_shard", end_the_worker)
+    executor = RayExecutor()
+    try:
+        with pytest.raises(PlaygroundError, match="died 4 times at the photos toy-0-00"):
+            build("toy", ["hog"], ["flat"], executor=executor)
+    finally:
+        executor.close()
+
+
+def end_the_worker(task: ShardTask) -> str:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return ""

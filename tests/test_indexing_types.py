@@ -436,6 +436,22 @@ def test_the_estimate_is_the_size_of_the_file(spec: str) -> None:
     assert 0 <= size - kind.estimate_bytes(plan, n, d) < max(0.02 * size, 700)
 
 
+@pytest.mark.parametrize(("text", "name"), [("OPQ4_16,PQ4x4", "opq_iterations"), ("RQ4x4", "beam")])
+def test_training_can_be_shortened(text: str, name: str) -> None:
+    vectors = unit(800, 32)
+
+    def error(spec: str) -> float:
+        kind, overrides = parse_index_spec(spec)
+        index = kind.build(vectors, kind.plan(800, 32, overrides)).inspect()
+        return float(((index.sa_decode(index.sa_encode(vectors)) - vectors) ** 2).sum())
+
+    whole = error(f"factory:{text}")
+    assert error(f"factory:{text};{name}=1") != whole
+    assert error(f"factory:{text};{name}={50 if 'OPQ' in text else 5}") == whole  # the default
+    with pytest.raises(PlaygroundError, match=rf"has no parameter '{name}'"):
+        parse_index_spec("factory:SQ8")[0].plan(800, 32, {"factory": "SQ8", name: 1})
+
+
 @pytest.mark.parametrize("spec", SPECS)
 def test_saved_index_gives_the_same_hits(spec: str, tmp_path: Path) -> None:
     vectors, queries = unit(500, 16), unit(20, 16, 1)

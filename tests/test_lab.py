@@ -75,12 +75,25 @@ def test_order_along_the_main_direction() -> None:
 def test_codes_keep_within_their_bytes(dim: int) -> None:
     for budget in codes.BUDGETS:
         found = codes.candidates(dim, budget)
-        assert {"PQ", "OPQ", "SQ, 4 bits", "RaBitQ, 1 bit", "TurboQuant, 4 bits"} <= set(found)
+        assert {"PQ", "OPQ, 5 rounds", "SQ, 4 bits", "RaBitQ, 1 bit", "TurboQuant, 4 bits"} <= set(
+            found
+        )
         for text in found.values():
             kind, overrides = index_registry.parse_index_spec(f"factory:{text}")
             plan = kind.plan(20_000, dim, overrides)
             index = kind.estimate_bytes(plan, 30_000, dim) - kind.estimate_bytes(plan, 20_000, dim)
             assert index / 10_000 <= budget, text
+
+
+@pytest.mark.parametrize("text", ["PQ4x4", "OPQ4_16,PQ4x4;opq_iterations=2", "PCAR8,RaBitQ"])
+def test_a_second_look_is_what_the_factory_builds(text: str) -> None:
+    plain, components = built(f"factory:{text}", VECTORS)[0], built("factory:SQ8", VECTORS)[0]
+    spec = codes.refined(text)
+    made = codes._second_look(plain, components, spec)
+    wanted = built(f"factory:{spec}", VECTORS)[0]
+    answers = zip(made.searcher()(QUERIES, 10), wanted.searcher()(QUERIES, 10), strict=True)
+    assert all(np.array_equal(found, right) for found, right in answers)
+    assert (made.size_bytes, made.code_size) == (wanted.size_bytes, wanted.code_size)
 
 
 def test_every_experiment_measures_and_teaches(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from data import artefact, changing, store
 from data.errors import Invalid, NotFound, PlaygroundError
 from data.paths import PROJECT_ROOT, artifacts_root
 from evaluation.run import evaluate
-from indexing import registry
+from indexing import checking, registry
 from indexing.artefacts import drop_held, index_folder, load_index, load_vectors
 from indexing.base import Unreachable, manifest_of
 from indexing.build import Incomplete, build
@@ -373,6 +373,43 @@ def test_a_server_that_holds_something_else(server: Server, toy_collection: Any)
         loaded()
     build("toy", ["hog"], ["milvus-flat"], force=True)
     assert loaded().built.n == 30
+
+
+def test_a_check_reads_back_every_row(server: Server, toy_collection: Any) -> None:
+    """A row that opening does not look at, and an id in exchange for another one."""
+    build("toy", ["hog"], ["milvus-flat"])
+    (name,) = collections(server)
+    opened = milvus._Store(server.uri)
+    assert 5 not in milvus._probes(30)
+    row = opened.client.get(name, ids=[5], output_fields=["vector"])[0]["vector"]
+    for change in (
+        lambda: opened.client.upsert(name, [{"id": 5, "vector": row[::-1]}]),
+        lambda: (
+            opened.client.delete(name, ids=[5]),
+            opened.client.upsert(name, [{"id": -1, "vector": row}]),
+        ),
+    ):
+        assert not [one for one in checking.check("toy") if one.wrong]
+        change()
+        found = checking.check("toy")
+        (wrong,) = [one for one in found if one.wrong]
+        assert wrong.index == "milvus-flat" and "holds other vectors" in wrong.wrong
+        (done,) = checking.mend("toy", found)
+        assert (done.index, done.action) == ("milvus-flat", "built")
+    server.stop()
+    found = checking.check("toy")
+    (away,) = [one for one in found if one.wrong]
+    assert away.away and "does not answer" in away.wrong
+    with pytest.raises(Incomplete, match="does not answer"):
+        checking.mend("toy", found)
+
+
+def test_everything_read_back_has_one_digest(vectors: Any) -> None:
+    ids = np.arange(40)
+    whole = milvus._content_digest([(ids, vectors[:40])])
+    parts = [(ids[:7], list(vectors[:7])), (ids[7:], vectors[7:40].tolist())]
+    assert milvus._content_digest(parts) == whole
+    assert milvus._content_digest([(ids[::-1], vectors[:40])]) != whole
 
 
 def test_what_is_only_measured_is_not_left(server: Server, vectors: Any, tmp_path: Path) -> None:
