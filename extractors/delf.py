@@ -18,8 +18,10 @@ from extractors.cnn import NetworkExtractor, check_image_size, rescale, to_array
 from extractors.trunks import LITE0, normalised, trunk
 from extractors.weights import (
     HEAD_SOURCE,
+    TRUNK_OF,
     Weights,
     head_source,
+    header,
     load_into,
     own_or_trunk,
     read_state,
@@ -191,7 +193,8 @@ class Delf(NetworkExtractor):
             return normalised(name, DelfNetwork(features, NormAttention())).eval()
         assert own.path is not None
         state = self._trained_state(own.path)
-        whole = any(tensor.startswith("trunk.") for tensor in state)
+        # A file of ours may hold the attention alone, or with what training changed of the trunk.
+        whole = TRUNK_OF not in header(own.path) and any(k.startswith("trunk.") for k in state)
         beside = (
             resolve(name, "untrained")
             if whole
@@ -199,8 +202,7 @@ class Delf(NetworkExtractor):
         )
         features = self._tap.cut(trunk(name, beside))
         module = seeded(lambda: DelfNetwork(features, Attention(self._tap.channels)))
-        if not whole:
-            state |= {f"trunk.{k}": v for k, v in features.state_dict().items()}
+        state = {f"trunk.{k}": v for k, v in features.state_dict().items()} | state
         load_into(module, state, str(own.path))
         return normalised(name, module).eval()
 

@@ -13,7 +13,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from data.errors import PlaygroundError
-from extractors.weights import Weights, load_into, read_state, seeded
+from extractors.weights import (
+    TRUNK_OF,
+    Weights,
+    header,
+    load_into,
+    read_state,
+    seeded,
+    trunk_of_head,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -136,11 +144,19 @@ def check_trunk(network: str) -> Trunk:
 def trunk(network: str, weights: Weights) -> nn.Module:
     """The trunk of a name of ``TRUNKS``: (B, 3, H, W), normalised -> feature map.
 
-    Checkpoints may hold the whole classifier or the trunk alone.
+    Checkpoints may hold the whole classifier or the trunk alone; or they are a trained network's
+    of ours, which holds the part of the trunk that its training has changed.
     """
     row = check_trunk(network)
     module = seeded(row.build)
-    if weights.path is not None:
+    if weights.path is not None and header(weights.path).get(TRUNK_OF) == network:
+        of_head = read_state(weights.path)
+        changed = {
+            k.removeprefix("trunk."): v for k, v in of_head.items() if k.startswith("trunk.")
+        }
+        before = trunk(network, trunk_of_head(weights.path, network, "scripts.train_siamese"))
+        load_into(module, before.state_dict() | changed, str(weights.path))
+    elif weights.path is not None:
         state = row.renamed(read_state(weights.path), module)
         # A classifier's own layers are dropped on purpose; anything else unknown is an error.
         state = {k: v for k, v in state.items() if not k.startswith(("fc.", "classifier."))}

@@ -24,7 +24,7 @@ from extractors.training.export import Shared, card_of, save_weights
 from extractors.training.machine import machine
 from extractors.training.report import write_report
 from extractors.training.session import Limits
-from extractors.weights import resolve
+from extractors.weights import TRUNK_OF, Weights, header, resolve, trunk_of_head
 from scripts import console, training
 
 DEFAULTS = delf.DelfTrainingConfig()
@@ -41,12 +41,17 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--out", default="delf", help="name of the folder (default: delf)")
     training.add_photos(result)
     result.add_argument(
-        "--weights", default=DEFAULTS.weights, help="of the trunk: auto, imagenet, file:PATH, …"
+        "--weights",
+        default=DEFAULTS.weights,
+        help="of the trunk: auto, imagenet, file:PATH (also a trained GeM-Siamese's), …",
     )
     result.add_argument(
         "--share", action="store_true", help="store only what differs from the file of --weights"
     )
     result.add_argument("--keep-trunk", action="store_true", help="train the attention only")
+    result.add_argument(
+        "--attention", help="train the attention of these weights further: bundled, file:PATH"
+    )
     result.add_argument("--pixels", type=int, default=DEFAULTS.pixels, help="of the views, px")
     result.add_argument("--batch", type=int, default=DEFAULTS.batch, help="pictures per step")
     result.add_argument("--learning-rate", type=float, default=DEFAULTS.learning_rate)
@@ -118,17 +123,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         training.described(arguments, photos),
     )
     card |= training.for_use(arguments)
-    shared = Shared(found.path, "trunk.") if arguments.share and found.path else None
+    kept = stored_apart(found, config.network, arguments.keep_trunk)
+    shared = None
+    if arguments.share and found.path is not None and kept is not found:
+        shared = Shared(found.path, "trunk." if kept is None else "")
     path = folder / "delf.safetensors"
     state = delf.assembled(folder)
     save_weights(path, state, card)  # whole: the PCA is of this network's features
     if config.dim:
         state |= delf.local_pca(path, photos, config.dim, config.seed, config.network)
-    # A packaged trunk that was kept is on every machine: the head alone is saved.
-    kept = found if arguments.keep_trunk and found.source == "packaged" else None
-    save_weights(path, state, card, shared if kept is None else None, kept)
+    save_weights(path, state, card, shared, kept)
     training.say(f"{ended}: {folder}")
     return 0
+
+
+def stored_apart(found: Weights, network: str, keep: bool) -> Weights | None:
+    """Weights that are on every machine, of which the file stores only what differs.
+
+    That is a packaged trunk, also below a network of ours whose training changed a part of it.
+    """
+    if not keep or found.path is None:
+        return None
+    if found.source == "packaged":
+        return found
+    if header(found.path).get(TRUNK_OF) == network:
+        return trunk_of_head(found.path, network, "scripts.train_siamese")
+    return None
 
 
 def _joined(outcome: dict[str, Progress]) -> list[dict[str, Any]]:

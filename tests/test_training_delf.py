@@ -18,12 +18,13 @@ from test_training_siamese import PHOTOS, KilledError
 from data.errors import PlaygroundError
 from extractors.delf import TAPS, Delf, DelfConfig
 from extractors.pooling import l2n
-from extractors.training import delf
-from extractors.training.export import card_of, save_weights
+from extractors.training import delf, networks
+from extractors.training.export import Shared, card_of, save_weights
 from extractors.training.machine import machine
 from extractors.training.session import Limits
 from extractors.trunks import LITE0
 from extractors.weights import Weights
+from scripts import train_delf
 
 CHANNELS = TAPS["resnet50"].channels
 TINY = delf.DelfTrainingConfig(pixels=32, batch=4, hold_out=0.34, patience=0)
@@ -224,6 +225,58 @@ def test_a_head_is_trained_beside_the_packaged_trunk_and_finds_it(tmp_path: Path
     with pytest.raises(PlaygroundError, match="belongs to weights of efficientnet-lite0"):
         save_weights(path, state, CARD, kept=dataclasses.replace(found, sha256="0" * 64))
         Delf(whole, weights=head).describe(extractor.prepare(photo))
+
+
+def test_delf_stands_on_the_trunk_of_a_trained_siamese_network(tmp_path: Path) -> None:
+    """Of the trunk that both share, DELF's file stores nothing; extraction puts it together."""
+    packaged, found = networks.trained_trunk(LITE0, "packaged")
+    with torch.no_grad():
+        packaged.blocks[6][0].conv_pw.weight *= 1.5
+    siamese, path = tmp_path / "gem-siamese.safetensors", tmp_path / "delf.safetensors"
+    save_weights(
+        siamese,
+        {f"trunk.{k}": v for k, v in packaged.state_dict().items()},
+        CARD,
+        kept=found,
+        int8=True,
+    )
+    config = dataclasses.replace(TINY, network=LITE0, tune=False, weights=f"file:{siamese}")
+    trained(tmp_path, config, Limits(steps=1))
+    state = delf.assembled(tmp_path)
+    below = trained_trunk_of(siamese)
+    kept = train_delf.stored_apart(below, LITE0, keep=True)
+    assert kept is not None and kept.sha256 == found.sha256
+    save_weights(path, state, CARD, Shared(siamese, ""), kept)
+    stored = safetensors.torch.load_file(path)
+    assert stored.keys() == {k for k in state if k.startswith("attention.")}
+    network = Delf(DelfConfig(), weights=f"file:{path}").build_network()
+    tuned = network.state_dict()["module.trunk.blocks.6.0.conv_pw.weight"]
+    wanted = packaged.state_dict()["blocks.6.0.conv_pw.weight"]
+    assert torch.allclose(tuned, wanted, atol=float(wanted.abs().max()) / 127)
+    assert not torch.allclose(tuned, wanted / 1.5, rtol=0.1)
+
+
+def trained_trunk_of(path: Path) -> Weights:
+    return networks.trained_trunk(LITE0, f"file:{path}")[1]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_an_attention_is_trained_further(tmp_path: Path) -> None:
+    fast = dataclasses.replace(TINY, tune=False, attention_rate=0.1)  # far from a new one
+    trained(tmp_path / "first", fast, Limits(steps=1))
+    file = tmp_path / "first.safetensors"
+    first = delf.assembled(tmp_path / "first")
+    save_weights(file, first, CARD)
+    config = dataclasses.replace(
+        TINY, tune=False, attention=f"file:{file}", attention_rate=0.0, weight_decay=0.0, seed=3
+    )
+    trained(tmp_path / "second", config, Limits(steps=1))
+    second = delf.assembled(tmp_path / "second")
+    for name in first:
+        if name.startswith("attention."):
+            assert torch.allclose(second[name], first[name], atol=1e-3), name  # stored in fp16
+    with pytest.raises(PlaygroundError, match="there is no attention in it"):
+        trained(tmp_path / "third", dataclasses.replace(config, attention="untrained"))
 
 
 def test_a_trunk_without_cells_is_refused(tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ from extractors.training.photos import Split, TrainingPhotos, positions, square
 from extractors.training.session import Limits, Say, Session, cosine
 from extractors.training.siamese import random_square
 from extractors.training.views import GENTLE, ViewConfig, random_views
-from extractors.trunks import TRUNKS, normalised
-from extractors.weights import seeded
+from extractors.trunks import LITE0, TRUNKS, normalised
+from extractors.weights import Weights, load_into, read_state, resolve, seeded
 
 STAGES = ("trunk", "attention")
 OF_ANY_SIZE = dataclasses.replace(GENTLE, size=(0.35, 1.0))
@@ -59,6 +59,8 @@ class DelfTrainingConfig:
     attention_rate: float = 1e-4
     classifier_rate: float = 1e-3  # of both stages' classifiers
     weight_decay: float = 1e-5
+    # Weights whose attention is trained further, such as bundled or file:PATH; None: a new one.
+    attention: str | None = None
     tune: bool = True  # False: keep the trunk as it is and train the attention only
     batchnorm: str = "eval"  # or "train"
     patience: int = 5  # epochs without a better held-out accuracy; 0 = never stop early
@@ -233,6 +235,8 @@ def train_delf(
             )
         assert isinstance(made, Classifier | AttentionClassifier)
         model = made
+        if isinstance(model, AttentionClassifier) and config.attention is not None:
+            load_into(model.attention, _attention_part(config), config.attention)
         run = Run(folder / stage, recipe(config, photos, found.sha256, stage))
         with run.locked() if machine.leads else contextlib.nullcontext():
             training = _Stage(
@@ -260,6 +264,8 @@ def recipe(
     """What a checkpoint must agree on to be continued. How long it trains is not part of it."""
     settings = dataclasses.asdict(config)
     del settings["weights"]
+    if config.attention is not None:  # which, wherever it lies
+        settings["attention"] = _attention_weights(config).sha256
     return {
         "kind": "delf",
         "stage": stage,
@@ -268,6 +274,23 @@ def recipe(
         "photos": photos.fingerprint,
         "labels": digest(list(photos.labels)),
     }
+
+
+def _attention_weights(config: DelfTrainingConfig) -> Weights:
+    """The weights that ``attention`` names."""
+    assert config.attention is not None
+    row = "delf" if config.network == LITE0 else f"delf-{config.network}"
+    return resolve(row, config.attention, fallback=False)
+
+
+def _attention_part(config: DelfTrainingConfig) -> dict[str, Tensor]:
+    """Their attention's tensors, in its own names."""
+    found = _attention_weights(config)
+    state = {} if found.path is None else read_state(found.path)
+    part = {k.removeprefix("attention."): v for k, v in state.items() if k.startswith("attention.")}
+    if not part:
+        raise PlaygroundError(f"--attention {config.attention}: there is no attention in it.")
+    return part
 
 
 class _Stage:
