@@ -262,7 +262,7 @@ def trained_trunk_of(path: Path) -> Weights:
 
 @pytest.mark.usefixtures("tiny")
 def test_an_attention_is_trained_further(tmp_path: Path) -> None:
-    fast = dataclasses.replace(TINY, tune=False, attention_rate=0.1)  # far from a new one
+    fast = dataclasses.replace(TINY, tune=False, attention_rate=10.0)  # far from a new one
     trained(tmp_path / "first", fast, Limits(steps=1))
     file = tmp_path / "first.safetensors"
     first = delf.assembled(tmp_path / "first")
