@@ -8,9 +8,13 @@ that contradicts itself is a defect of the caller and raises ValueError.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Collection, Hashable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 Id = Hashable
 
@@ -198,12 +202,17 @@ def precision_recall(ranks0: Sequence[int], nres: int, levels: Sequence[float]) 
     _check_positives(len(ranks0), nres)
     if nres == 0:
         return [math.nan] * len(levels)
-    best = [(found + 1) / (rank + 1) for found, rank in enumerate(ranks0)]
-    for i in range(len(best) - 2, -1, -1):
-        best[i] = max(best[i], best[i + 1])
-    # The recall of found + 1 photos reaches a level from its ceiling on.
-    needed = (max(1, math.ceil(level * nres - 1e-9)) for level in levels)
-    return [best[count - 1] if count <= len(best) else 0.0 for count in needed]
+    best = np.zeros(nres)
+    found = np.arange(1, len(ranks0) + 1) / (np.asarray(ranks0, np.int64) + 1)
+    best[: len(found)] = np.maximum.accumulate(found[::-1])[::-1]
+    values: list[float] = best[_needed(tuple(levels), nres) - 1].tolist()
+    return values
+
+
+@functools.lru_cache(maxsize=4096)
+def _needed(levels: tuple[float, ...], nres: int) -> NDArray[np.int64]:
+    """Photos from which on a recall level is reached: its ceiling."""
+    return np.maximum(1, np.ceil(np.asarray(levels) * nres - 1e-9)).astype(np.int64)
 
 
 def mean(values: Iterable[float]) -> float:

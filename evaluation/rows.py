@@ -9,6 +9,7 @@ manifest names the inputs exactly, so that a row is used again while they are th
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import statistics as plain_statistics
@@ -161,22 +162,22 @@ class Row:
         """The mean that the protocol compares methods by (its AP, or N-S)."""
         return self.means[self.judged_by.main][self.judged_by.headline]
 
-    @property
+    @functools.cached_property
     def recall(self) -> float:
         """Mean recall@k against exact search; NaN where no flat index was there to compare."""
         return metrics.mean(query.recall for query in self.queries)
 
-    @property
+    @functools.cached_property
     def extract_ms(self) -> float:
         """Median over the queries."""
         return _median(query.extract_ms for query in self.queries)
 
-    @property
+    @functools.cached_property
     def search_ms(self) -> float:
         """Median over the queries; the index alone."""
         return _median(query.search_ms for query in self.queries)
 
-    @property
+    @functools.cached_property
     def rerank_ms(self) -> float:
         """Median over the queries; 0 without re-ranking."""
         return _median(query.rerank_ms for query in self.queries)

@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.accuracy import words
-from pages.parts import backend, evaluated
+from pages.parts import backend, evaluated, vega
 
 if TYPE_CHECKING:
     from evaluation.rows import Row
@@ -20,10 +20,15 @@ HEIGHT = 340  # px
 COLOURS = ["#2457d6", "#e07a1f", "#1a936f", "#8a4fd3", "#c2314b", "#5b6b84", "#0f9fb8", "#9a7b13"]
 
 
-def _colour(rows: Sequence[Row], legend: bool = True) -> Any:
+def _extractors(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(backend.title(row.extractor) for row in rows))
+
+
+def _colour(names: Sequence[str], legend: bool = True) -> Any:
     """One colour per extractor, the same in all drawings."""
-    names = list(dict.fromkeys(backend.title(row.extractor) for row in rows))
-    scale = alt.Scale(domain=names, range=[COLOURS[i % len(COLOURS)] for i in range(len(names))])
+    scale = alt.Scale(
+        domain=list(names), range=[COLOURS[i % len(COLOURS)] for i in range(len(names))]
+    )
     keys = alt.Legend(title=None, orient="top", columns=4, labelLimit=220) if legend else None
     return alt.Color("extractor:N", scale=scale, legend=keys)
 
@@ -53,16 +58,22 @@ def curves(rows: Sequence[Row], setting: str) -> None:
     if not lines:
         st.caption("No query has a right photo in this setting.")
         return
+    drawn = _curves(lines, _extractors(rows))
+    st.vega_lite_chart(drawn, width="stretch", alt="Precision over recall", key="a_curves")
+
+
+@vega.once
+def _curves(lines: Sequence[dict[str, Any]], extractors: Sequence[str]) -> alt.Chart:
     share = alt.Scale(domain=[0, 1])
     chains = {str(line["rerank"]) for line in lines}
     keys = alt.Legend(title="Re-rank", orient="top") if len(chains) > 1 else None
-    chart = (
+    return (
         alt.Chart(pd.DataFrame(lines), height=HEIGHT)
         .mark_line(strokeWidth=2.5, interpolate="step-before")
         .encode(
             x=alt.X("recall:Q", title="Recall", scale=share),
             y=alt.Y("precision:Q", title="Precision", scale=share),
-            color=_colour(rows),
+            color=_colour(extractors),
             strokeDash=alt.StrokeDash("rerank:N", legend=keys),
             tooltip=[
                 alt.Tooltip("extractor:N", title="Extractor"),
@@ -72,7 +83,6 @@ def curves(rows: Sequence[Row], setting: str) -> None:
             ],
         )
     )
-    st.altair_chart(chart, width="stretch", alt="Precision over recall", key="a_curves")
 
 
 def _levels() -> Sequence[float]:
@@ -103,11 +113,19 @@ def intervals(rows: Sequence[Row], setting: str) -> None:
     if not lines:
         return
     name = evaluated.mean_name(measure)
+    drawn = _intervals(lines, _extractors(rows), name)
+    st.vega_lite_chart(drawn, width="stretch", alt=f"{name} of every row", key="a_intervals")
+
+
+@vega.once
+def _intervals(
+    lines: Sequence[dict[str, Any]], extractors: Sequence[str], name: str
+) -> alt.LayerChart:
     base = alt.Chart(pd.DataFrame(lines), height=max(120, 28 * len(lines) + 30)).encode(
         y=alt.Y(
             "method:N", sort=None, title=None, axis=alt.Axis(labelLimit=190, labelOverlap=False)
         ),
-        color=_colour(rows, legend=False),
+        color=_colour(extractors, legend=False),
         tooltip=[
             alt.Tooltip("method:N", title="Method"),
             alt.Tooltip("mean:Q", title=name, format=".3f"),
@@ -117,7 +135,7 @@ def intervals(rows: Sequence[Row], setting: str) -> None:
     across = alt.X("low:Q", title=f"{name} with 95 % interval", scale=alt.Scale(zero=True))
     rule = base.mark_rule(strokeWidth=2.5).encode(x=across, x2="high:Q")
     point = base.mark_point(size=70, filled=True, opacity=1).encode(x="mean:Q")
-    st.altair_chart(rule + point, width="stretch", alt=f"{name} of every row", key="a_intervals")
+    return rule + point
 
 
 def scatter(
@@ -128,10 +146,26 @@ def scatter(
     Returns:
         The id of the query whose point is selected, None where none is.
     """
+    word = words.value_name(measure)
+    event: Any = st.vega_lite_chart(
+        _scatter(points, names, word, chosen),
+        width="stretch",
+        key=key,
+        on_select="rerun",
+        selection_mode="query",
+        alt=f"{word} of each query by two methods",
+    )
+    picked = event.selection.get("query") if event else None
+    return str(picked[0]["query"]) if picked and "query" in picked[0] else None
+
+
+@vega.once
+def _scatter(
+    points: Sequence[dict[str, Any]], names: tuple[str, str], word: str, chosen: str
+) -> alt.TopLevelMixin:
     # Axes end at the next fifth above the best query, as weak methods crowd near 0.
     most = max(max(point["first"], point["second"]) for point in points)
     high = max(1, math.ceil(5 * most - 1e-9)) / 5
-    word = words.value_name(measure)
     listed = pd.DataFrame(
         [{**point, "shown": point["query"] == chosen, "better": _better(point)} for point in points]
     )
@@ -166,16 +200,7 @@ def scatter(
         .mark_line(strokeDash=[5, 5], color="#8b94a3", strokeWidth=1.2)
         .encode(x="first:Q", y="second:Q")
     )
-    event: Any = st.altair_chart(
-        alt.layer(diagonal, dots, height=HEIGHT + 60),
-        width="stretch",
-        key=key,
-        on_select="rerun",
-        selection_mode="query",
-        alt=f"{word} of each query by two methods",
-    )
-    picked = event.selection.get("query") if event else None
-    return str(picked[0]["query"]) if picked and "query" in picked[0] else None
+    return alt.layer(diagonal, dots, height=HEIGHT + 60)
 
 
 def _better(point: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -17,8 +18,10 @@ from data import permission
 from pages.parts import backend, plots
 from pages.parts.inside_data import Case, names, percent
 from pages.parts.text import plain
+from retrieval.cache import Cache
 
 if TYPE_CHECKING:
+    from data.store import Collection
     from indexing.base import Floats, Ints
     from indexing.embedding import Embedding
     from indexing.jobs import Job
@@ -139,14 +142,17 @@ def kinds(case: Case) -> list[str]:
     return [kind for kind, _ in counted.most_common()]
 
 
-def title_of(case: Case, group: str, by: str) -> str:
-    """How a group is called."""
-    if by == KIND:
-        of_kind = (one.title or "" for one in case.collection.photos if one.kind == group)
-        numbered = _NUMBERED.match(next(of_kind, ""))  # the demo's: "Castle keep 2 (…"
+def titles(case: Case, groups: Sequence[str], by: str) -> dict[str, str]:
+    """How groups are called."""
+    if by != KIND:
+        return {group: case.collection.titles.get(group, group) for group in groups}
+    first = {one.kind: one.title or "" for one in reversed(case.collection.photos)}
+    named = {}
+    for group in groups:
+        numbered = _NUMBERED.match(first.get(group, ""))  # the demo's: "Castle keep 2 (…"
         words = numbered[1] if numbered else group
-        return words[:1].upper() + words[1:]
-    return case.collection.titles.get(group, group)
+        named[group] = words[:1].upper() + words[1:]
+    return named
 
 
 def draw(
@@ -158,6 +164,32 @@ def draw(
         coloured: groups with a colour and a name; all else is grey.
         by: what groups are, LANDMARK or KIND.
     """
+    # Plotly checks traces for longer than all else here takes. A collection's object is its state.
+    points = hashlib.sha256(fitted.points.tobytes()).digest()
+    about = (case.key, points, fitted.method, tuple(coloured), neighbours.tobytes(), by)
+    made, frame, _ = _figures.get(
+        (id(case.collection), plots.theme(), *about),
+        lambda: (*_figure(case, fitted, coloured, neighbours, by), case.collection),
+    )
+    picked = plots.figure_with_downloads(
+        made,
+        frame,
+        f"{case.name}-{fitted.method}",
+        key=key,
+        select=("points", "box", "lasso"),
+        alt="The collection's photos on a map",
+        note="Draw around photos, or click one: they are shown beside the map.",
+    )
+    return [int(one) for one in picked.custom()]
+
+
+_figures: Cache[tuple[go.Figure, pd.DataFrame, Collection]] = Cache(32)
+
+
+def _figure(
+    case: Case, fitted: Embedding, coloured: Sequence[str], neighbours: Ints, by: str
+) -> tuple[go.Figure, pd.DataFrame]:
+    """The map and its values. Neither is ever changed."""
     place = _place(case, fitted)
     groups = [group_of(case, int(row), by) for row in fitted.rows]
     made = plots.figure(*_axes(fitted), height=HEIGHT, legend=len(coloured) <= MOST_COLOURS)
@@ -167,27 +199,33 @@ def draw(
     rest = np.array([one is None for one in known])
     made.add_trace(_dots(fitted, rest, hover, REST if coloured else UNLABELLED, plots.GREY, 6))
     many = len(coloured) > MOST_COLOURS
+    named = {one: plots.safe(_short(title)) for one, title in titles(case, coloured, by).items()}
     palette = tuple(_MANY[plots.theme()]) if many else plots.COLOURS
     for number, group in enumerate(coloured):
         mask = known == group
-        title = plots.safe(_short(title_of(case, group, by)))
         colour = palette[number % len(palette)]
         symbol = _SYMBOLS[number // len(palette) % len(_SYMBOLS)]
-        made.add_trace(_dots(fitted, mask, hover, title, colour, 7 if many else 9, symbol))
+        made.add_trace(_dots(fitted, mask, hover, named[group], colour, 7 if many else 9, symbol))
     near = np.isin(fitted.rows, neighbours)
     made.add_trace(_rings(fitted.points[near], f"its {int(near.sum())} nearest photos"))
     made.add_trace(_star(place))
-    for group, (x, y) in named_places(fitted.points, known, coloured).items():
-        made.add_annotation(
-            x=x,
-            y=y,
-            text=plots.safe(_short(title_of(case, group, by))),
-            showarrow=False,
-            yshift=13,  # above its dots
-            font={"size": 12, "color": plots.ink()},
-            bgcolor="rgba(255,255,255,0.72)" if plots.theme() == "light" else "rgba(14,17,23,0.72)",
-            borderpad=2,
-        )
+    made.update_layout(
+        annotations=[
+            {
+                "x": x,
+                "y": y,
+                "text": named[group],
+                "showarrow": False,
+                "yshift": 13,  # above its dots
+                "font": {"size": 12, "color": plots.ink()},
+                "bgcolor": "rgba(255,255,255,0.72)"
+                if plots.theme() == "light"
+                else "rgba(14,17,23,0.72)",
+                "borderpad": 2,
+            }
+            for group, (x, y) in named_places(fitted.points, known, coloured).items()
+        ]
+    )
     frame = pd.DataFrame(
         {
             "photo": [case.collection.photos[int(row)].id for row in fitted.rows],
@@ -199,16 +237,7 @@ def draw(
         }
     )
     frame.loc[len(frame)] = ["the query", case.asked.query.label, None, *place, False]
-    picked = plots.figure_with_downloads(
-        made,
-        frame,
-        f"{case.name}-{fitted.method}",
-        key=key,
-        select=("points", "box", "lasso"),
-        alt="The collection's photos on a map",
-        note="Draw around photos, or click one: they are shown beside the map.",
-    )
-    return [int(one) for one in picked.custom()]
+    return made, frame
 
 
 def named_places(

@@ -114,10 +114,11 @@ def _groups(collection: Collection, case: Case, first: list[str]) -> tuple[str, 
             by = chosen or options[0]
     with right:
         if by == embedding_map.KIND:
+            titles = embedding_map.titles(case, kinds, by)
             only = st.multiselect(
                 "Only these kinds",
                 kinds,
-                format_func=lambda one: embedding_map.title_of(case, one, by),
+                format_func=lambda one: titles[one],
                 key=f"em_kinds-{collection.fingerprint[:12]}",
                 placeholder="All kinds",
                 help="On the map and beside it. Type to search.",

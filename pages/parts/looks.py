@@ -35,6 +35,11 @@ h1 a, h2 a, h3 a { display: none !important; }
 .st-key-search > :has(> .st-key-search_query) { grid-area: query; }
 .st-key-search > :has(> .st-key-search_methods) { grid-area: methods; }
 .st-key-search > :has(> .st-key-search_results) { grid-area: results; }
+/* A build's progress lies over the results' lower edge: nothing moves when it comes or goes. */
+:has(> .st-key-search_strip) { position: fixed; z-index: 90; inset: auto .7rem .7rem auto;
+  width: min(46rem, calc(100vw - 1.4rem)); border-radius: .6rem; background: #ffffff; }
+.stMainBlockContainer:has(.st-key-search_strip .st-key-strip) { padding-bottom: 10rem; }
+@media (prefers-color-scheme: dark) { :has(> .st-key-search_strip) { background: #0f1420; } }
 .st-key-search h1 { font-size: 1.35rem; padding: 0; }
 .st-key-search_query .stButtonGroup button, .st-key-search_methods .stButtonGroup button {
   min-height: 1.8rem; padding: .1rem .6rem; font-size: .85rem; }

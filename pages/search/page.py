@@ -48,7 +48,7 @@ def main() -> None:
         st.info("There is no collection yet. Import one on the Collections page.")
         return
     state.follow_address(names)
-    strip = st.container()
+    strip = st.container(key="search_strip")
     with st.container(key="search"):
         side = st.container(key="search_query", gap="xsmall")
         choice = st.container(key="search_methods", gap="small")

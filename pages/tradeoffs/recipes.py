@@ -10,7 +10,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from pages.parts import backend, evaluated
+from pages.parts import backend, evaluated, vega
 
 if TYPE_CHECKING:
     from data.store import Collection
@@ -35,7 +35,9 @@ def show(collection: Collection, extractor: str) -> None:
     if not lines:
         st.caption("Nothing of this extractor is evaluated yet: the Accuracy page does it.")
         return
-    chart(lines, evaluated.mean_name(rows[0].judged_by.headline))
+    name = evaluated.mean_name(rows[0].judged_by.headline)
+    drawn = _chart(lines, name)
+    st.vega_lite_chart(drawn, width="stretch", alt=f"{name} over time per recipe", key="t_recipes")
     if all(row.rerank == "none" for row in rows):
         st.caption("No re-ranker is evaluated yet: the Accuracy page adds them to its rows.")
 
@@ -63,8 +65,9 @@ def points(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return sorted(lines, key=lambda line: line["ms"])
 
 
-def chart(lines: Sequence[dict[str, Any]], name: str) -> None:
-    """Accuracy over time, logarithmic; a line joins the chains of one index."""
+@vega.once
+def _chart(lines: Sequence[dict[str, Any]], name: str) -> alt.LayerChart:
+    """Accuracy over time, logarithmic."""
     base = alt.Chart(pd.DataFrame(lines), height=HEIGHT).encode(
         x=alt.X("ms:Q", title="ms of search and re-ranking (log)", scale=alt.Scale(type="log")),
         y=alt.Y("mean:Q", title=name, scale=alt.Scale(zero=False, padding=18)),
@@ -77,5 +80,4 @@ def chart(lines: Sequence[dict[str, Any]], name: str) -> None:
         ],
     )
     words = base.mark_text(align="left", dx=8, dy=-4, fontSize=12).encode(text="rerank:N")
-    drawn = base.mark_point(size=90, filled=True, opacity=1) + words
-    st.altair_chart(drawn, width="stretch", alt=f"{name} over time per recipe", key="t_recipes")
+    return base.mark_point(size=90, filled=True, opacity=1) + words
