@@ -1,4 +1,4 @@
-"""Shards made by Ray: on this machine, or on a cluster that shares the disk (docs.ray.io)."""
+"""Shards made by Ray, on this machine or a cluster that shares PLAYGROUND_HOME (docs.ray.io)."""
 
 from __future__ import annotations
 

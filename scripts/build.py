@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--ray-address",
         metavar="HOST:PORT",
-        help="of a Ray cluster whose machines share this disk; without it Ray runs here",
+        help="of a Ray cluster whose machines share PLAYGROUND_HOME; without it Ray runs here",
     )
     result.add_argument("--json", action="store_true", help="print a machine-readable summary")
     result.add_argument("--quiet", action="store_true", help="no progress bars")

@@ -75,21 +75,25 @@ class Codes(Experiment):
             key=lambda row: row.recall,
             default=None,
         )
-        sentence = (
-            f"Within {budget} bytes per vector, {best.series} keeps {best.recall:.2f} of the "
-            f"neighbours ({best.x:.0f} bytes)"
-        )
+        sentence = f"Within {budget} bytes per vector, {best.series} keeps {_told(best)}"
         pq = max(
-            (row for row in fitting if row.series == "PQ"), key=lambda r: r.recall, default=None
+            (row for row in fitting if row.series == "PQ" and float(row.x) <= float(best.x)),
+            key=lambda row: row.recall,
+            default=None,
         )
         if pq is not None and pq is not best:
-            sentence += f", plain PQ {pq.recall:.2f}"
+            sentence += f", plain PQ {_told(pq)}"
         if second is not None:
             sentence += (
                 f". A second look at the ten best candidates per neighbour brings it to "
-                f"{second.recall:.2f} ({second.series}, {second.x:.0f} bytes)"
+                f"{second.recall:.3f} ({second.series}, {second.x:.0f} bytes)"
             )
         return sentence + "."
+
+
+def _told(row: Row) -> str:
+    ms = f"{row.latency_ms:,.0f}" if row.latency_ms >= 10 else f"{row.latency_ms:.2g}"
+    return f"{row.recall:.3f} of the neighbours ({row.x:.0f} bytes, {ms} ms a search)"
 
 
 def candidates(dim: int, budget: int) -> dict[str, str]:
