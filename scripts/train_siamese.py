@@ -173,8 +173,9 @@ def _export(
     found = run.load()
     assert found is not None  # training ends with a checkpoint
     progress = found[1]
-    head = head_words(config.pooling, config.regional)
-    title = f"GeM-Siamese, {head}, {config.network} trunk, {config.loss} loss"
+    title = f"GeM-Siamese, {config.network} trunk, {config.loss} loss"
+    if (config.pooling, config.regional) != (DEFAULTS.pooling, DEFAULTS.regional):
+        title += f", {head_words(config.pooling, config.regional)}"
     card = card_of(
         title,
         run.recipe,
