@@ -1,4 +1,4 @@
-"""Landmark Retrieval Playground: start it with ``make app`` or ``streamlit run app.py``."""
+"""Landmark Retrieval Playground: start it with ``make app`` or ``streamlit run server.py``."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.starlette import App
 
 from data import permission
@@ -130,6 +131,10 @@ async def _announced(app: App) -> AsyncIterator[None]:
         classroom.announce()
     yield
 
+
+# Streamlit takes a folder named ``pages`` for its older kind of app until ``st.navigation`` has run
+# once in the process: the first link to /collections after a start would be "Page not found".
+PagesManager.uses_pages_directory = False
 
 app = App(
     "app.py",

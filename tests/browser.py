@@ -50,7 +50,7 @@ def _free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def command(port: int, script: str = "app.py") -> list[str]:
+def command(port: int, script: str = "server.py") -> list[str]:
     """Start the app without opening a window on the developer's screen."""
     start = [sys.executable, "-m", "streamlit", "run", script]
     return [*start, "--server.port", str(port), "--server.headless", "true"]
@@ -58,7 +58,7 @@ def command(port: int, script: str = "app.py") -> list[str]:
 
 @contextlib.contextmanager
 def serving(
-    home: Path, demo: bool = False, script: str = "app.py", **environ: str
+    home: Path, demo: bool = False, script: str = "server.py", **environ: str
 ) -> Iterator[str]:
     """A script on a free port with ``home`` as its artefacts; yields its address.
 

@@ -148,6 +148,8 @@ def test_a_deep_link_works_as_the_first_request(tab: Tab) -> None:
     tab.open("/collections?any=thing")
     tab.page.get_by_role("heading", name="Collections").wait_for()
     tab.page.get_by_role("link", name="Search").wait_for()
+    tab.settle()
+    assert tab.page.get_by_text("Page not found").count() == 0
 
 
 def test_the_name_of_the_first_page_leads_to_it(tab: Tab) -> None:

@@ -1,1 +1,0 @@
-"""The playground's pages: what is drawn and clicked. Everything else lives in other packages."""
