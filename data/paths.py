@@ -10,13 +10,14 @@ from pathlib import Path
 from data.errors import Invalid
 from data.names import printable
 
+HOME = "PLAYGROUND_HOME"  # environment variable
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def artifacts_root() -> Path:
     """The folder of everything built: ``$PLAYGROUND_HOME``, else ``artifacts/`` of the project."""
-    home = os.environ.get("PLAYGROUND_HOME")
+    home = os.environ.get(HOME)
     if not home:
         return PROJECT_ROOT / "artifacts"
     try:

@@ -60,7 +60,8 @@ class Collection:
         return tuple(photo.id for photo in self.photos)
 
     @functools.cached_property
-    def _positions(self) -> dict[str, int]:
+    def positions(self) -> dict[str, int]:
+        """Photo id to its place in ``photos``."""
         return {photo.id: i for i, photo in enumerate(self.photos)}
 
     @functools.cached_property
@@ -97,7 +98,7 @@ class Collection:
             PlaygroundError: no photo has this id.
         """
         try:
-            return self._positions[photo_id]
+            return self.positions[photo_id]
         except KeyError:
             raise NotFound(
                 f"The collection {self.name} has no photo {photo_id!r}. Its ids are listed by:",
@@ -139,7 +140,7 @@ class Collection:
         if isinstance(photo_or_id, Photo):
             return photo_or_id
         query = self._queries_by_id.get(photo_or_id)
-        if query is not None and photo_or_id not in self._positions:
+        if query is not None and photo_or_id not in self.positions:
             return query
         return self.photo(photo_or_id)
 
@@ -159,10 +160,10 @@ class Collection:
                 return set(self._by_label[query])
             query = self.find(query)
         if query.relevant is not None:
-            return {photo_id for photo_id in query.relevant if photo_id in self._positions}
+            return {photo_id for photo_id in query.relevant if photo_id in self.positions}
         if query.label is None:
             return set()
-        own = self._positions.get(query.id)
+        own = self.positions.get(query.id)
         itself = {query.id} if own is not None and self.photos[own] == query else set()
         return set(self._by_label.get(query.label, ())) - itself
 

@@ -102,6 +102,12 @@ class SearchHits:
     @classmethod
     def from_padded(cls, distances: Floats, ids: Ints) -> SearchHits:
         """From (nq, k) arrays where id -1 stands for "nothing found"; sorts by distance, id."""
+        if in_order(distances, ids):
+            return cls(
+                ids.ravel().astype(np.int64, copy=False),
+                distances.ravel().astype(np.float32, copy=False),
+                np.arange(0, ids.size + 1, ids.shape[1], dtype=np.int64),
+            )
         found = ids >= 0
         order = np.lexsort((ids, np.where(found, distances, np.inf), ~found), axis=-1)
         found = np.take_along_axis(found, order, axis=-1)
@@ -111,6 +117,15 @@ class SearchHits:
             np.take_along_axis(distances, order, axis=-1)[found].astype(np.float32, copy=False),
             np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)]),
         )
+
+
+def in_order(distances: Floats, ids: Ints) -> bool:
+    """Whether all of (nq, k) was found and each row ascends, as is usual: nothing is to be sorted.
+
+    Equal distances are not in order, as their ids decide.
+    """
+    ascending = (distances[:, 1:] > distances[:, :-1]).all()
+    return bool(ids.size and ascending and ids.min() >= 0)
 
 
 class BuiltIndex(abc.ABC):

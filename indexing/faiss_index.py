@@ -23,6 +23,7 @@ from indexing.base import (
     SearchHits,
     SearchParameter,
     check_vectors,
+    in_order,
 )
 from indexing.faiss_settings import faiss, reading, reason, search_threads
 
@@ -65,9 +66,15 @@ class FaissIndex(BuiltIndex):
         self._settle_ties = settle_ties
 
     def _search_object(self, params: Mapping[str, int] | None) -> Any:
-        """The faiss.SearchParameters of a call; None where there are none."""
+        """The faiss.SearchParameters of a call, only to be read; None where there are none."""
+        if not params:
+            return self._usual
         values = self.choose(params)
         return self._make(values) if self._make else None
+
+    @functools.cached_property
+    def _usual(self) -> Any:
+        return self._make(self.choose(None)) if self._make else None
 
     def inspect(self) -> Any:
         return self._index
@@ -112,6 +119,8 @@ class FaissIndex(BuiltIndex):
         """The k nearest by (distance, id), also where place k and k + 1 are equally near."""
         wide = k + 1
         distances, ids = self._ask(queries, wide, made)
+        if in_order(distances, ids):
+            return distances[:, :k], ids[:, :k]
         order = np.lexsort((ids, distances), axis=-1)
         distances = np.take_along_axis(distances, order, -1)
         ids = np.take_along_axis(ids, order, -1)

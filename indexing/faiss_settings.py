@@ -83,12 +83,10 @@ def threads(count: int) -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
-@contextlib.contextmanager
-def search_threads(queries: int) -> Iterator[None]:
+def search_threads(queries: int) -> contextlib.AbstractContextManager[None]:
     """1 thread for a single query, this thread's number for a batch."""
     apply()
-    with threads(1) if queries <= 1 else contextlib.nullcontext():
-        yield
+    return threads(1) if queries <= 1 else contextlib.nullcontext()
 
 
 def parallel() -> bool:

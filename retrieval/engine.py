@@ -21,7 +21,6 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from collections.abc import Collection as Ids
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -29,7 +28,7 @@ from numpy.typing import NDArray
 
 from data import artefact, store
 from data.errors import Invalid, NotFound, PlaygroundError
-from data.paths import artifacts_root, check_name, collections_root
+from data.paths import HOME, artifacts_root, check_name, collections_root
 from data.store import Collection
 from extractors import registry as extractor_registry
 from extractors.base import Features, crop
@@ -198,20 +197,17 @@ class SearchEngine:
         Raises:
             PlaygroundError: something is not built, with the command that builds it.
         """
-        spec = extractor_registry.canonical(extractor)
-        kind, overrides = index_registry.parse_index_spec(index)
-        chosen: dict[str, Any] = {n: overrides[n] for n in kind.search_names if n in overrides}
-        chosen.update(params or {})
+        spec, chosen, manifests = _looked_up(*_here(), collection, extractor, index)
 
         def load(stamps: Sequence[_Stamp]) -> tuple[Loaded, LoadedIndex]:
             members = self._collection(collection, stamps[0])
             loaded = self._loaded_for(members, spec, stamps[1])
             return loaded, self._index(loaded, index, stamps[2])
 
-        loaded, found = self._steady(_manifests(collection, spec, index), load)
-        there = loaded.members
-        excluded = frozenset(there.position(one) for one in exclude if one in there.ids)
-        return Snapshot(self, loaded, found, chosen, excluded)
+        loaded, found = self._steady(manifests, load)
+        rows = map(loaded.members.positions.get, exclude)
+        excluded = frozenset(row for row in rows if row is not None)
+        return Snapshot(self, loaded, found, {**chosen, **(params or {})}, excluded)
 
     def vectors(self, collection: str, extractor: str) -> Vectors:
         """The collection's descriptors, to look at and never to change."""
@@ -352,7 +348,8 @@ class SearchEngine:
             ranking, timings["search"] = _timed(
                 lambda: _first(state, query, described.features, wanted)
             )
-            before = {int(row): rank for rank, row in enumerate(ranking.rows, 1)}
+            if rerankers:
+                before = {int(row): rank for rank, row in enumerate(ranking.rows, 1)}
         if query is not None and len(ranking):
             for spec, one in zip(recipe.rerank, rerankers, strict=True):
                 if one.offline == "needed":
@@ -363,7 +360,7 @@ class SearchEngine:
                 )
                 timings[spec] += ranking.spared_ms
                 ranking = dataclasses.replace(ranking, spared_ms=0.0)
-        hits = _hits(state, ranking, k, before if rerankers else {})
+        hits = _hits(state, ranking, k, before)
         there = len(state.photos) - len(state.excluded)
         if hits and len(hits) < min(k, there):
             notes.append(
@@ -594,16 +591,34 @@ def _stamp(manifest: str) -> _Stamp:
     return (stat.st_mtime_ns, stat.st_ino)
 
 
+def _here() -> tuple[str | None, str]:
+    """What ``artifacts_root`` follows from."""
+    return os.environ.get(HOME), os.getcwd()
+
+
 def _manifests(collection: str, spec: str, index: str | None) -> tuple[str, ...]:
     """Where the manifests of a collection, its vectors and an index are."""
-    return _manifests_in(artifacts_root(), collection, spec, index)
+    return _manifests_at(*_here(), collection, spec, index)
 
 
 @functools.lru_cache(maxsize=4096)
-def _manifests_in(home: Path, collection: str, spec: str, index: str | None) -> tuple[str, ...]:
-    del home  # only part of the cache's key
+def _manifests_at(
+    home: str | None, folder: str, collection: str, spec: str, index: str | None
+) -> tuple[str, ...]:
+    del home, folder  # only part of the cache's key
     check_name(collection, "collection")
     folders = [collections_root() / collection, extractor_folder(collection, spec)]
     if index is not None:
         folders.append(index_folder(collection, spec, index))
     return tuple(str(folder / artefact.MANIFEST) for folder in folders)
+
+
+@functools.lru_cache(maxsize=1024)
+def _looked_up(
+    home: str | None, folder: str, collection: str, extractor: str, index: str
+) -> tuple[str, dict[str, Any], tuple[str, ...]]:
+    """The extractor's canonical spec, the search parameters in the index's, and the manifests."""
+    spec = extractor_registry.canonical(extractor)
+    kind, overrides = index_registry.parse_index_spec(index)
+    chosen = {name: overrides[name] for name in kind.search_names if name in overrides}
+    return spec, chosen, _manifests_at(home, folder, collection, spec, index)

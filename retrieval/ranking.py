@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -255,8 +255,7 @@ class Ranking:
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class Hit:
+class Hit(NamedTuple):
     """One result.
 
     Attributes:
@@ -275,7 +274,7 @@ class Hit:
     label: str | None
     distance: float
     score: float
-    columns: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    columns: Mapping[str, float | None] = {}
     before: int | None = None
 
     @property

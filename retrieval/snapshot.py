@@ -97,7 +97,7 @@ class Snapshot:
         """Without the excluded photos, at most k."""
         if self.excluded:
             ranking = ranking.take(~np.isin(ranking.rows, list(self.excluded)))
-        return ranking.take(np.arange(min(k, len(ranking))))
+        return ranking if len(ranking) <= k else ranking.take(np.arange(k))
 
     def pixels(self, row: int) -> RGB:
         return self.loaded.members.read(self.photos[row])

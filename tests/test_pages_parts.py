@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import json
 from pathlib import Path
@@ -317,7 +316,7 @@ def test_the_kind_is_the_scenes_or_the_lists() -> None:
 
 def test_few_agreeing_matches_are_weak() -> None:
     found = [
-        dataclasses.replace(hit, columns={"inliers": n})
+        hit._replace(columns={"inliers": n})
         for hit, n in zip(result("ab", LABELS).hits, (7, 8), strict=True)
     ]
     sent = compare.payload(
