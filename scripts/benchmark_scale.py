@@ -25,6 +25,15 @@ from data import paths, photos
 from data.errors import Invalid, PlaygroundError
 from scripts.console import print_json, print_table
 
+# A process of its own: what is started counts its parent's memory as its own until it is replaced,
+# and this one has torch.
+_LAUNCHER = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, used = os.wait4(process.pid, 0)
+print(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss)
+"""
+
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--sizes", default="240,1000,4000,10000", help="photos, between commas")
@@ -104,15 +113,16 @@ def generated(number: int, side: int) -> photos.RGB:
 def _run(command: Sequence[str], home: Path) -> tuple[float, float, float]:
     """(seconds, CPU seconds, largest memory in bytes) of ``python -m`` in a home of its own."""
     began = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command],
+    done = subprocess.run(
+        [sys.executable, "-c", _LAUNCHER, sys.executable, "-m", *command],
         cwd=paths.PROJECT_ROOT,
         env=os.environ | {"PLAYGROUND_HOME": str(home)},
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
     )
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    code, cpu, memory = done.stdout.split() if done.stdout else ("1", "0", "0")
+    if int(code):
         raise PlaygroundError(f"{' '.join(command)} failed; see its message above.")
     unit = 1 if sys.platform == "darwin" else 1024
-    return time.perf_counter() - began, used.ru_utime + used.ru_stime, unit * used.ru_maxrss
+    return time.perf_counter() - began, float(cpu), unit * int(memory)
