@@ -6,6 +6,7 @@
     python -m scripts.benchmark pages   CPU seconds, bytes and waiting per change on a page
     python -m scripts.benchmark first   seconds from nothing built to two rows in a browser
     python -m scripts.benchmark index   recall, latency and memory of indexes, up to a million
+    python -m scripts.benchmark scale   memory and time per photo as a collection grows
     python -m scripts.benchmark lab     what compresses well, and what breaks an index
 
 Every figure comes with the machine it was measured on; ``--json`` for machines.
@@ -50,7 +51,7 @@ from indexing.faiss_settings import search_threads
 from retrieval.engine import SearchEngine
 from retrieval.ranking import Query, Recipe
 from retrieval.voting import default_neighbours
-from scripts import benchmark_index, benchmark_lab
+from scripts import benchmark_index, benchmark_lab, benchmark_scale
 from scripts.console import print_json, print_table, run
 
 
@@ -338,7 +339,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if name == "kill":
             command.add_argument("--kills", type=int, default=20)
             command.add_argument("--seed", type=int, default=0)
-    modules = {"index": benchmark_index, "lab": benchmark_lab}
+    modules = {"index": benchmark_index, "lab": benchmark_lab, "scale": benchmark_scale}
     for name, module in modules.items():
         command = commands.add_parser(
             name,

@@ -46,3 +46,15 @@ def test_kill_finds_the_same_bytes(
     (row,) = report(capsys, "kill", *arguments)["rows"]
     assert row["same_bytes"]
     assert row["files"] == 5  # vectors, ids and their manifest; index and its manifest
+
+
+def test_scale_measures_each_size_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["scale", "--extractors", "hog", "--side", "64", "--json"]
+    assert call(benchmark.main, [*arguments, "--sizes", "4,2"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    expected = [(2, "import"), (2, "hog"), (4, "import"), (4, "hog")]
+    assert [(row["photos"], row["step"]) for row in rows] == expected
+    assert all(row["cpu_ms_per_photo"] > 0 and row["peak_mb"] > 10 for row in rows)
+    assert len({row["peak_mb"] for row in rows}) > 1  # not that of this process
+    assert call(benchmark.main, [*arguments, "--sizes", "none"]) != 0
+    assert "numbers of photos from 1" in capsys.readouterr().err
