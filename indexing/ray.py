@@ -68,10 +68,11 @@ class RayExecutor:
             try:
                 sentence = ray.get(done[0])
             except ray.exceptions.RayError as error:
+                died = isinstance(error, ray.exceptions.WorkerCrashedError)
+                why = f"its workers died {_TRIES + 1} times" if died else type(error).__name__
                 raise PlaygroundError(
-                    f"Ray's workers died {_TRIES + 1} times at the photos {', '.join(task.ids)} "
-                    f"({type(error).__name__}). What was described is kept: run the same command "
-                    f"again, or without --executor, which says more."
+                    f"Ray gave up at the photos {', '.join(task.ids)}: {why}. What was described "
+                    f"is kept: run the same command again, or without --executor."
                 ) from error
             if sentence:
                 raise PlaygroundError(sentence)

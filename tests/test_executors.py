@@ -24,7 +24,6 @@ from data.paths import PROJECT_ROOT, vectors_root
 from extractors.base import Features
 from indexing import artefacts
 from indexing import build as build_module
-from indexing import ray as ray_module
 from indexing.build import build, encode_shard
 from indexing.executor import ShardTask
 from indexing.ray import RayExecutor
@@ -160,6 +159,36 @@ def test_ray_missing_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
         RayExecutor()
 
 
+class WorkerError(Exception):
+    """What Ray raises where a task's workers died again and again."""
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (WorkerError(), r"gave up at the photos one, two: its workers died 4 times"),
+        (KeyError(), r"gave up at the photos one, two: KeyError"),
+        ("The photo one is missing.", r"^The photo one is missing\.$"),
+    ],
+)
+def test_what_ray_cannot_make_is_a_sentence(answer: Any, words: str) -> None:
+    def get(reference: Any) -> Any:
+        if isinstance(reference, Exception):
+            raise reference
+        return reference
+
+    executor = object.__new__(RayExecutor)
+    executor._ray = SimpleNamespace(
+        remote=lambda **options: lambda run: SimpleNamespace(remote=lambda task: answer),
+        wait=lambda references, num_returns: (references[:num_returns], []),
+        get=get,
+        exceptions=SimpleNamespace(RayError=Exception, WorkerCrashedError=WorkerError),
+    )
+    task = ShardTask("any", "hog", "auto", ("one", "two"), None, Path("shard"))
+    with pytest.raises(PlaygroundError, match=words):
+        list(executor.map([task]))
+
+
 # -- Ray ---------------------------------------------------------------------------------------
 
 
@@ -192,7 +221,7 @@ class Losing:
 def kill_a_worker() -> None:
     """As the system does when memory is short."""
     named = ((one, one.info["cmdline"] or [""]) for one in psutil.process_iter(["cmdline"]))
-    workers = [one.pid for one, words in named if words[0].startswith("ray::")]
+    workers = [one.pid for one, words in named if words[0].startswith("ray::make_shard")]
     assert workers
     os.kill(workers[0], signal.SIGKILL)
 
@@ -262,21 +291,3 @@ def test_ray_goes_on_after_its_driver_was_killed(ray: Any, plain: dict[str, str]
     assert again.returncode == 0, again.stderr
     assert int(again.stdout.split()[-1]) <= 30 - 15  # three shards of five were there
     assert artefact_bytes(vectors_root("toy")) == hog_of(plain)
-
-
-@pytest.mark.slow
-def test_a_photo_that_ends_every_worker_ends_the_build(
-    ray: Any, plain: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ray_module, "make_shard", end_the_worker)
-    executor = RayExecutor()
-    try:
-        with pytest.raises(PlaygroundError, match="died 4 times at the photos toy-0-00"):
-            build("toy", ["hog"], ["flat"], executor=executor)
-    finally:
-        executor.close()
-
-
-def end_the_worker(task: ShardTask) -> str:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return ""
