@@ -27,7 +27,7 @@ from data import paths
 from data.errors import PlaygroundError
 
 _START_S = 60
-_SLIDER = "Results per row (K)"
+SLIDER = "Results per row (K)"
 
 
 class Session:
@@ -76,19 +76,19 @@ class Session:
                 self._hashes.append(message.hash)
             if kind == "new_session":
                 self._page_hash = message.new_session.page_script_hash
-            elif kind == "delta" and message.delta.new_element.slider.label == _SLIDER:
+            elif kind == "delta" and message.delta.new_element.slider.label == SLIDER:
                 self._slider = message.delta.new_element.slider.id
             elif kind == "script_finished":
                 return time.perf_counter() - start
 
 
 @contextlib.contextmanager
-def server() -> Iterator[tuple[int, psutil.Process]]:
+def server(script: str = "app.py") -> Iterator[tuple[int, psutil.Process]]:
     """The app on a free port, and its process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
+    command = [sys.executable, "-m", "streamlit", "run", script, "--server.headless", "true"]
     command += ["--server.port", str(port)]
     with subprocess.Popen(
         command, cwd=paths.PROJECT_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
