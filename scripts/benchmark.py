@@ -5,6 +5,7 @@
     python -m scripts.benchmark kill    a build killed many times ends with the same bytes
     python -m scripts.benchmark pages   CPU seconds, bytes and waiting per change on a page
     python -m scripts.benchmark first   seconds from nothing built to two rows in a browser
+    python -m scripts.benchmark browsers  a class of real browsers: waits, and every fault
     python -m scripts.benchmark index   recall, latency and memory of indexes, up to a million
     python -m scripts.benchmark scale   memory and time per photo as a collection grows
     python -m scripts.benchmark lab     what compresses well, and what breaks an index
@@ -38,6 +39,7 @@ from data import artefact, paths, store
 from data.base import Box
 from data.demo import ensure_demo
 from data.errors import PlaygroundError
+from data.names import printable
 from data.store import Collection
 from extractors import registry as extractor_registry
 from extractors.base import RGB
@@ -313,6 +315,15 @@ def bench_first(_: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def bench_browsers(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Real browsers at work on the Search page, all at the same time."""
+    from scripts import benchmark_browsers
+
+    result = benchmark_browsers.measure(arguments)
+    told = benchmark_browsers.told(result)
+    return {"benchmark": "browsers", "environment": environment(), "told": told, **result}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.benchmark",
@@ -358,10 +369,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         "&indexes=flat&indexes=ivf&indexes=lsh&indexes=pq",
         help="settings as in the page's address",
     )
-    pages.add_argument("--json", action="store_true")
     first = commands.add_parser("first", description=bench_first.__doc__)
     first.set_defaults(work=bench_first)
-    first.add_argument("--json", action="store_true")
+    browsers = commands.add_parser("browsers", description=bench_browsers.__doc__)
+    browsers.set_defaults(work=bench_browsers)
+    browsers.add_argument("--sessions", type=int, default=30)
+    browsers.add_argument("--minutes", type=float, default=5.0)
+    browsers.add_argument("--think", type=float, default=3.0, help="s between two actions, mean")
+    browsers.add_argument("--seed", type=int, default=0)
+    browsers.add_argument("--query", default="", help="settings as in the page's address")
+    for command in (pages, first, browsers):
+        command.add_argument("--json", action="store_true")
     arguments = parser.parse_args(argv)
     if arguments.command in modules:
         return modules[arguments.command].main(arguments, environment())
@@ -372,6 +390,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows = result["rows"]
     keys = list(dict.fromkeys(key for row in rows for key in row))
     print_table(keys, [[row.get(key) for key in keys] for row in rows])
+    for line in result.get("told", []):
+        print(printable(line))
     env = result["environment"]
     print(f"{env['date']}, {env['machine']}, load {env['load']}, commit {env['commit']}")
     return 0

@@ -31,7 +31,7 @@ from data import paths
 from data.errors import PlaygroundError
 
 _START_S = 60
-_SLIDER = "Results per row (K)"
+SLIDER = "Results per row (K)"
 _PHOTO = re.compile(rb"/(?:photos|media)/[\w./-]+\.jpg")
 
 
@@ -98,7 +98,7 @@ class Session:
                 self._hashes.append(message.hash)
             if kind == "navigation":
                 self._page_hash = message.navigation.page_script_hash
-            elif kind == "delta" and message.delta.new_element.slider.label == _SLIDER:
+            elif kind == "delta" and message.delta.new_element.slider.label == SLIDER:
                 self._slider = message.delta.new_element.slider.id
             elif kind == "script_finished":
                 return time.perf_counter() - start

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,12 +17,8 @@ import pytest
 
 from data.paths import PROJECT_ROOT
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
+ARGUMENTS = [  # besides the benchmark's
     "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
     "--use-fake-device-for-media-stream",
@@ -35,13 +30,6 @@ HOW_TO_GET_ONE = (
     "package comes with 'make test'"
 )
 LOCAL = ("data:", "blob:", "ws://127.0.0.1", "ws://localhost")
-
-
-def chromium() -> str | None:
-    """The browser's program: ``$CHROMIUM``, else what is on the path."""
-    given = os.environ.get("CHROMIUM")
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    return given or next(filter(None, map(shutil.which, names)), None)
 
 
 def _free_port() -> int:
@@ -104,12 +92,15 @@ def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
 @pytest.fixture(scope="session")
 def chrome() -> Iterator[Any]:
     """One browser for all tests; skips where there is none."""
-    program = chromium()
+    from scripts import benchmark_browsers
+
+    program = benchmark_browsers.chromium()
     api = pytest.importorskip("playwright.sync_api", reason=HOW_TO_GET_ONE)
     if program is None:
         pytest.skip(HOW_TO_GET_ONE)
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS, headless=True)
+        arguments = [*benchmark_browsers.ARGUMENTS, *ARGUMENTS]
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
         yield browser
         browser.close()
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 
 from data import store
 from indexing.build import build
-from scripts import benchmark
+from scripts import benchmark, benchmark_browsers
 from scripts.console import call
 
 
@@ -58,3 +61,22 @@ def test_scale_measures_each_size_by_itself(capsys: pytest.CaptureFixture[str]) 
     assert len({row["peak_mb"] for row in rows}) > 1  # not that of this process
     assert call(benchmark.main, [*arguments, "--sizes", "none"]) != 0
     assert "numbers of photos from 1" in capsys.readouterr().err
+
+
+def test_without_a_browser_the_class_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(benchmark_browsers, "chromium", lambda: None)
+    assert call(benchmark.main, ["browsers"]) == 2
+    assert "needs Chromium" in capsys.readouterr().err
+
+
+def test_what_a_class_meets_is_counted_by_what_it_is() -> None:
+    tally = benchmark_browsers.Tally()
+    visitor = benchmark_browsers.Visitor(mock.Mock(), "http://x", random.Random(0), tally)
+    for status, name in ((404, "media/abc.csv"), (200, "media/d.csv"), (404, "media/e.json")):
+        visitor._answered(SimpleNamespace(status=status, url=f"http://x/{name}?title=y"))
+    assert tally.faults == {"404 /media/": 2}
+    tally.waits["change"] = [float(wait) for wait in range(40, 0, -1)]
+    (row,) = tally.rows()
+    assert (row["done"], row["p50_s"], row["p95_s"], row["longest_s"]) == (40, 20.5, 39.0, 40.0)
