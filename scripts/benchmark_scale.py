@@ -33,6 +33,11 @@ process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
 _, status, used = os.wait4(process.pid, 0)
 print(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss)
 """
+_DESCRIBE = """
+import sys
+from indexing.build import build
+build(sys.argv[1], [sys.argv[2]], [])
+"""
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -68,7 +73,7 @@ def main(arguments: argparse.Namespace, environment: dict[str, Any]) -> int:
 def measure(
     folder: Path, sizes: Sequence[int], extractors: Sequence[str], side: int
 ) -> list[dict[str, Any]]:
-    """A row per size and step: the import, then a build of each extractor with a Flat index."""
+    """A row per size and step: the import, an extractor's vectors, a Flat index over them."""
     rows = []
     source, made = folder / "photos", 0
     source.mkdir()
@@ -78,10 +83,12 @@ def measure(
             (source / f"{number:06d}.jpg").write_bytes(jpeg)
         made = size
         name = f"scale-{size}"
-        load = ["scripts.collections", "import", "--source", "folder", "--path", str(source)]
+        load = ["-m", "scripts.collections", "import", "--source", "folder", "--path", str(source)]
         steps = [("import", [*load, "--name", name])]
-        build = ["scripts.build", "--collection", name, "--indexes", "flat", "--quiet"]
-        steps += [(spec, [*build, "--extractors", spec]) for spec in extractors]
+        for spec in extractors:
+            steps.append((spec, ["-c", _DESCRIBE, name, spec]))
+            build = ["-m", "scripts.build", "--collection", name, "--extractors", spec, "--quiet"]
+            steps.append((f"{spec}, Flat", [*build, "--indexes", "flat"]))
         for step, command in steps:
             wall, cpu, memory = _run(command, folder / "home")
             rows.append(
@@ -111,10 +118,10 @@ def generated(number: int, side: int) -> photos.RGB:
 
 
 def _run(command: Sequence[str], home: Path) -> tuple[float, float, float]:
-    """(seconds, CPU seconds, largest memory in bytes) of ``python -m`` in a home of its own."""
+    """(seconds, CPU seconds, largest memory in bytes) of a Python command in a home of its own."""
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", _LAUNCHER, sys.executable, "-m", *command],
+        [sys.executable, "-c", _LAUNCHER, sys.executable, *command],
         cwd=paths.PROJECT_ROOT,
         env=os.environ | {"PLAYGROUND_HOME": str(home)},
         stdout=subprocess.PIPE,

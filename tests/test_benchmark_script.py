@@ -55,7 +55,8 @@ def test_scale_measures_each_size_by_itself(capsys: pytest.CaptureFixture[str]) 
     arguments = ["scale", "--extractors", "hog", "--side", "64", "--json"]
     assert call(benchmark.main, [*arguments, "--sizes", "4,2"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
-    expected = [(2, "import"), (2, "hog"), (4, "import"), (4, "hog")]
+    steps = ("import", "hog", "hog, Flat")
+    expected = [(size, step) for size in (2, 4) for step in steps]
     assert [(row["photos"], row["step"]) for row in rows] == expected
     assert all(row["cpu_ms_per_photo"] > 0 and row["peak_mb"] > 10 for row in rows)
     assert len({row["peak_mb"] for row in rows}) > 1  # not that of this process

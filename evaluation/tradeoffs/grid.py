@@ -32,6 +32,7 @@ QUICK: dict[str, tuple[int, ...]] = {
 }
 DEFAULT = "default"
 _SETTLED = {"k_factor": 10}  # where another parameter is swept
+_MOST_ROTATED = 1_024  # numbers; a rotation costs their square, in bytes and at each query
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +135,7 @@ def default_specs(n: int, dim: int, quick: bool = False) -> list[str]:
     m16, m64, m128 = (_parts(dim, wanted) for wanted in (16, 64, 128))
     # The rotation spreads what varies over all parts: recall@10 0.99 instead of 0.95, equally fast
     # (docs/scale.md).
-    rotated = f"RR,PQ{m128}x4fs"
+    rotated = f"{'RR,' if dim <= _MOST_ROTATED else ''}PQ{m128}x4fs"
     specs = ["flat"]
     specs += [f"ivf:nlist={nlist}" for nlist in lists]
     specs += [f"lsh:nbits={bits}" for bits in ((256, 1024) if quick else (256, 512, 1024, 2048))]
