@@ -24,7 +24,8 @@ from pages.parts import backend, plots
 from retrieval.engine import SearchEngine
 from retrieval.ranking import Query, Recipe
 
-SPECS = ["flat", "flat-l1", "ivf:nlist=3", "lsh", "pq:m=4,nbits=2"]
+IVF, PQ = "ivf:nlist=3", "pq:m=4,nbits=2"
+SPECS = ["flat", "flat-l1", IVF, "lsh", PQ]
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,7 @@ def test_nprobe_goes_with_the_search(home: Path) -> None:
     after = {one.label: one.value for one in test.metric}
     assert float(before["Agrees with exact"]) < float(after["Agrees with exact"]) == 1.0
     assert after["Photos compared"] == "12 of 12"
-    raw = backend.engine().opened(NAME, "hog", SPECS[1])[1].built.inspect()
+    raw = backend.engine().opened(NAME, "hog", IVF)[1].built.inspect()
     assert raw.nprobe == 1  # FAISS's own default: the shared index was not touched
 
 
@@ -162,7 +163,7 @@ def test_pq_sums_to_the_distance_of_faiss(home: Path) -> None:
     test = page(index="pq")
     shown = {one.label: one.value for one in test.metric}
     engine, query, _ = query_vector()
-    best = engine.search(NAME, Recipe.of("hog", SPECS[3]), query, 1).hits[0]
+    best = engine.search(NAME, Recipe.of("hog", PQ), query, 1).hits[0]
     assert float(shown["Sum of its cells"]) == pytest.approx(best.distance, abs=1e-3)
     assert shown["By FAISS"] == shown["Sum of its cells"]
     assert shown["Bytes per vector"] == "15,120 → 1"
