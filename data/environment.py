@@ -21,8 +21,10 @@ def configure() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # cuBLAS needs a fixed workspace to give the same result for the same input.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # OpenVINO reports usage unless told not to; nothing here uses the network unasked.
-    os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
+    # OpenVINO reports usage to Google when it is imported and whenever it converts, each time from
+    # a fork of the process, which may hang in it. No variable stops that; where the package that
+    # does it cannot be imported, OpenVINO goes without.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     if not any(name == "GLIBC_TUNABLES" or name.startswith("MALLOC_") for name in os.environ):
         _reuse_freed_memory()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from data.base import Box
 from data.errors import PlaygroundError
+from data.specs import spec_of
 from extractors import converted, runtime
 from extractors.base import (
     RGB,
@@ -159,6 +161,9 @@ class NetworkExtractor(Extractor):
             return Network(self.build_network(), streams, self.probes())
         key = self.network_key()
         kept = converted.find(key)
+        if kept is None and "torch" not in sys.modules:
+            converted.elsewhere(spec_of(self.name, self.config), self._wanted)
+            kept = converted.find(key)
         if kept is None:
             module = self.build_network()
             kept = converted.keep(key, module, self.head_arrays())

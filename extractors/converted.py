@@ -18,7 +18,7 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from data import artefact, paths
+from data import artefact, child, paths
 from data.errors import PlaygroundError
 from extractors.runtime import convert
 
@@ -31,6 +31,7 @@ _GRAPH, _WEIGHTS, _HEAD = "network.xml", "network.bin", "head.safetensors"
 # takes (EfficientNet-Lite0, 13 MB: 0.10 instead of 0.25 CPU s), and nothing beside large ones
 # (ResNet50, 94 MB: 0.07 and 0.09).
 _CACHED_BYTES = 32_000_000
+_LONGEST_S = 600  # of a conversion in another process: some 3 s on a quiet machine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +93,24 @@ def keep(key: dict[str, Any], module: nn.Module, head: dict[str, NDArray[Any]]) 
         artefact.save(folder, {"kind": "network", "of": key}, writers)
     # What is kept is read again: this process computes exactly what others will.
     return find(key) or Converted(model, head, None)
+
+
+def elsewhere(spec: str, weights: str) -> None:
+    """Convert an extractor's network in a process of its own, as this one would keep what torch
+    takes until it ends; where that fails, nothing is kept."""
+    with contextlib.suppress(PlaygroundError, child.Died, RuntimeError):
+        request = {"spec": spec, "weights": weights}
+        child.once("extractors.converted:convert_here", request, seconds=_LONGEST_S)
+
+
+def convert_here(request: dict[str, Any], _: bytes) -> child.Frame:
+    """``elsewhere``, in the process of its own."""
+    import torch  # noqa: F401  (who has it converts)
+
+    from extractors import registry
+
+    registry.create(request["spec"], request["weights"]).load()
+    return {}, b""
 
 
 def _move(source: Path, target: Path) -> None:
