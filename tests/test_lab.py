@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -119,3 +121,21 @@ def test_every_experiment_measures_and_teaches(monkeypatch: pytest.MonkeyPatch) 
 def test_unknown_experiment() -> None:
     with pytest.raises(NotFound, match="Legal: codes, shift"):
         registry.experiment("cods")
+
+
+def test_variants_of_a_code_share_its_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    from evaluation.lab.run import Kept
+    from pages.parts import plots
+    from pages.tradeoffs import lab
+
+    drawn: list[Any] = []
+    monkeypatch.setattr(plots, "figure_with_downloads", lambda made, *_, **__: drawn.append(made))
+    names = ("Flat", "PQ", "PQ + second look", "SQ, 4 bits", "SQ, 8 bits", "RQ, beam 1")
+    rows = tuple(Row(name, x, 0.5, 1.0) for name in names for x in (16.0, 72.0, 64.0))
+    lab._figure(Kept("codes", rows, 10, 0, "", {}, ""), codes.Codes())
+    lines = {one.name: one.line for one in drawn[0].data}
+    assert lines["PQ"].color == lines["PQ + second look"].color
+    assert lines["SQ, 4 bits"].color == lines["SQ, 8 bits"].color
+    assert (lines["PQ"].dash, lines["PQ + second look"].dash) == ("solid", "dash")
+    assert len({line.color for line in lines.values()}) == 4
+    assert list(drawn[0].layout.xaxis.tickvals) == [16, 64]  # 72 has no room beside 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from evaluation.lab.run import Kept
 
 _HEIGHT = 460  # px
+_APART = 1.5  # times a tick's value to the next one
+_DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def show(name: str, extractor: str) -> None:
@@ -77,13 +80,17 @@ def _offer(name: str, extractor: str, experiment: Experiment) -> None:
 
 def _figure(kept: Kept, experiment: Experiment) -> None:
     made = plots.figure(experiment.x_title, "recall@10", log_x=experiment.log_x)
-    # A variant of an index ("PQ, built again") has its colour, and a line of its own.
-    kinds = list(dict.fromkeys(row.series.partition(",")[0] for row in kept.rows))
+    if experiment.log_x:
+        ticks = _ticks([float(row.x) for row in kept.rows])
+        made.update_xaxes(tickvals=ticks, ticktext=[f"{one:g}" for one in ticks])
+    # A variant of an index ("PQ, built again", "PQ + second look") has its colour, and a line of
+    # its own.
+    kinds = list(dict.fromkeys(_kind(row.series) for row in kept.rows))
     seen: list[str] = []
     for series in dict.fromkeys(row.series for row in kept.rows):
-        kind = series.partition(",")[0] if not experiment.words else series
+        kind = _kind(series) if not experiment.words else series
         number = kinds.index(kind) if kind in kinds else len(seen)
-        dash = "dash" if kind in seen else "solid"
+        dash = _DASHES[seen.count(kind) % len(_DASHES)]
         seen.append(kind)
         rows = [row for row in kept.rows if row.series == series]
         values = {
@@ -109,6 +116,19 @@ def _figure(kept: Kept, experiment: Experiment) -> None:
         key=f"lab_chart-{experiment.name}",
         alt=f"{experiment.title}: recall@10 by {experiment.x_title}",
     )
+
+
+def _ticks(values: Iterable[float]) -> list[float]:
+    """Those that were measured, where their names have room on a logarithmic axis."""
+    chosen: list[float] = []
+    for one in sorted(set(values)):
+        if not chosen or one >= _APART * chosen[-1]:
+            chosen.append(one)
+    return chosen
+
+
+def _kind(series: str) -> str:
+    return series.partition(",")[0].partition(" +")[0]
 
 
 def table(kept: Kept, experiment: Experiment) -> pd.DataFrame:
