@@ -32,7 +32,7 @@ from extractors.weights import TABLE
 from indexing import jobs
 from indexing.build import build
 from indexing.imported import import_descriptors
-from pages.parts import classroom
+from pages.parts import classroom, thumbnails
 from scripts import console
 from scripts.stress import digests
 
@@ -270,6 +270,8 @@ def entrance(toy: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]
     from starlette.applications import Starlette
     from starlette.testclient import TestClient
 
+    # Importing the server says that it answers photos' addresses, which no other test has.
+    monkeypatch.setattr(thumbnails, "_prefix", None)
     import server
 
     monkeypatch.setattr(permission, "sessions", permission._Sessions())
