@@ -62,6 +62,9 @@ POINTS_PER_CENTROID = 39  # FAISS's own lower limit for a well-trained k-means
 _COARSE_SAMPLE = 2**18  # vectors that place the cells of an IVF; FAISS: 256 per cell, however many
 
 _READING = threading.Lock()
+# Batches of several sessions, such as all local features of their queries, go one after the other:
+# each takes every core, and BLAS's threads spin while they wait for one another.
+_BATCHES = threading.RLock()
 
 
 def apply() -> None:
@@ -83,10 +86,10 @@ def threads(count: int) -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
-def search_threads(queries: int) -> contextlib.AbstractContextManager[None]:
-    """1 thread for a single query, this thread's number for a batch."""
+def search_threads(queries: int) -> contextlib.AbstractContextManager[object]:
+    """1 thread for a single query; this thread's number for a batch, which waits for others."""
     apply()
-    return threads(1) if queries <= 1 else contextlib.nullcontext()
+    return threads(1) if queries <= 1 else _BATCHES
 
 
 def parallel() -> bool:

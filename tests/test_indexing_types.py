@@ -402,6 +402,24 @@ def test_thread_counts_belong_to_their_thread() -> None:
         assert faiss.cvar.distance_compute_blas_threshold == BLAS_THRESHOLD
 
 
+def test_a_batch_waits_for_another_and_a_single_query_does_not() -> None:
+    entered: list[str] = []
+
+    def ask(queries: int, name: str) -> None:
+        with search_threads(queries):
+            entered.append(name)
+
+    batch = threading.Thread(target=ask, args=(2, "batch"))
+    with search_threads(2):
+        batch.start()
+        single = threading.Thread(target=ask, args=(1, "single"))
+        single.start()
+        single.join()
+        entered.append("the first batch ends")
+    batch.join()
+    assert entered == ["single", "the first batch ends", "batch"]
+
+
 # -- files -------------------------------------------------------------------------------------
 
 
