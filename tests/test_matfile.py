@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,10 +45,12 @@ def test_a_reader_that_dies_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_one_process_answers_until_it_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
+    running: list[child.Child] = []
     real = child.Child.__init__
 
     def start(self: child.Child, *given: Any) -> None:
         started.append(given[0])
+        running.append(self)
         real(self, *given)
 
     monkeypatch.setattr(child.Child, "__init__", start)
@@ -58,7 +62,8 @@ def test_one_process_answers_until_it_dies(tmp_path: Path, monkeypatch: pytest.M
     assert matfile.read(tmp_path / "a.mat", "X").shape == (3, 4)
     assert started == ["data.matfile:answer"]
     with monkeypatch.context() as patch:
-        patch.setattr(matfile, "SECONDS", 0.0)  # it is killed before it has answered
+        patch.setattr(matfile, "SECONDS", 0.1)
+        os.kill(running[-1]._process.pid, signal.SIGSTOP)  # so it is killed before it answers
         with pytest.raises(matfile.MatError, match="its reader died"):
             matfile.variables(tmp_path / "a.mat")
     assert matfile.read(tmp_path / "a.mat", "X").shape == (3, 4)
