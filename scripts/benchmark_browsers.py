@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import collections
+import importlib.util
 import os
 import random
 import shutil
@@ -49,6 +50,21 @@ def chromium() -> str | None:
     given = os.environ.get("CHROMIUM")
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     return given or next(filter(None, map(shutil.which, names)), None)
+
+
+def program() -> str:
+    """The browser's program.
+
+    Raises:
+        PlaygroundError: there is none, or playwright is missing.
+    """
+    found = chromium()
+    if found is None or importlib.util.find_spec("playwright") is None:
+        raise PlaygroundError(
+            "This needs Chromium (set CHROMIUM to its program where it is not on the path) and "
+            "the package playwright, which 'make test' installs."
+        )
+    return found
 
 
 class Tally:
@@ -194,19 +210,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     Raises:
         PlaygroundError: there is no browser, or the app does not start.
     """
-    program = chromium()
-    try:
-        import playwright.async_api  # noqa: F401
-    except ImportError:
-        program = None
-    if program is None:
-        raise PlaygroundError(
-            "This needs Chromium (set CHROMIUM to its program where it is not on the path) and "
-            "the package playwright, which 'make test' installs."
-        )
+    found = program()
     with benchmark_pages.server() as (port, process):
         url = f"http://127.0.0.1:{port}/?{arguments.query}"
-        return asyncio.run(_measure(url, program, arguments, process))
+        return asyncio.run(_measure(url, found, arguments, process))
 
 
 def told(result: dict[str, Any]) -> list[str]:

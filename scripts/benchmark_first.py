@@ -9,38 +9,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from data import paths
-from data.errors import PlaygroundError
 from indexing import jobs
-from scripts import benchmark_pages
+from scripts import benchmark_browsers, benchmark_pages
 
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _PATIENCE_MS = 300_000
 
 
 @contextlib.contextmanager
 def _browser() -> Iterator[Any]:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ModuleNotFoundError:
-        raise PlaygroundError(
-            "The clock of the first start needs the Python package playwright, which is not "
-            "installed. Install the project's requirements-dev.txt."
-        ) from None
-    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if program is None:
-        raise PlaygroundError(
-            "The clock of the first start needs Chromium, which is not on the path. Install it, "
-            "or set CHROMIUM to a Chromium or Chrome program."
-        )
+    program = benchmark_browsers.program()
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu"]
+        options = benchmark_browsers.ARGUMENTS
         browser = playwright.chromium.launch(executable_path=program, args=options)
         yield browser
         browser.close()

@@ -499,6 +499,15 @@ def test_batches_that_cannot_mine_themselves_are_refused(
 
 
 @pytest.mark.usefixtures("tiny")
+def test_batches_of_photos_that_list_their_matches_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(PHOTOS), "matches", {0: (1,)}, raising=False)
+    with pytest.raises(PlaygroundError, match="these photos list theirs"):
+        trained(tmp_path, dataclasses.replace(TINY, mining="batch"))
+
+
+@pytest.mark.usefixtures("tiny")
 def test_it_stops_early_and_keeps_the_best_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,8 +94,8 @@ class SiameseConfig:
     # instead of from a whitening of the training photos.
     head: str | None = None
     # The result lies this far on the straight line from the start's weights to the trained ones;
-    # None = at its end. Half way keeps more of what photographs taught than either end does
-    # (Wortsman et al.: Robust fine-tuning of zero-shot models, CVPR 2022).
+    # None = at its end. In between, photographs are told apart better than with either end's where
+    # renders are learned from (Wortsman et al.: Robust fine-tuning of zero-shot models, CVPR 2022).
     average: float | None = None
     batchnorm: str = "eval"  # or "train": estimate its statistics again
     patience: int = 5  # epochs without a better validation mAP until it stops; 0 = never
@@ -214,7 +214,7 @@ def train_siamese(
     Raises:
         PlaygroundError: too few landmarks, or a checkpoint of another recipe.
     """
-    _check_mining(config)
+    _check_mining(config, photos)
     if config.mining == "epoch" and config.batch * config.negatives < 2:
         # pytorch-metric-learning takes a single pair for none and gives a loss of 0.
         raise PlaygroundError("--batch 1 --negatives 1 is not possible. Raise one of them.")
@@ -243,9 +243,6 @@ def recipe(config: SiameseConfig, photos: TrainingPhotos, trunk_sha256: str) -> 
     """What a checkpoint must agree on to be continued. How long it trains is not part of it."""
     settings = dataclasses.asdict(config)
     del settings["weights"]
-    for name in ("pooling", "regional"):  # checkpoints from before there was a choice go on
-        if settings[name] == getattr(SiameseConfig, name):
-            del settings[name]
     if config.head is not None:  # which, wherever it lies
         settings["head"] = _head_weights(config).sha256
     return {
@@ -583,11 +580,16 @@ def evened(rows: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
     return np.asarray(rows / lengths ** (1 - 2 * exponent))
 
 
-def _check_mining(config: SiameseConfig) -> None:
+def _check_mining(config: SiameseConfig, photos: TrainingPhotos) -> None:
     if config.mining == "epoch":
         return
     if config.mining != "batch":
         raise PlaygroundError(f"--mining {config.mining} is unknown. Legal: epoch, batch.")
+    if photos.matches:
+        raise PlaygroundError(
+            "--mining batch takes any two photos of a label for a match, and these photos list "
+            "theirs. Legal: --mining epoch."
+        )
     if tuple_loss(config.loss, config.margin).pairs:
         raise PlaygroundError(
             f"--mining batch is not possible with {config.loss}, whose negatives are pairs. Legal: "
