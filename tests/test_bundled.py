@@ -48,7 +48,7 @@ def test_each_is_whole_and_says_how_it_was_made(name: str) -> None:
     assert card is not None
     for field in ("title", "data", "command", "commit", "hardware", "hours", "notes", "recipe"):
         assert card[field], field
-    assert card["command"].startswith("python -m scripts.train_")
+    assert card["command"].startswith(("python -m scripts.train_", "python -m scripts.distill_"))
     assert {row["collection"] for row in card["measured"]} >= {"demo"}
     assert path.with_suffix(".md").is_file()
     json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))

@@ -151,13 +151,18 @@ def distill(
         views = _views(config, run.folder, tiles, photos, workers, say)
         say(f"the teacher looks at {len(views)} views")
         teacher = Teacher(trained_trunk(LITE0, "auto")[0], STUDENTS[config.network].MAPS)
-        teacher.views, teacher.maps = views, _looked_at(teacher, views, machine)
+        teacher.views, teacher.maps = views, looked_at(teacher, views, machine)
         trunk = trained_trunk(config.network, weights)[0]
         student = STUDENTS[config.network].student(trunk, teacher)
         limits = Limits(steps=len(student.parts), session_minutes=session_minutes)
         session = Session(limits, progress, machine, say)
-        inputs, done = views, progress.step
-        for number, part in enumerate(student.parts):
+        parts, done = student.parts, progress.step
+        # What parts take that train others once more: kept while these change.
+        kept = {number - part.again: views for number, part in enumerate(parts) if part.again}
+        inputs = views
+        for number, part in enumerate(parts):
+            if number in kept:
+                kept[number] = inputs
             if number < done:
                 assert found is not None
                 _restore(part.module, found[0], number)
@@ -165,13 +170,13 @@ def distill(
                 progress.ended = "paused"
                 break
             else:
-                target = teacher.maps[part.target]
-                record = _train(part, inputs, target, config, machine, number)
+                given = kept[number - part.again] if part.again else inputs
+                record = _train(part, given, teacher.maps[part.target], config, machine, number)
                 progress.step = number + 1
                 fraction = session.fraction  # brings the seconds up to date
                 session.record(part=part.name, **record, done=fraction)
-                run.save(_tensors(student.parts[: number + 1]), progress)
-            if number + 1 < len(student.parts):
+                run.save(_tensors(parts[: number + 1]), progress)
+            if number + 1 < len(parts) and not parts[number + 1].again:
                 inputs = _given(part.module, inputs, machine)
         else:
             progress.ended = "done"
@@ -258,7 +263,7 @@ def _given(module: nn.Module, inputs: Tensor, machine: Machine) -> Tensor:
 
 
 @torch.no_grad()
-def _looked_at(teacher: Teacher, views: Tensor, machine: Machine) -> dict[str, Tensor]:
+def looked_at(teacher: Teacher, views: Tensor, machine: Machine) -> dict[str, Tensor]:
     """The teacher's maps of all views, in half precision."""
     teacher.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     found: dict[str, Tensor] = {}

@@ -53,8 +53,8 @@ ROWS = (
     Row("layer3.3", "blocks.4.0", "blocks.4.2", "fresh", ("blocks.4.0",), 80),
     Row("layer3.4", "blocks.4.1", "blocks.4.2", "same", ("blocks.4.1",), 80),
     Row("layer3.5", "blocks.4.2", "blocks.4.2", "same", ("blocks.4.2",), 80),
-    Row("layer4.0", "blocks.5.1", "blocks.5.3", "shorter", ("blocks.5.0",)),
-    Row("layer4.1", "blocks.5.3", "blocks.5.3", "same", ("blocks.5.2", "blocks.5.3")),
+    Row("layer4.0", "blocks.5.1", "blocks.5.3", "shorter", ("blocks.5.0",), 1280),
+    Row("layer4.1", "blocks.5.3", "blocks.5.3", "same", ("blocks.5.2", "blocks.5.3"), 1280),
     Row("layer4.2", HEAD, HEAD, "fresh", ("blocks.6.0",)),
 )
 MAPS = tuple(dict.fromkeys([STEM, "blocks.5.2", *(row.target for row in ROWS)]))
@@ -139,6 +139,9 @@ def student(trunk: nn.Module, teacher: Teacher) -> Student:
         parts.append(Part(row.name, block, row.target, scaling, Inner()))
         before = scaling
     blocks = {row.name: part.module for row, part in zip(ROWS, parts[1:], strict=True)}
+    deep = [blocks[row.name] for row in ROWS if row.name >= "layer3"]
+    last = Part("layer3 and layer4", nn.Sequential(*deep), HEAD, before, Inner(), len(deep))
+    parts.append(last)
     return Student(parts, lambda: _assembled(trunk, blocks))
 
 
@@ -244,7 +247,7 @@ def hidden_channels(
     return Hidden(
         expand * before.std,
         expand_bias + expand @ (before.mean - before.offset * before.std),
-        _middle(kernel[:, 0]),
+        middle(kernel[:, 0]),
         kernel_bias,
         project / after.std[:, None],
         bias,
@@ -253,7 +256,7 @@ def hidden_channels(
     )
 
 
-def _middle(kernel: Tensor) -> Tensor:
+def middle(kernel: Tensor) -> Tensor:
     """(M, k, k) -> (M, 3, 3): the middle, as strong as the whole (by 1.5 at most)."""
     rim = (kernel.shape[-1] - 3) // 2
     middle = kernel[:, rim : rim + 3, rim : rim + 3]
@@ -290,8 +293,8 @@ def start_as(block: Any, models: Sequence[Hidden]) -> None:
 def _assembled(trunk: nn.Module, blocks: dict[str, Any]) -> dict[str, Tensor]:
     """The trunk's state with the bottlenecks written into it, BatchNorms that only add a bias.
 
-    What the blocks do not use of the stream is read by nobody; it holds a little noise, or no
-    training could ever put it to use.
+    Channels of the stream that no block of their layer uses hold a little noise, which nobody
+    reads: without it no training could ever put them to use.
     """
     before = Row("layer1", STEM, STEM, "same", ())
     generator = torch.Generator().manual_seed(0)
@@ -305,7 +308,11 @@ def _assembled(trunk: nn.Module, blocks: dict[str, Any]) -> dict[str, Tensor]:
         _only_bias(own.bn1, block.conv1.bias)
         own.conv2.weight.copy_(block.conv2.weight)
         _only_bias(own.bn2, block.conv2.bias)
+        free = max(
+            r.first + blocks[r.name].conv3.out_channels for r in ROWS if r.name[:6] == row.name[:6]
+        )
         own.conv3.weight.normal_(0, NOISE * float(block.conv3.weight.std()), generator=generator)
+        own.conv3.weight[:free] = 0.0
         own.conv3.weight[rows] = block.conv3.weight * write
         bias = torch.zeros(own.conv3.out_channels)
         bias[rows] = block.conv3.bias * write

@@ -15,7 +15,7 @@ from extractors.training.parts import HEAD, Inner, Part, Scaling, Student, Teach
 from extractors.trunks import TRUNKS, normalised
 
 MAPS = ("blocks.0.0", "blocks.1.1", "blocks.2.1", "blocks.4.2", HEAD)  # at strides 2 to 32
-SHARES = (0.5, 0.5, 0.75, 1.0, 1.5)  # of the steps; a step of the first ones costs most
+SHARES = (0.5, 0.5, 0.75, 1.0, 0.5)  # of the steps; a step of the first ones costs much
 SAMPLE = 256  # views for scales
 STATISTICS = 48  # views that BatchNorms start with
 
@@ -50,5 +50,8 @@ def student(trunk: nn.Module, teacher: Teacher) -> Student:
         module: nn.Module = group
         if number == 0:  # the teacher's view
             module = nn.Sequential(Inner(), normalised("vgg16", group))
-        parts.append(Part(f"conv{number + 1}", module, name, scaling, read, share, rate=2.0))
+        part = Part(f"conv{number + 1}", module, name, scaling, read, share=share, rate=2.0)
+        parts.append(part)
+    deep = nn.Sequential(parts[-2].module, parts[-1].module)
+    parts.append(Part("conv4 and conv5", deep, HEAD, scaling, Halved(), again=2))
     return Student(parts, lambda: trunk_state("vgg16", trunk))
