@@ -151,7 +151,7 @@ def chain(student: Student, views: Tensor) -> Tensor:
     x = views.float() / 255
     with torch.no_grad():
         for part in student.parts:
-            x = x if part.again else part.module.eval()(x)
+            x = part.module.eval()(x)
     return x
 
 
@@ -297,11 +297,10 @@ def small(channels: int) -> nn.Module:
 def halves(trunk: nn.Module, teacher: Teacher) -> Student:
     first, last = Scaling.of(teacher.maps["first"]), Scaling.of(teacher.maps[HEAD])
     torch.manual_seed(0)
-    reads = [nn.Sequential(Inner(), nn.Conv2d(8, 12, 1)) for _ in range(3)]
+    reads = [nn.Sequential(Inner(), nn.Conv2d(8, 12, 1)) for _ in range(2)]
     parts = [
         Part("a", trunk.get_submodule("first"), "first", first, reads[0]),
         Part("b", trunk.get_submodule("last"), HEAD, last, reads[1], share=1.5),
-        Part("both", trunk, HEAD, last, reads[2], again=2),
     ]
     return Student(parts, lambda: dict(trunk.state_dict()))
 
@@ -352,15 +351,15 @@ def test_killed_it_goes_on_and_ends_like_an_undisturbed_training(
         trained(tmp_path / "b")
     assert Run(tmp_path / "b", distill.recipe_of(TINY, "untrained", "", None)).load()[1].step == 1  # type: ignore[index]
     student, resumed = trained(tmp_path / "b")
-    assert resumed.step == undisturbed.step == 3 and resumed.ended == "done"
-    assert [record["part"] for record in resumed.history] == ["a", "b", "both"]
+    assert resumed.step == undisturbed.step == 2 and resumed.ended == "done"
+    assert [record["part"] for record in resumed.history] == ["a", "b"]
     first, second = checkpoint(tmp_path / "a"), checkpoint(tmp_path / "b")
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
     # Done already: nothing is trained, and the student is the same.
     again, _ = trained(tmp_path / "b")
     assert torch.equal(again.state()["last.0.weight"], student.state()["last.0.weight"])
-    assert torch.equal(first["2.last.0.weight"], student.state()["last.0.weight"])
+    assert torch.equal(first["1.0.weight"], student.state()["last.0.weight"])
 
 
 @pytest.mark.usefixtures("tiny")
@@ -372,7 +371,7 @@ def test_it_pauses_between_two_parts(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("tiny")
 def test_every_part_comes_nearer_to_the_teacher(tmp_path: Path) -> None:
     _, progress = trained(tmp_path, dataclasses.replace(TINY, steps=80, learning_rate=1e-2))
-    assert [record["steps"] for record in progress.history] == [80, 120, 80]
+    assert [record["steps"] for record in progress.history] == [80, 120]
     for record in progress.history:
         assert record["unexplained"] < 0.95 * record["before"]
 
@@ -407,5 +406,5 @@ def test_the_script_trains_and_exports_a_trunk_that_extraction_loads(
     trunks.trunk("resnet50", resolve("resnet50", f"file:{path}"))
     card = training_card(path)
     assert card is not None and card["data"].startswith("1 pictures without labels (noise)")
-    assert [record["part"] for record in card["history"]][-1] == "layer3 and layer4"
+    assert [record["part"] for record in card["history"]][-1] == "layer4.2"
     assert str(tmp_path) not in card["command"] and "--pictures pictures" in card["command"]

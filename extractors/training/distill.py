@@ -156,13 +156,8 @@ def distill(
         student = STUDENTS[config.network].student(trunk, teacher)
         limits = Limits(steps=len(student.parts), session_minutes=session_minutes)
         session = Session(limits, progress, machine, say)
-        parts, done = student.parts, progress.step
-        # What parts take that train others once more: kept while these change.
-        kept = {number - part.again: views for number, part in enumerate(parts) if part.again}
-        inputs = views
+        parts, inputs, done = student.parts, views, progress.step
         for number, part in enumerate(parts):
-            if number in kept:
-                kept[number] = inputs
             if number < done:
                 assert found is not None
                 _restore(part.module, found[0], number)
@@ -170,13 +165,13 @@ def distill(
                 progress.ended = "paused"
                 break
             else:
-                given = kept[number - part.again] if part.again else inputs
-                record = _train(part, given, teacher.maps[part.target], config, machine, number)
+                target = teacher.maps[part.target]
+                record = _train(part, inputs, target, config, machine, number)
                 progress.step = number + 1
                 fraction = session.fraction  # brings the seconds up to date
                 session.record(part=part.name, **record, done=fraction)
                 run.save(_tensors(parts[: number + 1]), progress)
-            if number + 1 < len(parts) and not parts[number + 1].again:
+            if number + 1 < len(parts):
                 inputs = _given(part.module, inputs, machine)
         else:
             progress.ended = "done"

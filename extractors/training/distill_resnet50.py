@@ -139,9 +139,6 @@ def student(trunk: nn.Module, teacher: Teacher) -> Student:
         parts.append(Part(row.name, block, row.target, scaling, Inner()))
         before = scaling
     blocks = {row.name: part.module for row, part in zip(ROWS, parts[1:], strict=True)}
-    deep = [blocks[row.name] for row in ROWS if row.name >= "layer3"]
-    last = Part("layer3 and layer4", nn.Sequential(*deep), HEAD, before, Inner(), len(deep))
-    parts.append(last)
     return Student(parts, lambda: _assembled(trunk, blocks))
 
 

@@ -50,8 +50,5 @@ def student(trunk: nn.Module, teacher: Teacher) -> Student:
         module: nn.Module = group
         if number == 0:  # the teacher's view
             module = nn.Sequential(Inner(), normalised("vgg16", group))
-        part = Part(f"conv{number + 1}", module, name, scaling, read, share=share, rate=2.0)
-        parts.append(part)
-    deep = nn.Sequential(parts[-2].module, parts[-1].module)
-    parts.append(Part("conv4 and conv5", deep, HEAD, scaling, Halved(), again=2))
+        parts.append(Part(f"conv{number + 1}", module, name, scaling, read, share, rate=2.0))
     return Student(parts, lambda: trunk_state("vgg16", trunk))

@@ -66,8 +66,6 @@ class Part:
         target: the teacher's map, by the name of the module that puts it out; ``HEAD``.
         scaling: how its values are given.
         read: from what ``module`` gives to the target's cells; dropped afterwards.
-        again: how many parts before it it holds, too, and trains once more together; it takes
-            what the first of them takes.
         share: times ``DistillConfig.steps``.
         rate: times ``DistillConfig.learning_rate``.
     """
@@ -77,7 +75,6 @@ class Part:
     target: str
     scaling: Scaling
     read: nn.Module
-    again: int = 0
     share: float = 1.0
     rate: float = 1.0
 
