@@ -93,6 +93,22 @@ def test_a_file_is_made_int8_where_it_lies_and_its_heads_know(tmp_path: Path) ->
         quantise_weights.main([str(tmp_path / "none.safetensors")])
 
 
+def test_some_tensors_stay_as_they_are(tmp_path: Path) -> None:
+    path, state = (
+        tmp_path / "n.safetensors",
+        {"first.w": torch.rand(4, 9), "last.w": torch.rand(4, 9)},
+    )
+    save_weights(path, state, CARD)
+    before = read_state(path)
+    assert quantise_weights.main([str(path), "--keep", r"^first\."]) == 0
+    assert json.loads(header(path)[INT8]) == ["last.w"]
+    read = read_state(path)
+    assert torch.equal(read["first.w"], before["first.w"])
+    assert not torch.equal(read["last.w"], before["last.w"])
+    with pytest.raises(PlaygroundError, match=r"--keep \( is no regular expression"):
+        quantise_weights.main([str(path), "--keep", "("])
+
+
 def test_the_same_network_is_the_same_again(tmp_path: Path) -> None:
     """What is read and written again is what was read."""
     save_weights(tmp_path / "a.safetensors", {"w": torch.randn(8, 32)}, CARD, int8=True)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +71,11 @@ def halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return stored
 
 
-def quantised(stored: dict[str, Tensor]) -> dict[str, Tensor]:
+def quantised(stored: dict[str, Tensor], names: Sequence[str] | None = None) -> dict[str, Tensor]:
     """Matrices and convolutions as int8 with one fp16 scale per output channel; the rest as it is.
+
+    Args:
+        names: which of them; None = all.
 
     A scale is the channel's largest value / 127, rounded up to fp16, so that no value has to be cut
     off: what is read again differs by half a scale at most.
@@ -80,7 +85,7 @@ def quantised(stored: dict[str, Tensor]) -> dict[str, Tensor]:
     """
     result: dict[str, Tensor] = {}
     for name, value in stored.items():
-        if value.ndim < 2:
+        if value.ndim < 2 or (names is not None and name not in names):
             result[name] = value
             continue
         exact = value.float()
@@ -167,8 +172,11 @@ def _write(path: Path, tensors: dict[str, Tensor], texts: dict[str, str]) -> Non
         temporary.unlink(missing_ok=True)
 
 
-def quantise_file(path: Path) -> None:
+def quantise_file(path: Path, keep: str = "") -> None:
     """Rewrite a file of ours as int8. Files beside it that share its tensors get its new SHA-256.
+
+    Args:
+        keep: tensors in whose names this regular expression is found stay as they are.
 
     Raises:
         PlaygroundError: it is int8 already, or leaves tensors to another file.
@@ -181,8 +189,9 @@ def quantise_file(path: Path) -> None:
         )
     stored = halved(read_state(path))
     names = [name for name, value in stored.items() if value.ndim > 1]
+    names = [name for name in names if not (keep and re.search(keep, name))]
     with explain_os_errors(f"Saving {path}"):
-        _write(path, quantised(stored), {**texts, INT8: json.dumps(names)})
+        _write(path, quantised(stored, names), {**texts, INT8: json.dumps(names)})
         after = file_sha256(path)
         for other in sorted(path.parent.glob("*.safetensors")):
             own = header_of(other)
