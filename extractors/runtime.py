@@ -92,6 +92,9 @@ def fold_batchnorm(module: nn.Module) -> nn.Module:
     return module
 
 
+_FIRST_ARRAY = threading.Lock()
+
+
 class Network:
     """A module ready for inference: (B, 3, H, W) float32 in [0, 1] to a feature map.
 
@@ -170,6 +173,10 @@ class Network:
             if cache is None:
                 raise
             compiled = openvino.Core().compile_model(model, "CPU", how)
+        # OpenVINO looks NumPy up when it first gives an array. Two threads that do so at once wait
+        # for each other for ever, one for the other's guard, that one for Python's lock.
+        with _FIRST_ARRAY:
+            _ = openvino.Tensor(np.zeros(1, np.float32)).data
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         self.description = f"openvino {'bf16' if precision == 'bf16' else 'fp32'}"
         self._requests: SimpleQueue[Any] = SimpleQueue()  # those that are free

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -465,3 +467,34 @@ def test_folding_keeps_the_activation_inside_timms_batchnorm() -> None:
         before = plain(x)
         after = fold_batchnorm(plain)(x)
     assert torch.allclose(before, after, atol=1e-3)
+
+
+FIRST_INFERENCES = """
+import os, threading
+import numpy as np, openvino
+from openvino import opset13
+from extractors.runtime import Network
+
+x = opset13.parameter([-1, 3, -1, -1], np.float32)
+network = Network.of_openvino(openvino.Model([opset13.relu(x)], [x]), streams=8)
+together = threading.Barrier(8)
+
+def infer():
+    together.wait()
+    network(np.ones((1, 3, 4, 4), np.float32))
+
+threads = [threading.Thread(target=infer, daemon=True) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join(30)
+os._exit(sum(thread.is_alive() for thread in threads))
+"""
+
+
+def test_the_first_inferences_of_a_process_may_come_at_once() -> None:
+    """In a process of its own; each of these hung in about half of the tries."""
+    pytest.importorskip("openvino")
+    for _ in range(3):
+        found = subprocess.run([sys.executable, "-c", FIRST_INFERENCES], timeout=120, check=False)
+        assert found.returncode == 0
