@@ -39,6 +39,11 @@ def test_curves_are_by_step() -> None:
     assert training.curve(CARD, "accuracy").empty
 
 
+def test_no_title_of_a_curve_breaks_its_chart() -> None:
+    """Titles are names of fields for Vega, which reads quotes and brackets in them."""
+    assert not set("'\"[].\\") & set("".join(training.CURVES.values()))
+
+
 @pytest.mark.parametrize(
     "history",
     [

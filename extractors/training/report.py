@@ -14,7 +14,7 @@ CURVES: dict[str, str] = {
     "map": "mAP on held-out landmarks",
     "p@1": "P@1 on held-out landmarks",
     "accuracy": "Accuracy on held-out photos",
-    "unexplained": "Share of the teacher's map that a part of the network misses",
+    "unexplained": "Share of the map of the teacher that each part misses",
     "negative_similarity": "Similarity of the mined negatives",
     "positive_similarity": "Similarity of the positives",
     "hard": "Share of tuples with a negative closer than the positive",

@@ -16,7 +16,7 @@ CURVES = {
     "loss": "Loss",
     "map": "mAP on held-out landmarks",
     "accuracy": "Accuracy on held-out photos",
-    "unexplained": "Share of the teacher's map that a part of the network misses",
+    "unexplained": "Share of the map of the teacher that each part misses",
     "hard": "Queries whose hardest negative is closer than their positive",
 }
 MOST = 5000  # points of a curve that are drawn
