@@ -9,7 +9,7 @@ and consistent, CVPR 2022); few pictures are enough (Asano and Saeed: The augmen
 ICLR 2023), and they need no labels.
 
 The views are drawn once and the teacher's maps of them are kept, so that a step costs the passes
-of one part: minutes of a CPU do what hours of training the whole network do not.
+of one part.
 
 Same-padded convolutions of stride 2 put a cell of the teacher's at the last pixels it covers,
 those of a ResNet at the first: at stride 32 they lie a whole cell apart. So the teacher looks at
@@ -35,11 +35,10 @@ from extractors.training import photos as pictures
 from extractors.training.checkpoint import Progress, Run
 from extractors.training.machine import Machine
 from extractors.training.networks import adamw, trained_trunk
-from extractors.training.parts import Part, Student, Teacher
+from extractors.training.parts import PARTS_VERSION, Part, Student, Teacher
 from extractors.training.photos import TrainingPhotos
 from extractors.training.scenes import VERSION
 from extractors.training.session import Limits, Say, Session, cosine
-from extractors.training.tiles import Tiles
 from extractors.training.views import ViewConfig, random_views
 from extractors.trunks import LITE0
 
@@ -103,6 +102,7 @@ def recipe_of(
         "kind": "distilled trunk",
         **dataclasses.asdict(config),
         "teacher": LITE0,
+        "parts_version": PARTS_VERSION,
         "scenes_version": VERSION,
         "start_sha256": trained_trunk(config.network, weights)[1].sha256,
         "teacher_sha256": trained_trunk(LITE0, "auto")[1].sha256,
@@ -117,7 +117,7 @@ def distill(
     folder: Path,
     *,
     weights: str = "untrained",
-    tiles: Tiles | None = None,
+    tiles: NDArray[np.uint8] | None = None,
     photos: TrainingPhotos | None = None,
     recipe: dict[str, Any],
     session_minutes: float | None = None,
@@ -128,7 +128,7 @@ def distill(
 
     Args:
         weights: of the student to begin with.
-        tiles: of unlabelled pictures.
+        tiles: of unlabelled pictures, (N, side, side, 3).
         photos: labelled pictures, of which only the pictures are learned from.
         recipe: ``recipe_of`` the same.
         session_minutes: pause after the part in which they are over; None = never.
@@ -289,7 +289,7 @@ def _restore(module: nn.Module, tensors: dict[str, Tensor], number: int) -> None
 def _views(
     config: DistillConfig,
     folder: Path,
-    tiles: Tiles | None,
+    tiles: NDArray[np.uint8] | None,
     photos: TrainingPhotos | None,
     workers: int,
     say: Say,
@@ -297,7 +297,7 @@ def _views(
     """(views + HELD_OUT, 3, pixels + 1, pixels + 1) uint8, the same for the same seed."""
     pools: list[tuple[NDArray[np.uint8], float]] = []
     if tiles is not None:
-        pools.append((tiles.pixels, config.shares[0]))
+        pools.append((tiles, config.shares[0]))
     if photos is not None:
         say(f"reading {len(photos.labels)} photos")
         pools.append((pictures.squares(photos, config.side), config.shares[1]))

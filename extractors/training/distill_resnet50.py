@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from extractors.training.networks import trunk_state
 from extractors.training.parts import HEAD, Inner, Part, Scaling, Student, Teacher, most_varied
@@ -164,17 +164,9 @@ def _head_scaling(maps: Tensor) -> Scaling:
 
 def _fused(convolution: Any, norm: Any) -> tuple[Tensor, Tensor]:
     """Weight and bias of a convolution with its BatchNorm."""
-    with torch.no_grad():
-        weight, bias = fuse_conv_bn_weights(
-            convolution.weight,
-            None,
-            norm.running_mean,
-            norm.running_var,
-            norm.eps,
-            norm.weight,
-            norm.bias,
-        )
-    return weight.detach(), bias.detach()
+    both = fuse_conv_bn_eval(convolution, norm)
+    assert both.bias is not None
+    return both.weight.detach(), both.bias.detach()
 
 
 @torch.no_grad()
@@ -256,9 +248,9 @@ def hidden_channels(
 def middle(kernel: Tensor) -> Tensor:
     """(M, k, k) -> (M, 3, 3): the middle, as strong as the whole (by 1.5 at most)."""
     rim = (kernel.shape[-1] - 3) // 2
-    middle = kernel[:, rim : rim + 3, rim : rim + 3]
-    strength = kernel.abs().sum((1, 2)) / middle.abs().sum((1, 2)).clamp(min=1e-6)
-    return middle * strength.clamp(1, 1.5).view(-1, 1, 1)
+    inner = kernel[:, rim : rim + 3, rim : rim + 3]
+    strength = kernel.abs().sum((1, 2)) / inner.abs().sum((1, 2)).clamp(min=1e-6)
+    return inner * strength.clamp(1, 1.5).view(-1, 1, 1)
 
 
 @torch.no_grad()

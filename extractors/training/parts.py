@@ -88,6 +88,7 @@ class Student:
 
 
 HEAD = "head"  # the teacher's last map
+PARTS_VERSION = 1  # of how the networks are cut; the parts of another one do not go on
 
 
 class Teacher(nn.Module):

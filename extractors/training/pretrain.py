@@ -360,11 +360,9 @@ def _model(
     return model, adamw(model, config.learning_rate, config.weight_decay)
 
 
-def trained_state(
-    network: str, tensors: dict[str, Tensor], prefix: str = "embedding.trunk.module."
-) -> dict[str, Tensor]:
+def trained_state(network: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The trunk of a checkpoint's tensors in torchvision's names, BatchNorm folded for vgg16."""
-    prefix = f"network.{prefix}"
+    prefix = "network.embedding.trunk.module."
     state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     trunk = trainable_trunk(network)
     trunk.load_state_dict(state)

@@ -1,8 +1,7 @@
 """Pictures without labels, cut into tiles: many views of few pictures are much to learn from.
 
 A single large picture, cut at random, is enough for a student to take over most of what its teacher
-knows (Asano and Saeed: The augmented image prior, ICLR 2023). Tiles of one picture are a group, as
-the photos of one landmark are.
+knows (Asano and Saeed: The augmented image prior, ICLR 2023).
 """
 
 from __future__ import annotations
@@ -34,14 +33,6 @@ class TileConfig:
     seed: int = 0
 
 
-@dataclasses.dataclass(frozen=True)
-class Tiles:
-    """The tiles (N, side, side, 3) of some pictures, and where each picture's are."""
-
-    pixels: NDArray[np.uint8]
-    groups: tuple[NDArray[np.int64], ...]
-
-
 def pictures_in(folders: Sequence[Path]) -> list[Path]:
     """All pictures under the folders, in the order of their names.
 
@@ -65,27 +56,24 @@ def fingerprint(files: Sequence[Path], config: TileConfig) -> str:
     return digest({"pictures": [file_sha256(path) for path in files], "cut": cut})
 
 
-def tiles(files: Sequence[Path], config: TileConfig, folder: Path) -> Tiles:
-    """Cut all pictures, once: the tiles are kept in ``folder``.
+def tiles(files: Sequence[Path], config: TileConfig, folder: Path) -> NDArray[np.uint8]:
+    """Cut all pictures, once, and keep the tiles in ``folder``: (N, side, side, 3).
 
     Raises:
         PlaygroundError: a file that is no picture.
     """
-    path = folder / f"tiles-{fingerprint(files, config)[:16]}.npz"
+    path = folder / f"tiles-{fingerprint(files, config)[:16]}.npy"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         parts = [cut(read(file), config, number) for number, file in enumerate(files)]
         temporary = path.with_name(f".{os.getpid()}-{path.name}")
-        counts = np.array([len(part) for part in parts], np.int64)
         try:
-            np.savez(temporary, pixels=np.concatenate(parts), counts=counts)
+            np.save(temporary, np.concatenate(parts))
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-    with np.load(path, allow_pickle=False) as kept:
-        pixels, counts = kept["pixels"], kept["counts"]
-    ends = np.cumsum(counts)
-    return Tiles(pixels, tuple(np.arange(b - n, b) for b, n in zip(ends, counts, strict=True)))
+    kept: NDArray[np.uint8] = np.load(path, allow_pickle=False)
+    return kept
 
 
 def read(path: Path) -> RGB:
